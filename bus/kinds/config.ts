@@ -1,0 +1,178 @@
+/**
+ * What functions say to gateways and to each other: sections of a data plane's subject space. Dialect-neutral: no
+ * Gateway API word appears here but in `source`, which is for people. The gateway imports only the types.
+ */
+import { Schema } from "effect"
+import { configKind } from "./kind.ts"
+
+const { Struct, String, Number, Array, Literal, Literals, Tuple, Union, optionalKey } = Schema
+
+/** Entries say which shape they have; a gateway ignores, with a note, one that is newer than it knows. */
+const schema1 = { schema: Literal(1) }
+
+/** The object of the outside an entry came from. */
+export const Source = Struct({ kind: String, namespace: String, name: String })
+export type Source = typeof Source.Type
+
+/** id: `<gateway namespace>/<gateway name>/<listener name>` */
+export const Listener = Struct({
+  ...schema1,
+  gateway: Struct({ namespace: String, name: String }),
+  name: String,
+  protocol: Literals(["HTTP"]),
+  /** As the user asked; the process may serve it elsewhere (below 1024 without the right to bind: +8000). */
+  port: Number,
+  /** Exact, or `*.suffix` for one or more labels before it; absent: every host. Lower case. */
+  hostname: optionalKey(String),
+  /** IP addresses to bind; empty: the process's default. */
+  addresses: Array(String),
+  /** Gateway's creation time (RFC 3339), for precedence when two Gateways want the same port and hostname. */
+  created: String,
+})
+export type Listener = typeof Listener.Type
+
+const StringMatch = Struct({ name: String, type: Literals(["exact", "regex"]), value: String })
+
+export const Match = Struct({
+  /** prefix is segment-wise (`/a` takes `/a` and `/a/b`, not `/ab`); regex matches the whole path, linear time. */
+  path: Struct({ type: Literals(["exact", "prefix", "regex"]), value: String }),
+  method: optionalKey(String),
+  /** Names lower case. All must hold. */
+  headers: Array(StringMatch),
+  query: Array(StringMatch),
+})
+export type Match = typeof Match.Type
+
+const NameValue = Tuple([String, String])
+const HeaderEdit = { set: Array(NameValue), add: Array(NameValue), remove: Array(String) }
+const PathEdit = Struct({ type: Literals(["full", "prefix"]), value: String })
+
+export const Filter = Union([
+  Struct({ type: Literal("requestHeaders"), ...HeaderEdit }),
+  Struct({ type: Literal("responseHeaders"), ...HeaderEdit }),
+  Struct({
+    type: Literal("redirect"),
+    scheme: optionalKey(String),
+    hostname: optionalKey(String),
+    port: optionalKey(Number),
+    path: optionalKey(PathEdit),
+    status: Number,
+  }),
+  Struct({ type: Literal("rewrite"), hostname: optionalKey(String), path: optionalKey(PathEdit) }),
+])
+export type Filter = typeof Filter.Type
+
+/** A response made by the gateway itself. */
+export const Answer = Struct({ status: Number, headers: Array(NameValue), body: String })
+export type Answer = typeof Answer.Type
+
+export const Backend = Struct({
+  /** Share of the rule's requests: weight / sum of weights. 0 takes none. */
+  weight: Number,
+  /** A cluster id; absent when `answer` speaks for this share (a reference that does not resolve: 500). */
+  cluster: optionalKey(String),
+  answer: optionalKey(Answer),
+  filters: Array(Filter),
+})
+export type Backend = typeof Backend.Type
+
+export const Rule = Struct({
+  name: optionalKey(String),
+  /** Any of them; never empty. */
+  matches: Array(Match),
+  filters: Array(Filter),
+  /** Empty and no `answer` and no redirect: 500 (Gateway API HTTPRouteRule.backendRefs). */
+  backends: Array(Backend),
+  /** Answers every request of this rule, before backends. */
+  answer: optionalKey(Answer),
+  /** Milliseconds; absent: the gateway's default; 0: none. */
+  timeouts: optionalKey(Struct({ request: optionalKey(Number), backend: optionalKey(Number) })),
+})
+export type Rule = typeof Rule.Type
+
+/** id: `<kind>/<namespace>/<name>`, kind in lower case: `httproute/default/web` */
+export const Route = Struct({
+  ...schema1,
+  source: Source,
+  /** RFC 3339; the older route wins a tie, then the id in byte order. */
+  created: String,
+  /** Higher wins before any other comparison; Gateway API routes have 0. */
+  priority: Number,
+  /** Where it is reachable: listener id and hostnames there (already intersected; `*` is every host). */
+  attach: Array(Struct({ listener: String, hostnames: Array(String) })),
+  rules: Array(Rule),
+})
+export type Route = typeof Route.Type
+
+/** id: the cluster's. What `routes` asks `endpoints` for; answered by a `cluster` of the same id, present even when empty. */
+export const Demand = Struct({
+  ...schema1,
+  backend: Struct({ kind: Literals(["Service"]), namespace: String, name: String, port: Number }),
+})
+export type Demand = typeof Demand.Type
+
+export const Endpoint = Struct({ address: String, port: Number })
+export type Endpoint = typeof Endpoint.Type
+
+/** id: `service/<namespace>/<name>/<port>` */
+export const Cluster = Struct({
+  ...schema1,
+  source: Source,
+  protocol: Literals(["http"]),
+  /** Sorted by address, port. */
+  endpoints: Array(Endpoint),
+  /** Why `endpoints` is empty. A missing Service or port answers 500, no ready endpoint 503. */
+  empty: optionalKey(Literals(["NoSuchService", "NoSuchPort", "NoReadyEndpoints", "UnsupportedProtocol"])),
+})
+export type Cluster = typeof Cluster.Type
+
+/** id: `plane`. The functions whose commits a gateway of this plane waits for before it is ready. Sorted. */
+export const Plan = Struct({ ...schema1, functions: Array(String) })
+export type Plan = typeof Plan.Type
+
+/**
+ * id: `<function>/<anything>`. Acts on traffic without touching `routes`, which merges overlays into its entries:
+ * by priority (higher first), then id. `match` narrows it to rules whose request also matches; absent: the whole target.
+ */
+export const Overlay = Struct({
+  ...schema1,
+  target: Struct({ kind: Literals(["HTTPRoute", "Gateway"]), namespace: String, name: String, rule: optionalKey(String) }),
+  match: optionalKey(Match),
+  filters: optionalKey(Array(Filter)),
+  /** cluster id → weight, in place of the rule's own. */
+  weights: optionalKey(Schema.Record(String, Number)),
+  answer: optionalKey(Answer),
+  priority: Number,
+})
+export type Overlay = typeof Overlay.Type
+
+/** id: `<writer>/<hash or name>`. A reasoned event about an object: dropped, shadowed, conflict, parked … */
+export const Note = Struct({
+  ...schema1,
+  severity: Literals(["info", "warning", "error"]),
+  /** CamelCase, stable: `NoMatchingParent`. */
+  reason: String,
+  /** A full sentence for people. */
+  message: String,
+  about: optionalKey(Source),
+  /** JSON path in the object: `spec.rules[0].backendRefs[1]`. */
+  field: optionalKey(String),
+  /** What the user can do. */
+  fix: optionalKey(String),
+  file: optionalKey(String),
+  line: optionalKey(Number),
+})
+export type Note = typeof Note.Type
+
+export const kinds = {
+  listener: configKind("listener", Listener),
+  route: configKind("route", Route),
+  demand: configKind("demand", Demand),
+  cluster: configKind("cluster", Cluster),
+  plan: configKind("plan", Plan),
+  overlay: configKind("overlay", Overlay),
+  note: configKind("note", Note),
+} as const
+
+/** The plane of what belongs to no gateway: functions' notes. No gateway reads it. */
+export const CONTROL_PLANE = "_"

@@ -1,0 +1,17 @@
+import type { Schema } from "effect"
+
+/**
+ * A kind of value on the bus. Resource kinds are written by adapters under `resource.<name>.<ns>.<name>`; config
+ * kinds are sections of units, `config.<plane>.<name>.<id>`, written by functions.
+ *
+ * Keys: a resource's is `<namespace>/<name>` (`/<name>` where cluster-scoped), a config value's `<plane>/<id>`.
+ */
+export interface Kind<T> {
+  /** Subject token: lower case, no dots: `httproute`. Unique. */
+  readonly name: string
+  readonly stream: "RESOURCES" | "CONFIG"
+  readonly schema: Schema.Codec<T, unknown>
+}
+
+export const resourceKind = <T>(name: string, schema: Schema.Codec<T, unknown>): Kind<T> => ({ name, stream: "RESOURCES", schema })
+export const configKind = <T>(name: string, schema: Schema.Codec<T, unknown>): Kind<T> => ({ name, stream: "CONFIG", schema })

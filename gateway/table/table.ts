@@ -1,0 +1,90 @@
+/**
+ * The compiled configuration a gateway serves from. Built off to the side by compile.ts, then frozen; a change is a
+ * new Table that shares everything untouched with the old one. A request keeps the table it began with.
+ */
+import type { Answer } from "../../bus/kinds/config.ts"
+
+/** What a request shows to matching and filters. Implemented by http1/head.ts without allocation. */
+export interface RequestView {
+  readonly method: string
+  /** Lower case, without port, no trailing dot. */
+  readonly host: string
+  /** As received, undecoded: matching is on bytes after the normalisation http1/head.ts describes. */
+  readonly path: string
+  /** Without `?`; "" if none. */
+  readonly query: string
+  /** Combined value ("a, b" if repeated) or undefined. `name` is lower case. */
+  header(name: string): string | undefined
+}
+
+/** Header edits on an outgoing message head. Names as written; comparison is case-insensitive. */
+export interface HeaderEdits {
+  set(name: string, value: string): void
+  add(name: string, value: string): void
+  remove(name: string): void
+}
+
+export type HeaderEdit = (headers: HeaderEdits) => void
+
+/** One address of a cluster; identity, pools and health outlive tables and are shared by all routes. */
+export interface EndpointHandle {
+  readonly address: string
+  readonly port: number
+}
+
+export interface ClusterHandle {
+  readonly id: string
+  readonly endpoints: readonly EndpointHandle[]
+  /** Status answered when there is no endpoint: 503, or 500 for what does not exist. */
+  readonly emptyStatus: number
+}
+
+export interface CompiledBackend {
+  readonly cluster: ClusterHandle | null
+  /** Set when cluster is null. */
+  readonly answer: Answer | null
+  readonly requestHeaders: HeaderEdit | null
+  readonly responseHeaders: HeaderEdit | null
+  readonly rewrite: Rewrite | null
+  readonly redirect: Redirect | null
+}
+
+/** New host (undefined: keep) and new path with query (undefined: keep) for the upstream request. */
+export type Rewrite = (request: RequestView) => { readonly host: string | undefined; readonly path: string | undefined }
+/** Status and Location; `scheme` and `port` are the listener's, as the client sees it (the spec port). */
+export type Redirect = (request: RequestView, scheme: string, port: number) => { readonly status: number; readonly location: string }
+
+/** One rule of one route, ready to run. Shared by all its matches. */
+export interface CompiledRule {
+  /** Route id and rule index or name, for logs: `httproute/default/web#0`. */
+  readonly id: string
+  readonly route: string
+  readonly answer: Answer | null
+  readonly redirect: Redirect | null
+  readonly rewrite: Rewrite | null
+  readonly requestHeaders: HeaderEdit | null
+  readonly responseHeaders: HeaderEdit | null
+  /** Weighted choice among backends, smooth round robin; null: none has weight (answer 500). */
+  pick(): CompiledBackend | null
+  /** Milliseconds, 0: none, undefined: default. */
+  readonly requestTimeout: number | undefined
+  readonly backendTimeout: number | undefined
+  /** The prefix that matched is needed by "prefix" rewrites: see match.ts. */
+}
+
+/** What one listening socket serves. */
+export interface PortTable {
+  /** Specification port: what Location headers and metrics show. */
+  readonly port: number
+  readonly protocol: "HTTP"
+  /** Most specific match, or null (404). No allocation, O(1) in routes of other hosts. */
+  find(request: RequestView): CompiledRule | null
+}
+
+export interface Table {
+  /** By `<address or *>:<spec port>`. */
+  readonly ports: ReadonlyMap<string, PortTable>
+  readonly clusters: ReadonlyMap<string, ClusterHandle>
+  /** Rises with every swap in this process. */
+  readonly generation: number
+}
