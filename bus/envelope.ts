@@ -1,0 +1,29 @@
+/** The headers that travel beside a canonical body; a reader may act on them without reading it. */
+import type { Headers } from "./bus.ts"
+
+export const header = {
+  kind: "Hg-Kind",
+  key: "Hg-Key",
+  uid: "Hg-Uid",
+  /** resourceVersion, or the hash of the document in file mode. */
+  version: "Hg-Version",
+  generation: "Hg-Generation",
+  /** `1`: a tombstone; the body is empty. */
+  deleted: "Hg-Deleted",
+  /** When the outside changed, RFC 3339 with milliseconds. */
+  time: "Hg-Time",
+  rev: "Hg-Rev",
+  epoch: "Hg-Epoch",
+  writer: "Hg-Writer",
+  /** Comma-separated, as in a commit's rows. */
+  causes: "Hg-Causes",
+  traceparent: "traceparent",
+} as const
+
+export const isDeleted = (headers: Headers): boolean => headers[header.deleted] === "1"
+
+/** A header as a whole number, or undefined when absent or not one. */
+export const numberHeader = (headers: Headers, name: string): number | undefined => {
+  const text = headers[name]
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+}
