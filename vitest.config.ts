@@ -1,5 +1,34 @@
 import { defineConfig } from "vitest/config"
 
+/** `system` starts real processes: after everything else, one file at a time. */
 export default defineConfig({
-  test: { include: ["{bus,functions,gateway,infra,test}/**/*.test.ts"], testTimeout: 30_000 },
+  resolve: { conditions: ["headgate-source"] },
+  test: {
+    reporters: ["default"],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["{bus,functions,gateway,infra,test}/**/*.test.ts"],
+          exclude: ["test/system/**", "**/node_modules/**"],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "system",
+          include: ["test/system/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          maxWorkers: 1,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
 })

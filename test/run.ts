@@ -1,0 +1,86 @@
+/**
+ * `npm test [-- vitest arguments]`: types, lint, then every test. With arguments only vitest runs, on what they name.
+ * The last line is `N passed, N failed`; a check (types, lint) and a test file that does not load count as one each.
+ */
+import { spawn } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const root = join(import.meta.dirname, "..")
+const args = process.argv.slice(2)
+
+const run = (program: string, argv: readonly string[]) =>
+  new Promise<boolean>((resolve) => {
+    const child = spawn(program, argv, { cwd: root, stdio: ["ignore", "inherit", "inherit"] })
+    child.on("error", (error) => {
+      console.error(`${program}: ${error.message}`)
+      resolve(false)
+    })
+    child.on("exit", (code) => resolve(code === 0))
+  })
+
+const tool = (name: string) => join(root, "node_modules/.bin", name)
+
+interface Counts {
+  passed: number
+  failed: number
+  skipped: number
+}
+const counts: Counts = { passed: 0, failed: 0, skipped: 0 }
+
+const check = async (name: string, program: string, argv: readonly string[]) => {
+  const started = performance.now()
+  const passed = await run(program, argv)
+  counts[passed ? "passed" : "failed"]++
+  console.log(`${passed ? "✓" : "✗"} ${name} (${((performance.now() - started) / 1000).toFixed(1)} s)`)
+}
+
+interface Report {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly numPendingTests: number
+  readonly numTodoTests: number
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[]
+}
+
+const isReport = (value: unknown): value is Report => typeof value === "object" && value !== null && "numPassedTests" in value && "testResults" in value
+
+const readReport = (path: string): Report | undefined => {
+  try {
+    const value: unknown = JSON.parse(readFileSync(path, "utf8"))
+    return isReport(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const vitest = async () => {
+  const folder = mkdtempSync(join(tmpdir(), "headgate-test-"))
+  const path = join(folder, "report.json")
+  try {
+    const passed = await run(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", "--reporter=default", "--reporter=json", `--outputFile.json=${path}`, ...args])
+    const report = readReport(path)
+    if (report === undefined) {
+      console.error("vitest ended without a report")
+      counts.failed++
+      return
+    }
+    const notLoaded = report.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length
+    counts.passed += report.numPassedTests
+    counts.failed += report.numFailedTests + notLoaded
+    counts.skipped += report.numPendingTests + report.numTodoTests
+    // An unhandled error fails the run though every test passed.
+    if (!passed && report.numFailedTests + notLoaded === 0) counts.failed++
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+if (args.length === 0) {
+  await check("types", tool("tsc"), [])
+  await check("lint", tool("oxlint"), ["--type-aware", "--deny-warnings"])
+}
+await vitest()
+console.log(`${counts.passed} passed, ${counts.failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ""}`)
+process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0
