@@ -1,0 +1,172 @@
+/** Every kind by name, and the way from an object of the outside (`apiVersion`, `kind`) to a value on the bus. */
+import { Result, Schema } from "effect"
+import { kinds as config } from "./config.ts"
+import { core } from "./core.ts"
+import { GATEWAY_GROUP, gatewayApi } from "./gateway-api.ts"
+import type { Kind } from "./kind.ts"
+import { checkLimits, type Problem } from "./limits.ts"
+import { adapterNote, sync } from "./ours.ts"
+
+export type { Problem } from "./limits.ts"
+
+/** A resource kind and where the Kubernetes API has it. */
+export interface ResourceApi {
+  readonly kind: Kind<unknown>
+  /** "" is the core group. */
+  readonly group: string
+  readonly versions: readonly string[]
+  /** As in `kind:` of a manifest. */
+  readonly kindName: string
+  /** Path segment in the API. */
+  readonly plural: string
+  readonly namespaced: boolean
+}
+
+const api = (kind: Kind<unknown>, group: string, versions: readonly string[], kindName: string, plural: string, namespaced: boolean): ResourceApi =>
+  ({ kind, group, versions, kindName, plural, namespaced })
+
+/** What adapters watch; sorted by kind name. */
+export const resourceApis: readonly ResourceApi[] = [
+  api(core.endpoints, "", ["v1"], "Endpoints", "endpoints", true),
+  api(core.endpointSlice, "discovery.k8s.io", ["v1"], "EndpointSlice", "endpointslices", true),
+  api(gatewayApi.gateway, GATEWAY_GROUP, ["v1", "v1beta1"], "Gateway", "gateways", true),
+  api(gatewayApi.gatewayClass, GATEWAY_GROUP, ["v1", "v1beta1"], "GatewayClass", "gatewayclasses", false),
+  api(gatewayApi.httpRoute, GATEWAY_GROUP, ["v1", "v1beta1"], "HTTPRoute", "httproutes", true),
+  api(core.namespace, "", ["v1"], "Namespace", "namespaces", false),
+  api(gatewayApi.referenceGrant, GATEWAY_GROUP, ["v1", "v1beta1"], "ReferenceGrant", "referencegrants", true),
+  api(core.service, "", ["v1"], "Service", "services", true),
+]
+
+const all: readonly Kind<unknown>[] = [...resourceApis.map((each) => each.kind), sync, adapterNote, ...Object.values(config)]
+
+/** Resource and config kinds share names in one case, `note`: the stream tells them apart. */
+const byStreamAndName = new Map(all.map((kind) => [`${kind.stream}/${kind.name}`, kind]))
+
+/** Every kind, resource kinds first. */
+export const kinds: readonly Kind<unknown>[] = all
+
+/** A kind by its subject token, or undefined. */
+export const kindByName = (stream: "RESOURCES" | "CONFIG", name: string): Kind<unknown> | undefined => byStreamAndName.get(`${stream}/${name}`)
+
+const byApi = new Map(resourceApis.flatMap((each) => each.versions.map((version) => [`${each.group === "" ? "" : `${each.group}/`}${version}/${each.kindName}`, each] as const)))
+
+/** What `apiVersion` and `kind` of a manifest mean here, or undefined. */
+export const resourceApi = (apiVersion: string, kind: string): ResourceApi | undefined => byApi.get(`${apiVersion}/${kind}`)
+
+export interface ReadResource {
+  readonly api: ResourceApi
+  /** `<namespace>/<name>` */
+  readonly key: string
+  /** Trimmed, defaulted: what an adapter publishes. */
+  readonly value: unknown
+  readonly name: string
+  readonly namespace: string
+}
+
+export type ReadResult =
+  | { readonly ok: true; readonly resource: ReadResource; readonly unknown: readonly Problem[] }
+  | { readonly ok: false; readonly problems: readonly Problem[]; readonly unknown: readonly Problem[] }
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** An API server prunes explicit nulls before it applies defaults. */
+const withoutNulls = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withoutNulls)
+  if (!isObject(value)) return value
+  return Object.fromEntries(Object.entries(value).flatMap(([key, member]) => (member === null || member === undefined ? [] : [[key, withoutNulls(member)]])))
+}
+
+/** `kubectl apply` keeps a copy of the whole object here. */
+const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+const words = (text: string): ReadonlySet<string> => new Set(text.split(" "))
+/** Fields the API has and no function reads: dropped, and no mistake of the user's. */
+const TOP_IGNORED = words("apiVersion kind status")
+const METADATA_IGNORED = words("resourceVersion managedFields selfLink ownerReferences finalizers generateName deletionTimestamp deletionGracePeriodSeconds clusterName")
+const SERVICE_IGNORED = words(
+  "clusterIPs ipFamilies ipFamilyPolicy sessionAffinity sessionAffinityConfig externalIPs loadBalancerIP loadBalancerClass loadBalancerSourceRanges externalTrafficPolicy internalTrafficPolicy healthCheckNodePort publishNotReadyAddresses allocateLoadBalancerNodePorts trafficDistribution",
+)
+
+const without = (object: Readonly<Record<string, unknown>>, ignored: ReadonlySet<string>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(object).filter(([key]) => !ignored.has(key)))
+
+const trim = (object: Readonly<Record<string, unknown>>, api: ResourceApi): Record<string, unknown> => {
+  const body = without(object, TOP_IGNORED)
+  if (api.kindName === "Namespace") delete body["spec"]
+  if (api.kindName === "Service" && isObject(body["spec"])) body["spec"] = without(body["spec"], SERVICE_IGNORED)
+  if (!isObject(body["metadata"])) return body
+  const metadata = without(body["metadata"], METADATA_IGNORED)
+  if (isObject(metadata["annotations"])) metadata["annotations"] = without(metadata["annotations"], new Set([LAST_APPLIED]))
+  if (!api.namespaced) delete metadata["namespace"]
+  else if (metadata["namespace"] === undefined || metadata["namespace"] === "") metadata["namespace"] = "default"
+  body["metadata"] = metadata
+  return body
+}
+
+/** `["spec", "rules", 0]` → `spec.rules[0]` */
+export const fieldPath = (path: readonly PropertyKey[]): string =>
+  path.reduce<string>((text, step) => (typeof step === "number" ? `${text}[${step}]` : text === "" ? String(step) : `${text}.${String(step)}`), "")
+
+interface Standard {
+  readonly "~standard": {
+    readonly validate: (value: unknown) => Outcome | Promise<Outcome>
+  }
+}
+interface Outcome {
+  readonly issues?: readonly { readonly message: string; readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined }[] | undefined
+}
+
+const issues = (standard: Standard, value: unknown): readonly Problem[] => {
+  const outcome = standard["~standard"].validate(value)
+  if (outcome instanceof Promise) throw new TypeError("a kind's schema must be synchronous")
+  return (outcome.issues ?? []).map(({ message, path }) => {
+    const field = fieldPath((path ?? []).map((step) => (typeof step === "object" ? step.key : step)))
+    if (message.startsWith("Missing key")) return { field, reason: "Required", message: `${field} is missing`, fix: `Add ${field}.` }
+    return { field, reason: "InvalidValue", message: `${field}: ${message[0]?.toLowerCase() ?? ""}${message.slice(1)}`, fix: `Correct ${field}.` }
+  })
+}
+
+const checkerFor = (kind: Kind<unknown>) => ({
+  shape: Schema.toStandardSchemaV1(kind.schema, { parseOptions: { errors: "all" } }),
+  strict: Schema.toStandardSchemaV1(kind.schema, { parseOptions: { errors: "all", onExcessProperty: "error" } }),
+  decode: Schema.decodeUnknownResult(kind.schema),
+  decodeStrictly: Schema.decodeUnknownResult(kind.schema, { onExcessProperty: "error" }),
+})
+const checkers = new Map(resourceApis.map((each) => [each.kind, checkerFor(each.kind)]))
+const checkerOf = (kind: Kind<unknown>) => {
+  const known = checkers.get(kind)
+  if (known === undefined) throw new TypeError(`${kind.name} is no kind of the outside`)
+  return known
+}
+
+/** Fields the kind's schema does not know: misspelt, or newer than this program. Reported, never a reason to refuse. */
+const unknownFields = (kind: Kind<unknown>, body: unknown): readonly Problem[] => {
+  const shape = new Set(issues(checkerOf(kind).shape, body).map((problem) => problem.field))
+  return issues(checkerOf(kind).strict, body)
+    .filter((problem) => !shape.has(problem.field))
+    .map(({ field }) => ({ field, reason: "UnknownField", message: `${field} is not a field of this kind that Headgate knows`, fix: `Check the spelling of ${field}, or remove it.` }))
+}
+
+/**
+ * An object as a user wrote it or an API server sent it → what is published, or every problem with the path of the
+ * field. `api` comes from `resourceApi(object.apiVersion, object.kind)`.
+ */
+export const readResource = (api: ResourceApi, object: Readonly<Record<string, unknown>>): ReadResult => {
+  const pruned = withoutNulls(object)
+  const body = trim(isObject(pruned) ? pruned : {}, api)
+  const { decode, decodeStrictly, shape } = checkerOf(api.kind)
+  // Most objects have nothing unknown in them: then one pass suffices.
+  let decoded = decodeStrictly(body)
+  let unknown: readonly Problem[] = []
+  if (Result.isFailure(decoded)) {
+    unknown = unknownFields(api.kind, body)
+    decoded = decode(body)
+    if (Result.isFailure(decoded)) return { ok: false, problems: issues(shape, body), unknown }
+  }
+  const value = decoded.success
+  const limits = checkLimits(api.kind.name, value)
+  if (limits.length > 0) return { ok: false, problems: limits, unknown }
+  const metadata = isObject(value) && isObject(value["metadata"]) ? value["metadata"] : {}
+  const namespace = typeof metadata["namespace"] === "string" ? metadata["namespace"] : ""
+  const name = typeof metadata["name"] === "string" ? metadata["name"] : ""
+  return { ok: true, resource: { api, key: `${namespace}/${name}`, value, name, namespace }, unknown }
+}

@@ -1,0 +1,159 @@
+/**
+ * gateway.networking.k8s.io, v1 and v1beta1 (one shape for both). Decoding applies the CRDs' defaults, so an object
+ * from a file equals what an API server would have stored. Fields we do not act on are kept as they are where a
+ * function has to say that it does not act on them; others are dropped by decoding (`unknownFields` in all.ts tells).
+ * Limits that are not shapes (syntax, counts, cross-field rules) are in gateway-api-limits.ts.
+ */
+import { Schema } from "effect"
+import { resourceKind } from "./kind.ts"
+import { defaulted, LabelSelector, Metadata } from "./metadata.ts"
+
+const { Struct, String, Number, Array, Literals, Unknown, optionalKey } = Schema
+
+export const GATEWAY_GROUP = "gateway.networking.k8s.io"
+
+export const GatewayClass = Struct({
+  metadata: Metadata,
+  spec: Struct({ controllerName: String, description: optionalKey(String), parametersRef: optionalKey(Unknown) }),
+})
+export type GatewayClass = typeof GatewayClass.Type
+
+const RouteGroupKind = Struct({ group: defaulted(String, GATEWAY_GROUP), kind: String })
+
+const AllowedRoutes = Struct({
+  namespaces: defaulted(
+    Struct({ from: defaulted(Literals(["Same", "All", "Selector", "None"]), "Same"), selector: optionalKey(LabelSelector) }),
+    { from: "Same" },
+  ),
+  /** Absent: every kind the protocol can serve. */
+  kinds: optionalKey(Array(RouteGroupKind)),
+})
+export type AllowedRoutes = typeof AllowedRoutes.Type
+
+export const GatewayListener = Struct({
+  name: String,
+  hostname: optionalKey(String),
+  port: Number,
+  /** HTTP, HTTPS, TLS, TCP, UDP or a domain-prefixed name. */
+  protocol: String,
+  tls: optionalKey(Unknown),
+  allowedRoutes: defaulted(AllowedRoutes, { namespaces: { from: "Same" } }),
+})
+export type GatewayListener = typeof GatewayListener.Type
+
+export const Gateway = Struct({
+  metadata: Metadata,
+  spec: Struct({
+    gatewayClassName: String,
+    listeners: Array(GatewayListener),
+    addresses: optionalKey(Array(Struct({ type: defaulted(String, "IPAddress"), value: optionalKey(String) }))),
+    infrastructure: optionalKey(Unknown),
+    allowedListeners: optionalKey(Unknown),
+    defaultScope: optionalKey(String),
+    tls: optionalKey(Unknown),
+  }),
+})
+export type Gateway = typeof Gateway.Type
+
+export const ParentRef = Struct({
+  group: defaulted(String, GATEWAY_GROUP),
+  kind: defaulted(String, "Gateway"),
+  namespace: optionalKey(String),
+  name: String,
+  sectionName: optionalKey(String),
+  port: optionalKey(Number),
+})
+export type ParentRef = typeof ParentRef.Type
+
+const NamedValue = Struct({ name: String, value: String })
+const ValueMatch = Struct({ name: String, type: defaulted(String, "Exact"), value: String })
+
+export const HTTPRouteMatch = Struct({
+  path: defaulted(Struct({ type: defaulted(String, "PathPrefix"), value: defaulted(String, "/") }), { type: "PathPrefix", value: "/" }),
+  headers: optionalKey(Array(ValueMatch)),
+  queryParams: optionalKey(Array(ValueMatch)),
+  method: optionalKey(String),
+})
+export type HTTPRouteMatch = typeof HTTPRouteMatch.Type
+
+const HeaderModifier = Struct({
+  set: optionalKey(Array(NamedValue)),
+  add: optionalKey(Array(NamedValue)),
+  remove: optionalKey(Array(String)),
+})
+export type HeaderModifier = typeof HeaderModifier.Type
+
+const PathModifier = Struct({ type: String, replaceFullPath: optionalKey(String), replacePrefixMatch: optionalKey(String) })
+export type PathModifier = typeof PathModifier.Type
+
+/** `type` stays open: a filter newer than this program is answered with 500 and a note, not refused here. */
+export const HTTPRouteFilter = Struct({
+  type: String,
+  requestHeaderModifier: optionalKey(HeaderModifier),
+  responseHeaderModifier: optionalKey(HeaderModifier),
+  requestRedirect: optionalKey(
+    Struct({
+      scheme: optionalKey(String),
+      hostname: optionalKey(String),
+      path: optionalKey(PathModifier),
+      port: optionalKey(Number),
+      statusCode: defaulted(Number, 302),
+    }),
+  ),
+  urlRewrite: optionalKey(Struct({ hostname: optionalKey(String), path: optionalKey(PathModifier) })),
+  requestMirror: optionalKey(Unknown),
+  cors: optionalKey(Unknown),
+  externalAuth: optionalKey(Unknown),
+  extensionRef: optionalKey(Unknown),
+})
+export type HTTPRouteFilter = typeof HTTPRouteFilter.Type
+
+export const HTTPBackendRef = Struct({
+  group: defaulted(String, ""),
+  kind: defaulted(String, "Service"),
+  namespace: optionalKey(String),
+  name: String,
+  port: optionalKey(Number),
+  weight: defaulted(Number, 1),
+  filters: optionalKey(Array(HTTPRouteFilter)),
+})
+export type HTTPBackendRef = typeof HTTPBackendRef.Type
+
+export const HTTPRouteRule = Struct({
+  name: optionalKey(String),
+  matches: defaulted(Array(HTTPRouteMatch), [{}]),
+  filters: optionalKey(Array(HTTPRouteFilter)),
+  backendRefs: optionalKey(Array(HTTPBackendRef)),
+  /** GEP-2257 durations: `10s`, `1h30m`; `0s`: none. */
+  timeouts: optionalKey(Struct({ request: optionalKey(String), backendRequest: optionalKey(String) })),
+  retry: optionalKey(Unknown),
+  sessionPersistence: optionalKey(Unknown),
+})
+export type HTTPRouteRule = typeof HTTPRouteRule.Type
+
+export const HTTPRoute = Struct({
+  metadata: Metadata,
+  spec: Struct({
+    parentRefs: optionalKey(Array(ParentRef)),
+    hostnames: optionalKey(Array(String)),
+    rules: defaulted(Array(HTTPRouteRule), [{}]),
+    useDefaultGateways: optionalKey(String),
+  }),
+})
+export type HTTPRoute = typeof HTTPRoute.Type
+
+export const ReferenceGrant = Struct({
+  metadata: Metadata,
+  spec: Struct({
+    from: Array(Struct({ group: String, kind: String, namespace: String })),
+    to: Array(Struct({ group: String, kind: String, name: optionalKey(String) })),
+  }),
+})
+export type ReferenceGrant = typeof ReferenceGrant.Type
+
+export const gatewayApi = {
+  gatewayClass: resourceKind("gatewayclass", GatewayClass),
+  gateway: resourceKind("gateway", Gateway),
+  httpRoute: resourceKind("httproute", HTTPRoute),
+  referenceGrant: resourceKind("referencegrant", ReferenceGrant),
+} as const
