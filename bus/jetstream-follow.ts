@@ -1,0 +1,178 @@
+/**
+ * One follower on JetStream: an ordered ephemeral push consumer that we make, watch and replace ourselves, because
+ * the client's own recovery takes three heartbeats and goes silently dead when the store is lost.
+ */
+import { AckPolicy, DeliverPolicy, JetStreamApiError, ReplayPolicy, type ConsumerConfig, type JetStreamManager } from "@nats-io/jetstream"
+import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from "@nats-io/transport-node"
+import { BusError, type Follower, type Following, type LostReason, type StreamInfo, type StreamName } from "./bus.ts"
+
+const HEARTBEAT = 5000
+const CHECK = 10_000
+
+interface Options {
+  readonly connection: NatsConnection
+  readonly manager: JetStreamManager
+  readonly follower: Follower
+  readonly infoOf: (stream: StreamName) => Promise<StreamInfo>
+  readonly onStop: () => void
+}
+
+type Attached = Following & { reattach(): void; stalled(): void }
+
+export const followJetStream = ({ connection, manager, follower, infoOf, onStop }: Options): Attached => {
+  const { stream, filter, from } = follower
+  let seen = from === "state" ? 0 : from.after
+  let incarnation: string | undefined
+  let caughtUp = false
+  let ended = false
+  let isStalled = false
+  /** Rises with every attach; callbacks of an earlier one are ignored. */
+  let attempt = 0
+  let expected = 1
+  let lastHeard = performance.now()
+  let subscription: Subscription | undefined
+  let consumer: string | undefined
+  let backoff = 50
+
+  const end = (): void => {
+    ended = true
+    attempt++
+    clearInterval(watchdog)
+    subscription?.unsubscribe()
+    onStop()
+  }
+  const lose = (reason: LostReason): void => {
+    if (ended) return
+    end()
+    follower.onLost?.(reason)
+  }
+  const stalled = (now: boolean): void => {
+    if (now === isStalled || ended) return
+    isStalled = now
+    follower.onStalled?.(now)
+  }
+  const reachedEnd = (info: StreamInfo): void => {
+    if (caughtUp || ended) return
+    caughtUp = true
+    follower.onCaughtUp?.(info)
+  }
+
+  /** True when the store is the one followed so far. Compares with what was seen BEFORE asking (I8). */
+  const verify = async (): Promise<StreamInfo | undefined> => {
+    const before = seen
+    const known = incarnation
+    try {
+      const info = await infoOf(stream)
+      if (known !== undefined && info.incarnation !== known) return void lose("recreated")
+      if (info.lastSeq < before) return void lose(known === undefined ? "recreated" : "sequence-went-back")
+      return info
+    } catch (error) {
+      if (error instanceof BusError && error.reason === "no-stream") return void lose("stream-missing")
+      throw error
+    }
+  }
+
+  const attach = async (): Promise<void> => {
+    const mine = ++attempt
+    subscription?.unsubscribe()
+    try {
+      const info = await verify()
+      if (info === undefined || mine !== attempt) return
+      incarnation = info.incarnation
+      const inbox = createInbox()
+      expected = 1
+      lastHeard = performance.now()
+      subscription = connection.subscribe(inbox, { callback: (error, message) => { if (error === null && mine === attempt) receive(message, info) } })
+      const created = await manager.consumers.add(stream, consumerConfig(inbox))
+      if (mine !== attempt) return void manager.consumers.delete(stream, created.name).catch(() => undefined)
+      consumer = created.name
+      backoff = 50
+      stalled(false)
+      if (created.num_pending === 0 && created.delivered.consumer_seq === 0) reachedEnd(info)
+    } catch (error) {
+      if (mine !== attempt || ended || connection.isClosed()) return
+      if (error instanceof JetStreamApiError && error.code === 10059) return void lose("stream-missing")
+      stalled(true)
+      backoff = Math.min(backoff * 2, 5000)
+      setTimeout(() => { if (mine === attempt && !ended) void attach() }, backoff * (0.5 + Math.random()))
+    }
+  }
+
+  const consumerConfig = (inbox: string): Partial<ConsumerConfig> => ({
+    deliver_subject: inbox,
+    ack_policy: AckPolicy.None,
+    replay_policy: ReplayPolicy.Instant,
+    filter_subject: filter,
+    flow_control: true,
+    idle_heartbeat: HEARTBEAT * 1_000_000,
+    inactive_threshold: 30_000_000_000,
+    mem_storage: true,
+    num_replicas: 1,
+    max_deliver: 1,
+    // A replay of the state that broke off starts anew: what was delivered is skipped, and a subject whose last
+    // message is newer than `seen` comes again as it is now.
+    ...(from === "state" && !caughtUp ? { deliver_policy: DeliverPolicy.LastPerSubject } : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: seen + 1 }),
+  })
+
+  const receive = (message: Msg, attachedAt: StreamInfo): void => {
+    lastHeard = performance.now()
+    if (message.headers !== undefined && message.headers.code === 100) {
+      if (message.reply !== undefined && message.reply !== "") message.respond()
+      const stuck = message.headers.get("Nats-Consumer-Stalled")
+      if (stuck !== "") connection.publish(stuck)
+      const delivered = Number(message.headers.get("Nats-Last-Consumer"))
+      if (!caughtUp) void confirmEnd(attachedAt)
+      if (Number.isFinite(delivered) && delivered >= expected && message.headers.get("Nats-Last-Consumer") !== "") void attach()
+      return
+    }
+    // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, with a domain and account before it in the long form
+    const token = (message.reply ?? "").split(".")
+    const base = token.length >= 11 ? 4 : 2
+    const seq = Number(token[base + 3])
+    const consumerSeq = Number(token[base + 4])
+    if (consumerSeq !== expected) return void attach()
+    expected++
+    const pending = token[base + 6]
+    if (seq > seen) {
+      seen = seq
+      follower.onMessage({ subject: message.subject, seq, time: Number((token[base + 5] ?? "").slice(0, -6)), headers: plainHeaders(message.headers), data: message.data })
+    }
+    if (pending === "0") reachedEnd(attachedAt)
+  }
+
+  /** Pending counts can stay above zero when what was counted is superseded; an idle consumer is asked. */
+  const confirmEnd = async (attachedAt: StreamInfo): Promise<void> => {
+    const mine = attempt
+    if (consumer === undefined) return
+    const info = await manager.consumers.info(stream, consumer).catch(() => undefined)
+    if (mine === attempt && info?.num_pending === 0 && info.delivered.consumer_seq < expected) reachedEnd(attachedAt)
+  }
+
+  const watchdog = setInterval(() => {
+    if (ended || connection.isClosed()) return
+    if (performance.now() - lastHeard > 2 * HEARTBEAT + 1000) void attach()
+    else void verify().catch(() => undefined)
+  }, CHECK)
+  watchdog.unref()
+
+  void attach()
+  return {
+    get seen() {
+      return seen
+    },
+    reattach: () => void attach(),
+    stalled: () => stalled(true),
+    stop: async () => {
+      if (ended) return
+      end()
+      if (consumer !== undefined && !connection.isClosed()) await manager.consumers.delete(stream, consumer).catch(() => undefined)
+    },
+  }
+}
+
+/** Headers as a plain record; the server's own (`Nats-…`) are left out. */
+export const plainHeaders = (head: MsgHdrs | undefined): Record<string, string> => {
+  const record: Record<string, string> = {}
+  if (head !== undefined) for (const name of head.keys()) if (!name.startsWith("Nats-")) record[name] = head.get(name)
+  return record
+}

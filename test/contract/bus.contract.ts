@@ -1,0 +1,181 @@
+/** What every Bus promises (bus/bus.ts). Run by memory.test.ts and jetstream.test.ts. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { BusError, type Bus, type Message } from "../../bus/bus.ts"
+
+export interface Subject {
+  /** A fresh store. */
+  open(): Promise<{ connect(): Promise<Bus>; wipe(): Promise<void>; close(): Promise<void> }>
+}
+
+const text = (message: Message | undefined): string | undefined => (message === undefined ? undefined : new TextDecoder().decode(message.data))
+
+/** Follows and hands out what arrives, in order, as promises. */
+const collect = (bus: Bus, filter: string, from: "state" | { after: number }) => {
+  const messages: Message[] = []
+  const waiting: { count: number; resolve: () => void }[] = []
+  const caughtUp = Promise.withResolvers<void>()
+  const lost = Promise.withResolvers<string>()
+  const following = bus.follow({
+    stream: "RESOURCES", filter, from,
+    onMessage: (message) => {
+      messages.push(message)
+      for (const wait of waiting) if (messages.length >= wait.count) wait.resolve()
+    },
+    onCaughtUp: () => caughtUp.resolve(),
+    onLost: (reason) => lost.resolve(reason),
+  })
+  const received = async (count: number): Promise<readonly Message[]> => {
+    if (messages.length < count) await new Promise<void>((resolve) => waiting.push({ count, resolve }))
+    return messages
+  }
+  return { following, messages, received, caughtUp: caughtUp.promise, lost: lost.promise }
+}
+
+const reasonOf = async (promise: Promise<unknown>): Promise<string> => {
+  try {
+    await promise
+    return "resolved"
+  } catch (error) {
+    return error instanceof BusError ? error.reason : String(error)
+  }
+}
+
+export const busContract = (name: string, subject: Subject): void => {
+  describe(`${name} keeps the bus contract:`, () => {
+    let world: Awaited<ReturnType<Subject["open"]>>
+    let bus: Bus
+    beforeEach(async () => {
+      world = await subject.open()
+      bus = await world.connect()
+    })
+    afterEach(async () => {
+      await bus.close()
+      await world.close()
+    })
+    const put = (subjectName: string, data: string, extra: object = {}) => bus.publish({ subject: `resource.${subjectName}`, data, ...extra })
+
+    test("sequences rise from 1 and acks carry them", async () => {
+      const acks = await Promise.all([put("a.n.x", "1"), put("a.n.y", "2"), put("a.n.x", "3")])
+      expect(acks.map((ack) => ack.seq)).toEqual([1, 2, 3])
+    })
+
+    test("the last message of a subject can be read, with headers, time and sequence", async () => {
+      await put("a.n.x", "1")
+      await put("a.n.x", "2", { headers: { "Hg-Kind": "a" } })
+      const last = await bus.last("RESOURCES", "resource.a.n.x")
+      expect(text(last)).toBe("2")
+      expect(last).toMatchObject({ seq: 2, subject: "resource.a.n.x", headers: { "Hg-Kind": "a" } })
+      expect(await bus.last("RESOURCES", "resource.a.n.z")).toBeUndefined()
+      expect(text(await bus.at("RESOURCES", 1))).toBe("1")
+      expect(await bus.at("RESOURCES", 9)).toBeUndefined()
+    })
+
+    test("a retry with the same message id is stored once", async () => {
+      const first = await put("a.n.x", "1", { msgId: "7:1" })
+      const again = await put("a.n.x", "1", { msgId: "7:1" })
+      expect(again).toEqual({ seq: first.seq, duplicate: true })
+      expect((await bus.info("RESOURCES")).messages).toBe(1)
+    })
+
+    test("an expected sequence that does not hold is a conflict and stores nothing", async () => {
+      expect(await put("a.n.x", "1", { expect: { seq: 0 } })).toMatchObject({ seq: 1 })
+      expect(await reasonOf(put("a.n.x", "2", { expect: { seq: 0 } }))).toBe("conflict")
+      expect(await put("a.n.x", "2", { expect: { seq: 1 } })).toMatchObject({ seq: 2 })
+      expect((await bus.info("RESOURCES")).messages).toBe(2)
+    })
+
+    test("a message can be fenced on another subject, also when pipelined", async () => {
+      const commit = await bus.publish({ subject: "config.p.commit.f", data: "c" })
+      const fenced = (seq: number) => bus.publish({ subject: "config.p.route.r", data: "r", expect: { seq, subject: "config.p.commit.f" } })
+      await Promise.all([fenced(commit.seq), fenced(commit.seq)])
+      await bus.publish({ subject: "config.p.commit.f", data: "d" })
+      expect(await reasonOf(fenced(commit.seq))).toBe("conflict")
+    })
+
+    test("too large a message is refused by name and nothing else suffers", async () => {
+      expect(await reasonOf(put("a.n.x", "x".repeat(2 * 1024 * 1024)))).toBe("too-large")
+      expect(await put("a.n.x", "1")).toMatchObject({ seq: 1 })
+    })
+
+    test("a follower gets the state, one message a subject in stream order, then what is new", async () => {
+      for (const [name, value] of [["x", "1"], ["y", "2"], ["x", "3"]] as const) await put(`a.n.${name}`, value)
+      const follower = collect(bus, "resource.>", "state")
+      await follower.caughtUp
+      expect(follower.messages.map((message) => [message.seq, text(message)])).toEqual([[2, "2"], [3, "3"]])
+      await put("a.n.y", "4")
+      expect((await follower.received(3)).map((message) => message.seq)).toEqual([2, 3, 4])
+      expect(follower.following.seen).toBe(4)
+      await follower.following.stop()
+    })
+
+    test("a follower of an empty stream is caught up at once", async () => {
+      const follower = collect(bus, "resource.>", "state")
+      await follower.caughtUp
+      await put("a.n.x", "1")
+      expect((await follower.received(1)).map(text)).toEqual(["1"])
+    })
+
+    test("a filter keeps other subjects away", async () => {
+      const follower = collect(bus, "resource.a.>", "state")
+      await follower.caughtUp
+      await put("b.n.x", "1")
+      await put("a.n.x", "2")
+      expect((await follower.received(1)).map(text)).toEqual(["2"])
+    })
+
+    test("a follower from a sequence gets everything kept after it", async () => {
+      for (const value of ["1", "2", "3"]) await put("a.n.x", value)
+      const follower = collect(bus, "resource.>", { after: 1 })
+      expect((await follower.received(2)).map(text)).toEqual(["2", "3"])
+    })
+
+    test("10,000 subjects arrive once each, in order", async () => {
+      await Promise.all(Array.from({ length: 10_000 }, (_, i) => put(`a.n.x${i}`, String(i))))
+      const follower = collect(bus, "resource.>", "state")
+      await follower.caughtUp
+      expect(follower.messages.map((message) => message.seq)).toEqual(Array.from({ length: 10_000 }, (_, i) => i + 1))
+    })
+
+    test("only 64 messages a subject are kept, and an answer that needs more says it is incomplete", async () => {
+      for (let i = 1; i <= 70; i++) await put("a.n.x", String(i))
+      await put("a.n.y", "y")
+      const now = await bus.asOf("RESOURCES", ["resource.>"], { seq: 70 })
+      expect(now.messages.map(text)).toEqual(["70"])
+      expect(now.complete).toBe(true)
+      expect(await bus.asOf("RESOURCES", ["resource.a.n.x"], { seq: 3 })).toEqual({ messages: [], complete: false })
+    })
+
+    test("purging a subject forgets it wholly", async () => {
+      await put("a.n.x", "1")
+      await put("a.n.x", "2")
+      await bus.purge("RESOURCES", "resource.a.n.x")
+      expect(await bus.last("RESOURCES", "resource.a.n.x")).toBeUndefined()
+    })
+
+    test("the history holds every resource message", async () => {
+      const seen: string[] = []
+      const all = Promise.withResolvers<void>()
+      bus.follow({ stream: "HISTORY", filter: "resource.>", from: { after: 0 }, onMessage: (message) => { if (seen.push(text(message) ?? "") === 3) all.resolve() } })
+      for (const value of ["1", "2", "3"]) await put("a.n.x", value)
+      await all.promise
+      expect(seen).toEqual(["1", "2", "3"])
+    })
+
+    test("a wiped store is noticed by its followers, and works again", async () => {
+      await put("a.n.x", "1")
+      const follower = collect(bus, "resource.>", "state")
+      await follower.caughtUp
+      const before = await bus.info("RESOURCES")
+      await world.wipe()
+      expect(["recreated", "sequence-went-back", "stream-missing"]).toContain(await follower.lost)
+      expect(await put("a.n.x", "2")).toMatchObject({ seq: 1 })
+      expect((await bus.info("RESOURCES")).incarnation).not.toBe(before.incarnation)
+    })
+
+    test("after close nothing is published and closing again is fine", async () => {
+      await bus.close()
+      expect(await reasonOf(put("a.n.x", "1"))).toBe("closed")
+      await bus.close()
+    })
+  })
+}
