@@ -107,8 +107,11 @@ export interface Bus {
     upTo: { readonly time: number } | { readonly seq: number },
   ): Promise<{ readonly messages: readonly Message[]; readonly complete: boolean }>
   info(stream: StreamName): Promise<StreamInfo>
-  /** Removes every message of one subject, tombstones included; the only allowed way to forget a subject. */
-  purge(stream: StreamName, subject: string): Promise<void>
+  /**
+   * Removes every message of the subjects a filter matches, tombstones included, up to and with sequence `upTo`
+   * (default: all); the only allowed way to forget a subject. The bound makes a purge by a stale writer harmless.
+   */
+  purge(stream: StreamName, filter: string, upTo?: number): Promise<void>
   /** Core NATS, not stored: coalesced hints such as `progress.<function>`. */
   hint(subject: string, data: string): void
   onHint(filter: string, on: (subject: string, data: string) => void): () => void

@@ -3,6 +3,9 @@
  * protocol is DESIGN §3; its invariants I1 to I9 are listed in bus/README.md and checked by unit/model.test.ts.
  */
 
+import type { Message } from "../bus.ts"
+import type { UnitSnapshot } from "./fold.ts"
+
 export interface UnitId {
   readonly plane: string
   readonly fn: string
@@ -34,10 +37,12 @@ export interface Commit {
   readonly parts?: readonly { readonly k: number; readonly seq: number }[]
 }
 
+export type CommitHead = Omit<Commit, "diff" | "parts">
+
 /** What a reader hands on: a verified step from the state it last handed on (empty at first) to this commit's. */
 export interface UnitChange {
   readonly unit: UnitId
-  readonly commit: Omit<Commit, "diff" | "parts">
+  readonly commit: CommitHead
   /** Sequence of the commit message in CONFIG, and the server's time of it (ms). */
   readonly seq: number
   readonly time: number
@@ -60,13 +65,40 @@ export interface UnitReaderOptions {
   /** A mismatch, re-read, ignored lower epoch …, for notes and metrics. */
   onNote?(reason: string, message: string): void
   onStalled?(stalled: boolean): void
+  /** Keeps what `claim` needs to hand a unit to a writer without another read. Costs memory: not in a gateway. */
+  readonly claimable?: boolean
+  readonly clock?: Clock
 }
 
 export interface UnitReader {
   /** Current verified state of one unit: subject → body. */
   state(unit: UnitId): ReadonlyMap<string, string> | undefined
   units(): readonly UnitId[]
+  /**
+   * Hands a unit over to a writer in this process (UnitWriterOptions.reader): the reader folds it no longer, only
+   * tells of its commits. Undefined when the writer has to read for itself: not caught up, in doubt, or a commit
+   * was applied since the cold read, so that nobody here knows which of its entries are stored.
+   */
+  claim(unit: UnitId, onCommit: (message: Message) => void): ClaimedUnit | undefined
   stop(): Promise<void>
+}
+
+/** `snapshot` is undefined when the unit has no commit. */
+export interface ClaimedUnit {
+  readonly incarnation: string
+  readonly snapshot: UnitSnapshot | undefined
+}
+
+/** Time and chance, so that the model test can decide them. Default: clock.ts. */
+export interface Clock {
+  /** Milliseconds, never going back; only differences mean something. */
+  monotonic(): number
+  /** Milliseconds since 1970. */
+  wall(): number
+  /** From 0 to 1, for jitter. */
+  random(): number
+  /** Returns the cancellation. */
+  after(ms: number, run: () => void): () => void
 }
 
 /** Implemented by unit/writer.ts: `openUnit(bus, options): Promise<UnitWriter>` reads and mends the unit first. */
@@ -78,7 +110,30 @@ export interface UnitWriterOptions {
   /** Called once: someone with a higher epoch writes this unit, or the store was lost. Nothing more is published. */
   onSteppedDown(reason: "higher-epoch" | "store-lost", message: string): void
   /** After each commit's ack, synchronously: hand the result on in memory. */
-  onCommitted?(commit: Commit, seq: number): void
+  onCommitted?(commit: CommitHead, seq: number): void
+  /** A reader (made with `claimable`) of a filter that covers the unit: its read and its follower are shared. */
+  readonly reader?: UnitReader
+  /**
+   * Commit at once, even when nothing differs, so that the writer before is refused from now on. Set it to
+   * `Lease.takeover`: after a restart of the same holder nothing needs to be published. No effect on a unit that
+   * has no commit.
+   */
+  readonly fence?: boolean
+  /** How long a removed entry's tombstone is kept before its subject is purged, ms. Default 7 days. */
+  readonly tombstoneWindow?: number
+  /** A retry, a repair, a gap in history …, for notes and metrics. */
+  onNote?(reason: string, message: string): void
+  readonly clock?: Clock
+}
+
+/** openUnit rejects with this: the unit's last commit is of a later lease. Acquire again, above `epoch`. */
+export class HigherEpochError extends Error {
+  override readonly name = "HigherEpochError"
+  readonly epoch: number
+  constructor(unit: UnitId, epoch: number) {
+    super(`unit ${unit.plane}/${unit.fn} was committed by a writer of the higher epoch ${epoch}`)
+    this.epoch = epoch
+  }
 }
 
 export interface StagedChange {
@@ -88,15 +143,28 @@ export interface StagedChange {
   readonly causes: readonly string[]
 }
 
+export interface StageOptions {
+  readonly causes?: readonly string[]
+  /** The first one given until the next commit names that commit's trace. */
+  readonly traceparent?: string
+  /** Commit even when nothing differs: the first commit of a unit that has none. */
+  readonly force?: boolean
+  /** `changes` is the whole state: what it does not name is removed. */
+  readonly complete?: boolean
+}
+
+/** Bytes one canonical body may have: escaped twice it still fits the server's 1 MiB message. */
+export const MAX_BODY = 480 * 1024
+
 export interface UnitWriter {
   readonly unit: UnitId
   /** The state as staged: committed plus in flight plus waiting. */
   state(): ReadonlyMap<string, string>
   /**
    * Stages changes; synchronous. One commit in flight a unit: what arrives meanwhile coalesces into the next.
-   * With `force`, commits even when nothing differs (the first commit of a unit that has none).
+   * Throws RangeError, staging nothing, for a body above MAX_BODY bytes or a subject outside the plane.
    */
-  stage(changes: Iterable<StagedChange>, options?: { causes?: readonly string[]; traceparent?: string; force?: boolean }): void
+  stage(changes: Iterable<StagedChange>, options?: StageOptions): void
   /** Resolves when everything staged is committed and its entries are acked. Rejects when stepped down. */
   settled(): Promise<void>
   stop(): Promise<void>
