@@ -1,0 +1,93 @@
+/** Requests: one, or a steady stream of them whose every answer is counted. */
+import { Agent, request as httpRequest } from "node:http"
+import type { OutgoingHttpHeaders } from "node:http"
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
+  readonly body: string
+}
+
+export interface Ask {
+  readonly port: number
+  readonly host?: string
+  readonly path?: string
+  readonly method?: string
+  readonly headers?: OutgoingHttpHeaders
+  readonly agent?: Agent
+  /** Milliseconds without any byte. */
+  readonly timeout?: number
+}
+
+/** Rejects when no complete answer came. No agent: a connection of its own. */
+export const ask = ({ port, host = "127.0.0.1", path = "/", method = "GET", headers = {}, agent, timeout = 10_000 }: Ask): Promise<Answer> =>
+  new Promise((resolve, reject) => {
+    const request = httpRequest({ host: "127.0.0.1", port, path, method, agent: agent ?? false, timeout, headers: { ...headers, host } }, (response) => {
+      const chunks: Buffer[] = []
+      response.on("data", (chunk: Buffer) => chunks.push(chunk))
+      response.on("error", reject)
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() }))
+    })
+    request.on("timeout", () => request.destroy(new Error(`no byte for ${timeout} ms`)))
+    request.on("error", reject)
+    request.end()
+  })
+
+export interface Failure {
+  /** performance.now() when the request was sent and when it failed. */
+  readonly sent: number
+  readonly failed: number
+  readonly what: string
+}
+
+export interface Traffic {
+  readonly answered: number
+  /** Non-2xx and no answer at all. */
+  readonly failures: readonly Failure[]
+  /** performance.now() of the last 2xx. */
+  readonly lastGood: number
+  stop(): Promise<void>
+}
+
+/**
+ * `connections` keep-alive clients, each asking again when answered. `onAnswer` sees every 2xx. A client that could not
+ * connect tries again after `pause` ms.
+ */
+export const traffic = (what: Ask & { readonly connections?: number; readonly onAnswer?: (answer: Answer) => void; readonly pause?: number }): Traffic => {
+  const failures: Failure[] = []
+  let answered = 0
+  let lastGood = performance.now()
+  let on = true
+  const client = async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    while (on) {
+      const sent = performance.now()
+      try {
+        const answer = await ask({ ...what, agent })
+        if (answer.status >= 200 && answer.status < 300) {
+          answered++
+          lastGood = performance.now()
+          what.onAnswer?.(answer)
+        } else failures.push({ sent, failed: performance.now(), what: `${answer.status} ${answer.body.slice(0, 200)}` })
+      } catch (error) {
+        failures.push({ sent, failed: performance.now(), what: error instanceof Error ? error.message : String(error) })
+        await new Promise((resolve) => setTimeout(resolve, what.pause ?? 5))
+      }
+    }
+    agent.destroy()
+  }
+  const clients = Array.from({ length: what.connections ?? 4 }, client)
+  return {
+    get answered() {
+      return answered
+    },
+    get lastGood() {
+      return lastGood
+    },
+    failures,
+    stop: async () => {
+      on = false
+      await Promise.all(clients)
+    },
+  }
+}
