@@ -1,0 +1,96 @@
+/** Starting again with nothing changed says nothing on the bus. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import type { Bus } from "../../bus/bus.ts"
+import { connectBus } from "../../bus/jetstream.ts"
+import { startBackend } from "./backend.ts"
+import type { Backend } from "./backend.ts"
+import { newWorld } from "./headgate.ts"
+import type { Running } from "./headgate.ts"
+import { drop, gateway, gatewayClass, route, service, setHeader, yaml } from "./manifests.ts"
+import type { Part } from "./processes.ts"
+import { ask } from "./traffic.ts"
+import { freePorts, until } from "./until.ts"
+
+const world = newWorld("restart")
+let port = 0
+let backend: Backend
+let running: Running
+let bus: Bus
+let version = 0
+
+const edit = () => drop(world.manifests, "web.yaml", yaml(route("web", { gateway: "edge", backend: "a", filters: [setHeader("x-version", String(++version))] })))
+
+/**
+ * Makes one edit and waits for its answer. The edit passes through every process, so whatever a process wanted to say
+ * before it is stored by then: positions afterwards are the ones before + what the edit itself costs.
+ */
+const editAndWait = async () => {
+  edit()
+  const wanted = String(version)
+  await until(`version ${wanted} is answered`, async () => (await ask({ port })).headers["x-version"] === wanted)
+}
+
+const positions = async () => ({ resources: (await bus.info("RESOURCES")).lastSeq, config: (await bus.info("CONFIG")).lastSeq })
+
+/** What one edit costs: its resource; its commit and the one entry it changes. */
+const oneEdit = { resources: 1, config: 2 }
+
+beforeAll(async () => {
+  ;[port = 0] = await freePorts(1)
+  backend = await startBackend("a")
+  drop(world.manifests, "gateway.yaml", yaml(gatewayClass(), gateway("edge", { http: port })))
+  drop(world.manifests, "services.yaml", yaml(...service("a", 80, [{ port: backend.port }])))
+  drop(world.manifests, "broken.yaml", "kind: [\n")
+  for (let index = 0; index < 20; index++) drop(world.manifests, `other-${index}.yaml`, yaml(route(`other-${index}`, { gateway: "edge", hostnames: [`other-${index}.example`], backend: index % 2 === 0 ? "a" : "missing" })))
+  edit()
+  running = await world.up()
+  bus = await connectBus({ url: running.ready.nats, name: "test" })
+})
+
+afterAll(async () => {
+  await bus.close()
+  await world.end()
+  await backend.stop()
+})
+
+test("an edit costs one message of state and two of configuration", async () => {
+  await editAndWait()
+  const before = await positions()
+  await editAndWait()
+  await until("the entry is stored", async () => (await positions()).config >= before.config + oneEdit.config)
+  const after = await positions()
+  expect({ resources: after.resources - before.resources, config: after.config - before.config }).toEqual(oneEdit)
+})
+
+describe("kill -9 with nothing changed publishes nothing", () => {
+  for (const part of ["adapter", "functions", "gateway", "nats"] satisfies Part[]) {
+    test(part, async () => {
+      const before = await positions()
+      await running.kill(part)
+      await editAndWait()
+      await until("the entry is stored", async () => (await positions()).config >= before.config + oneEdit.config)
+      const after = await positions()
+      expect({ resources: after.resources - before.resources, config: after.config - before.config }).toEqual(oneEdit)
+    })
+  }
+})
+
+test("stopping and starting everything publishes nothing, and serves what it served", async () => {
+  const before = await positions()
+  await bus.close()
+  expect(await running.stop()).toBe(0)
+  running = await world.up()
+  bus = await connectBus({ url: running.ready.nats, name: "test" })
+  expect((await ask({ port })).headers["x-version"]).toBe(String(version))
+  await editAndWait()
+  await until("the entry is stored", async () => (await positions()).config >= before.config + oneEdit.config)
+  const after = await positions()
+  expect({ resources: after.resources - before.resources, config: after.config - before.config }).toEqual(oneEdit)
+})
+
+test("a change made while everything was down is live when it is ready", async () => {
+  await running.stop()
+  edit()
+  running = await world.up()
+  expect((await ask({ port })).headers["x-version"]).toBe(String(version))
+})
