@@ -118,8 +118,8 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
       return { messages, complete: await keptSince(manager, stream, subjects, messages) }
     },
     info: infoOf,
-    purge: async (stream, subject) => {
-      await manager.streams.purge(stream, { filter: subject })
+    purge: async (stream, filter, upTo) => {
+      await manager.streams.purge(stream, upTo === undefined ? { filter } : { filter, seq: upTo + 1 })
     },
     hint: (subject, data) => connection.publish(subject, data),
     onHint: (filter, on) => {

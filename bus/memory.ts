@@ -135,11 +135,12 @@ export const memoryStore = ({ now }: { now?: () => number } = {}): MemoryStore =
         return { messages: [...newest.values()], complete }
       },
       info: async (stream) => (whenConnected(), infoOf(stream)),
-      purge: async (name, subject) => {
+      purge: async (name, filter, upTo = Number.POSITIVE_INFINITY) => {
         whenConnected()
         const stream = streamNamed(name)
-        stream.messages = stream.messages.filter((message) => message.subject !== subject)
-        stream.bySubject.delete(subject)
+        const stays = (message: Message): boolean => message.seq > upTo || !subjectMatches(filter, message.subject)
+        stream.messages = stream.messages.filter(stays)
+        for (const [subject, kept] of stream.bySubject) stream.bySubject.set(subject, kept.filter(stays))
       },
       hint: (subject, data) => { for (const hint of hints) if (subjectMatches(hint.filter, subject)) hint.on(subject, data) },
       onHint: (filter, on) => {

@@ -152,6 +152,15 @@ export const busContract = (name: string, subject: Subject): void => {
       expect(await bus.last("RESOURCES", "resource.a.n.x")).toBeUndefined()
     })
 
+    test("a bounded purge takes a filter and leaves what is newer than its bound", async () => {
+      for (const name of ["a.n.x", "a.n.y", "b.n.x", "a.n.x"]) await put(name, name)
+      await bus.purge("RESOURCES", "resource.a.n.*", 2)
+      expect((await bus.last("RESOURCES", "resource.a.n.x"))?.seq).toBe(4)
+      expect(await bus.at("RESOURCES", 1)).toBeUndefined()
+      expect(await bus.last("RESOURCES", "resource.a.n.y")).toBeUndefined()
+      expect((await bus.last("RESOURCES", "resource.b.n.x"))?.seq).toBe(3)
+    })
+
     test("the history holds every resource message", async () => {
       const seen: string[] = []
       const all = Promise.withResolvers<void>()
