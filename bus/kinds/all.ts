@@ -2,9 +2,13 @@
 import { Result, Schema } from "effect"
 import { kinds as config } from "./config.ts"
 import { core } from "./core.ts"
+import { endpointSliceLimits, endpointsLimits, namespaceLimits, serviceLimits } from "./core-limits.ts"
+import { gatewayClassLimits, gatewayLimits, referenceGrantLimits } from "./gateway-api-limits.ts"
 import { GATEWAY_GROUP, gatewayApi } from "./gateway-api.ts"
+import { httpRouteLimits } from "./httproute-limits.ts"
 import type { Kind } from "./kind.ts"
-import { checkLimits, type Problem } from "./limits.ts"
+import type { Problem } from "./limits.ts"
+import type { Metadata } from "./metadata.ts"
 import { adapterNote, sync } from "./ours.ts"
 
 export type { Problem } from "./limits.ts"
@@ -20,21 +24,78 @@ export interface ResourceApi {
   /** Path segment in the API. */
   readonly plural: string
   readonly namespaced: boolean
+  /** Used by `readResource`: a trimmed object → its value, or what is wrong with it. */
+  readonly decode: (body: unknown) => Decoded
 }
 
-const api = (kind: Kind<unknown>, group: string, versions: readonly string[], kindName: string, plural: string, namespaced: boolean): ResourceApi =>
-  ({ kind, group, versions, kindName, plural, namespaced })
+interface Decoded {
+  readonly value?: { readonly metadata: Metadata }
+  readonly problems: readonly Problem[]
+  readonly unknown: readonly Problem[]
+}
+
+const api = <T extends { readonly metadata: Metadata }>(
+  kind: Kind<T>,
+  [group, versions, kindName, plural, namespaced]: readonly [string, readonly string[], string, string, boolean],
+  limits: (value: T) => readonly Problem[],
+): ResourceApi => ({ kind, group, versions, kindName, plural, namespaced, decode: decoder(kind.schema, limits) })
+
+/** `["spec", "rules", 0]` → `spec.rules[0]` */
+const fieldPath = (path: readonly PropertyKey[]): string =>
+  path.reduce<string>((text, step) => (typeof step === "number" ? `${text}[${step}]` : text === "" ? String(step) : `${text}.${String(step)}`), "")
+
+interface Standard {
+  readonly "~standard": { readonly validate: (value: unknown) => Outcome | Promise<Outcome> }
+}
+interface Outcome {
+  readonly issues?: readonly { readonly message: string; readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined }[] | undefined
+}
+
+const shapeProblems = (standard: Standard, body: unknown): readonly Problem[] => {
+  const outcome = standard["~standard"].validate(body)
+  if (outcome instanceof Promise) throw new TypeError("a kind's schema must be synchronous")
+  return (outcome.issues ?? []).map(({ message, path }) => {
+    const field = fieldPath((path ?? []).map((step) => (typeof step === "object" ? step.key : step)))
+    if (message.startsWith("Missing key")) return { field, reason: "Required", message: `${field} is missing`, fix: `Add ${field}.` }
+    return { field, reason: "InvalidValue", message: `${field}: ${message[0]?.toLowerCase() ?? ""}${message.slice(1)}`, fix: `Correct ${field}.` }
+  })
+}
+
+const decoder = <T extends { readonly metadata: Metadata }>(schema: Schema.Codec<T, unknown>, limits: (value: T) => readonly Problem[]) => {
+  const shape = Schema.toStandardSchemaV1(schema, { parseOptions: { errors: "all" } })
+  const strict = Schema.toStandardSchemaV1(schema, { parseOptions: { errors: "all", onExcessProperty: "error" } })
+  const decode = Schema.decodeUnknownResult(schema)
+  const decodeStrictly = Schema.decodeUnknownResult(schema, { onExcessProperty: "error" })
+  return (body: unknown): Decoded => {
+    // Most objects have nothing unknown in them: then one pass suffices.
+    let decoded = decodeStrictly(body)
+    let unknown: readonly Problem[] = []
+    if (Result.isFailure(decoded)) {
+      const problems = shapeProblems(shape, body)
+      const wrong = new Set(problems.map((problem) => problem.field))
+      unknown = shapeProblems(strict, body)
+        .filter((problem) => !wrong.has(problem.field))
+        .map(({ field }) => ({ field, reason: "UnknownField", message: `${field} is not a field of this kind that Headgate knows`, fix: `Check the spelling of ${field}, or remove it.` }))
+      decoded = decode(body)
+      if (Result.isFailure(decoded)) return { problems, unknown }
+    }
+    const problems = limits(decoded.success)
+    return problems.length > 0 ? { problems, unknown } : { value: decoded.success, problems, unknown }
+  }
+}
+
+const GATEWAY_VERSIONS = ["v1", "v1beta1"]
 
 /** What adapters watch; sorted by kind name. */
 export const resourceApis: readonly ResourceApi[] = [
-  api(core.endpoints, "", ["v1"], "Endpoints", "endpoints", true),
-  api(core.endpointSlice, "discovery.k8s.io", ["v1"], "EndpointSlice", "endpointslices", true),
-  api(gatewayApi.gateway, GATEWAY_GROUP, ["v1", "v1beta1"], "Gateway", "gateways", true),
-  api(gatewayApi.gatewayClass, GATEWAY_GROUP, ["v1", "v1beta1"], "GatewayClass", "gatewayclasses", false),
-  api(gatewayApi.httpRoute, GATEWAY_GROUP, ["v1", "v1beta1"], "HTTPRoute", "httproutes", true),
-  api(core.namespace, "", ["v1"], "Namespace", "namespaces", false),
-  api(gatewayApi.referenceGrant, GATEWAY_GROUP, ["v1", "v1beta1"], "ReferenceGrant", "referencegrants", true),
-  api(core.service, "", ["v1"], "Service", "services", true),
+  api(core.endpoints, ["", ["v1"], "Endpoints", "endpoints", true], endpointsLimits),
+  api(core.endpointSlice, ["discovery.k8s.io", ["v1"], "EndpointSlice", "endpointslices", true], endpointSliceLimits),
+  api(gatewayApi.gateway, [GATEWAY_GROUP, GATEWAY_VERSIONS, "Gateway", "gateways", true], gatewayLimits),
+  api(gatewayApi.gatewayClass, [GATEWAY_GROUP, GATEWAY_VERSIONS, "GatewayClass", "gatewayclasses", false], gatewayClassLimits),
+  api(gatewayApi.httpRoute, [GATEWAY_GROUP, GATEWAY_VERSIONS, "HTTPRoute", "httproutes", true], httpRouteLimits),
+  api(core.namespace, ["", ["v1"], "Namespace", "namespaces", false], namespaceLimits),
+  api(gatewayApi.referenceGrant, [GATEWAY_GROUP, GATEWAY_VERSIONS, "ReferenceGrant", "referencegrants", true], referenceGrantLimits),
+  api(core.service, ["", ["v1"], "Service", "services", true], serviceLimits),
 ]
 
 const all: readonly Kind<unknown>[] = [...resourceApis.map((each) => each.kind), sync, adapterNote, ...Object.values(config)]
@@ -102,71 +163,15 @@ const trim = (object: Readonly<Record<string, unknown>>, api: ResourceApi): Reco
   return body
 }
 
-/** `["spec", "rules", 0]` → `spec.rules[0]` */
-export const fieldPath = (path: readonly PropertyKey[]): string =>
-  path.reduce<string>((text, step) => (typeof step === "number" ? `${text}[${step}]` : text === "" ? String(step) : `${text}.${String(step)}`), "")
-
-interface Standard {
-  readonly "~standard": {
-    readonly validate: (value: unknown) => Outcome | Promise<Outcome>
-  }
-}
-interface Outcome {
-  readonly issues?: readonly { readonly message: string; readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined }[] | undefined
-}
-
-const issues = (standard: Standard, value: unknown): readonly Problem[] => {
-  const outcome = standard["~standard"].validate(value)
-  if (outcome instanceof Promise) throw new TypeError("a kind's schema must be synchronous")
-  return (outcome.issues ?? []).map(({ message, path }) => {
-    const field = fieldPath((path ?? []).map((step) => (typeof step === "object" ? step.key : step)))
-    if (message.startsWith("Missing key")) return { field, reason: "Required", message: `${field} is missing`, fix: `Add ${field}.` }
-    return { field, reason: "InvalidValue", message: `${field}: ${message[0]?.toLowerCase() ?? ""}${message.slice(1)}`, fix: `Correct ${field}.` }
-  })
-}
-
-const checkerFor = (kind: Kind<unknown>) => ({
-  shape: Schema.toStandardSchemaV1(kind.schema, { parseOptions: { errors: "all" } }),
-  strict: Schema.toStandardSchemaV1(kind.schema, { parseOptions: { errors: "all", onExcessProperty: "error" } }),
-  decode: Schema.decodeUnknownResult(kind.schema),
-  decodeStrictly: Schema.decodeUnknownResult(kind.schema, { onExcessProperty: "error" }),
-})
-const checkers = new Map(resourceApis.map((each) => [each.kind, checkerFor(each.kind)]))
-const checkerOf = (kind: Kind<unknown>) => {
-  const known = checkers.get(kind)
-  if (known === undefined) throw new TypeError(`${kind.name} is no kind of the outside`)
-  return known
-}
-
-/** Fields the kind's schema does not know: misspelt, or newer than this program. Reported, never a reason to refuse. */
-const unknownFields = (kind: Kind<unknown>, body: unknown): readonly Problem[] => {
-  const shape = new Set(issues(checkerOf(kind).shape, body).map((problem) => problem.field))
-  return issues(checkerOf(kind).strict, body)
-    .filter((problem) => !shape.has(problem.field))
-    .map(({ field }) => ({ field, reason: "UnknownField", message: `${field} is not a field of this kind that Headgate knows`, fix: `Check the spelling of ${field}, or remove it.` }))
-}
-
 /**
- * An object as a user wrote it or an API server sent it → what is published, or every problem with the path of the
- * field. `api` comes from `resourceApi(object.apiVersion, object.kind)`.
+ * An object as a user wrote it or an API server sent it → what is published, or every problem with the path of its
+ * field. `unknown` lists fields no schema knows (misspelt, or newer than this program): reported, never a reason to
+ * refuse. `api` comes from `resourceApi(object.apiVersion, object.kind)`.
  */
 export const readResource = (api: ResourceApi, object: Readonly<Record<string, unknown>>): ReadResult => {
   const pruned = withoutNulls(object)
-  const body = trim(isObject(pruned) ? pruned : {}, api)
-  const { decode, decodeStrictly, shape } = checkerOf(api.kind)
-  // Most objects have nothing unknown in them: then one pass suffices.
-  let decoded = decodeStrictly(body)
-  let unknown: readonly Problem[] = []
-  if (Result.isFailure(decoded)) {
-    unknown = unknownFields(api.kind, body)
-    decoded = decode(body)
-    if (Result.isFailure(decoded)) return { ok: false, problems: issues(shape, body), unknown }
-  }
-  const value = decoded.success
-  const limits = checkLimits(api.kind.name, value)
-  if (limits.length > 0) return { ok: false, problems: limits, unknown }
-  const metadata = isObject(value) && isObject(value["metadata"]) ? value["metadata"] : {}
-  const namespace = typeof metadata["namespace"] === "string" ? metadata["namespace"] : ""
-  const name = typeof metadata["name"] === "string" ? metadata["name"] : ""
+  const { value, problems, unknown } = api.decode(trim(isObject(pruned) ? pruned : {}, api))
+  if (value === undefined) return { ok: false, problems, unknown }
+  const { namespace, name } = value.metadata
   return { ok: true, resource: { api, key: `${namespace}/${name}`, value, name, namespace }, unknown }
 }

@@ -1,0 +1,175 @@
+/** What the HTTPRoute CRD checks beyond shapes (v1.7, standard channel). */
+import { group, kindName } from "./gateway-api-limits.ts"
+import type { HeaderModifier, HTTPBackendRef, HTTPRoute, HTTPRouteFilter, HTTPRouteMatch, HTTPRouteRule, ParentRef, PathModifier } from "./gateway-api.ts"
+import { Problems, TOKEN, type Problem } from "./limits.ts"
+
+const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
+const PATH_CHARACTERS = /^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+$/
+/** GEP-2257. */
+const DURATION = /^([0-9]{1,5}(h|m|s|ms)){1,4}$/
+const UNITS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 }
+
+/** A GEP-2257 duration in milliseconds, or undefined when it is none. */
+export const durationMs = (text: string): number | undefined => {
+  if (!DURATION.test(text)) return undefined
+  let sum = 0
+  for (const [, amount = "0", unit = "ms"] of text.matchAll(/(\d+)(ms|h|m|s)/g)) sum += Number(amount) * (UNITS[unit] ?? 0)
+  return sum
+}
+
+/** Filter type → the field that holds its settings (the union's discriminator). */
+const FILTER_FIELDS = [
+  ["RequestHeaderModifier", "requestHeaderModifier"],
+  ["ResponseHeaderModifier", "responseHeaderModifier"],
+  ["RequestRedirect", "requestRedirect"],
+  ["URLRewrite", "urlRewrite"],
+  ["RequestMirror", "requestMirror"],
+  ["CORS", "cors"],
+  ["ExternalAuth", "externalAuth"],
+  ["ExtensionRef", "extensionRef"],
+] as const
+const ONCE = ["RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite", "CORS"]
+
+export const httpRouteLimits = ({ metadata, spec }: HTTPRoute): readonly Problem[] => {
+  const problems = new Problems()
+  problems.name("metadata.name", metadata.name)
+  problems.label("metadata.namespace", metadata.namespace)
+  parents(problems, spec.parentRefs ?? [], metadata.namespace)
+  problems.count("spec.hostnames", spec.hostnames, 0, 16)
+  for (const [i, hostname] of (spec.hostnames ?? []).entries()) problems.hostname(`spec.hostnames[${i}]`, hostname, true)
+  problems.count("spec.rules", spec.rules, 1, 16)
+  problems.unique("spec.rules", spec.rules, (rule) => rule.name, "name")
+  const matches = spec.rules.reduce((sum, rule) => sum + rule.matches.length, 0)
+  if (matches > 128) problems.add("spec.rules", "TooMany", `${matches} matches in all rules, at most 128 are allowed`, "Split the route in two.")
+  for (const [i, rule] of spec.rules.entries()) ruleLimits(problems, `spec.rules[${i}]`, rule)
+  return problems.found
+}
+
+const parents = (problems: Problems, refs: readonly ParentRef[], namespace: string): void => {
+  problems.count("spec.parentRefs", refs, 0, 32)
+  problems.unique("spec.parentRefs", refs, (ref) => JSON.stringify([ref.group, ref.kind, ref.namespace ?? namespace, ref.name, ref.sectionName ?? "", ref.port ?? 0]), "parent, sectionName and port")
+  for (const [i, ref] of refs.entries()) {
+    const at = `spec.parentRefs[${i}]`
+    group(problems, `${at}.group`, ref.group)
+    kindName(problems, `${at}.kind`, ref.kind)
+    problems.length(`${at}.name`, ref.name, 1, 253)
+    problems.label(`${at}.namespace`, ref.namespace)
+    problems.name(`${at}.sectionName`, ref.sectionName)
+    problems.range(`${at}.port`, ref.port, 1, 65535)
+  }
+}
+
+const ruleLimits = (problems: Problems, at: string, rule: HTTPRouteRule): void => {
+  problems.name(`${at}.name`, rule.name)
+  problems.count(`${at}.matches`, rule.matches, 0, 64)
+  for (const [i, match] of rule.matches.entries()) matchLimits(problems, `${at}.matches[${i}]`, match)
+  filterLimits(problems, `${at}.filters`, rule.filters)
+  problems.count(`${at}.backendRefs`, rule.backendRefs, 0, 16)
+  for (const [i, ref] of (rule.backendRefs ?? []).entries()) backendLimits(problems, `${at}.backendRefs[${i}]`, ref)
+  const filters: (readonly [string, HTTPRouteFilter])[] = (rule.filters ?? []).map((filter, i) => [`${at}.filters[${i}]`, filter])
+  if ((rule.backendRefs ?? []).length > 0 && filters.some(([, filter]) => filter.requestRedirect !== undefined)) {
+    problems.add(`${at}.filters`, "Forbidden", "a RequestRedirect filter and backendRefs exclude each other", "Remove one of the two.")
+  }
+  for (const [i, ref] of (rule.backendRefs ?? []).entries()) for (const [k, filter] of (ref.filters ?? []).entries()) filters.push([`${at}.backendRefs[${i}].filters[${k}]`, filter])
+  const onePrefix = rule.matches.length === 1 && rule.matches[0]?.path.type === "PathPrefix"
+  for (const [field, filter] of filters) {
+    for (const name of ["requestRedirect", "urlRewrite"] as const) {
+      if (filter[name]?.path?.replacePrefixMatch === undefined || onePrefix) continue
+      problems.add(`${field}.${name}.path.replacePrefixMatch`, "Forbidden", "it needs a rule with exactly one match, of path type PathPrefix", "Split the rule, or use ReplaceFullPath.")
+    }
+  }
+  const { request, backendRequest } = rule.timeouts ?? {}
+  for (const [name, text] of [["request", request], ["backendRequest", backendRequest]] as const) {
+    if (text !== undefined && durationMs(text) === undefined) problems.add(`${at}.timeouts.${name}`, "InvalidValue", `"${text}" is not a duration`, "Write something like 500ms, 10s or 1m30s.")
+  }
+  const whole = request === undefined ? undefined : durationMs(request)
+  const part = backendRequest === undefined ? undefined : durationMs(backendRequest)
+  if (whole !== undefined && part !== undefined && whole !== 0 && part > whole) problems.add(`${at}.timeouts.backendRequest`, "InvalidValue", "it is longer than timeouts.request", "Shorten it.")
+}
+
+const matchLimits = (problems: Problems, at: string, match: HTTPRouteMatch): void => {
+  const { type, value } = match.path
+  problems.oneOf(`${at}.path.type`, type, ["Exact", "PathPrefix", "RegularExpression"])
+  problems.length(`${at}.path.value`, value, 0, 1024)
+  if (type === "Exact" || type === "PathPrefix") pathLimits(problems, `${at}.path.value`, value)
+  problems.oneOf(`${at}.method`, match.method, METHODS)
+  for (const [list, longest] of [["headers", 4096], ["queryParams", 1024]] as const) {
+    problems.count(`${at}.${list}`, match[list], 0, 16)
+    problems.unique(`${at}.${list}`, match[list], (item) => item.name, "name")
+    for (const [i, item] of (match[list] ?? []).entries()) {
+      problems.pattern(`${at}.${list}[${i}].name`, item.name, TOKEN, 256, "a name of letters, digits and !#$%&'*+-.^_`|~", "x-version")
+      problems.oneOf(`${at}.${list}[${i}].type`, item.type, ["Exact", "RegularExpression"])
+      problems.length(`${at}.${list}[${i}].value`, item.value, 1, longest)
+    }
+  }
+}
+
+const pathLimits = (problems: Problems, field: string, value: string): void => {
+  if (!value.startsWith("/")) problems.add(field, "InvalidValue", `"${value}" does not start with "/"`, `Write "/${value}".`)
+  for (const part of ["//", "/./", "/../", "%2f", "%2F", "#"]) {
+    if (value.includes(part)) problems.add(field, "InvalidValue", `it must not contain "${part}"`, `Remove "${part}".`)
+  }
+  for (const end of ["/.", "/.."]) if (value.endsWith(end)) problems.add(field, "InvalidValue", `it must not end with "${end}"`, `Remove "${end}".`)
+  if (!PATH_CHARACTERS.test(value) && value.startsWith("/") && !value.includes("#")) problems.add(field, "InvalidValue", "it holds a character that a URI path cannot", "Percent-encode it.")
+}
+
+const filterLimits = (problems: Problems, field: string, filters: readonly HTTPRouteFilter[] | undefined): void => {
+  problems.count(field, filters, 0, 16)
+  const types = (filters ?? []).map((filter) => filter.type)
+  if (types.includes("RequestRedirect") && types.includes("URLRewrite")) problems.add(field, "Forbidden", "RequestRedirect and URLRewrite exclude each other", "Remove one of the two.")
+  problems.unique(field, filters, (filter) => (ONCE.includes(filter.type) ? filter.type : undefined), "type")
+  for (const [i, filter] of (filters ?? []).entries()) {
+    const at = `${field}[${i}]`
+    for (const [type, name] of FILTER_FIELDS) {
+      if (filter.type === type && filter[name] === undefined) problems.add(`${at}.${name}`, "Required", `a ${type} filter needs it`, `Add ${at}.${name}.`)
+      if (filter.type !== type && filter[name] !== undefined) problems.add(`${at}.${name}`, "Forbidden", `it belongs to a filter of type ${type}, this one is ${filter.type}`, `Set type: ${type}, or remove it.`)
+    }
+    headerLimits(problems, `${at}.requestHeaderModifier`, filter.requestHeaderModifier)
+    headerLimits(problems, `${at}.responseHeaderModifier`, filter.responseHeaderModifier)
+    if (filter.requestRedirect !== undefined) {
+      problems.oneOf(`${at}.requestRedirect.scheme`, filter.requestRedirect.scheme, ["http", "https"])
+      problems.hostname(`${at}.requestRedirect.hostname`, filter.requestRedirect.hostname, false)
+      problems.range(`${at}.requestRedirect.port`, filter.requestRedirect.port, 1, 65535)
+      problems.oneOf(`${at}.requestRedirect.statusCode`, filter.requestRedirect.statusCode, [301, 302, 303, 307, 308])
+      modifierLimits(problems, `${at}.requestRedirect.path`, filter.requestRedirect.path)
+    }
+    problems.hostname(`${at}.urlRewrite.hostname`, filter.urlRewrite?.hostname, false)
+    modifierLimits(problems, `${at}.urlRewrite.path`, filter.urlRewrite?.path)
+  }
+}
+
+const headerLimits = (problems: Problems, at: string, modifier: HeaderModifier | undefined): void => {
+  for (const list of ["set", "add"] as const) {
+    problems.count(`${at}.${list}`, modifier?.[list], 0, 16)
+    problems.unique(`${at}.${list}`, modifier?.[list], (item) => item.name.toLowerCase(), "name")
+    for (const [i, item] of (modifier?.[list] ?? []).entries()) {
+      problems.pattern(`${at}.${list}[${i}].name`, item.name, TOKEN, 256, "a header name", "x-version")
+      problems.length(`${at}.${list}[${i}].value`, item.value, 1, 4096)
+      // RFC 9110 §5.5: a field value with CR, LF or NUL would let one header become several.
+      if (/[\r\n\0]/.test(item.value)) problems.add(`${at}.${list}[${i}].value`, "InvalidValue", "it holds a line break or NUL", "Write it on one line.")
+    }
+  }
+  problems.count(`${at}.remove`, modifier?.remove, 0, 16)
+  for (const [i, name] of (modifier?.remove ?? []).entries()) problems.pattern(`${at}.remove[${i}]`, name, TOKEN, 256, "a header name", "x-version")
+}
+
+const modifierLimits = (problems: Problems, at: string, modifier: PathModifier | undefined): void => {
+  if (modifier === undefined) return
+  problems.oneOf(`${at}.type`, modifier.type, ["ReplaceFullPath", "ReplacePrefixMatch"])
+  for (const [type, name] of [["ReplaceFullPath", "replaceFullPath"], ["ReplacePrefixMatch", "replacePrefixMatch"]] as const) {
+    if (modifier.type === type && modifier[name] === undefined) problems.add(`${at}.${name}`, "Required", `type ${type} needs it`, `Add ${at}.${name}.`)
+    if (modifier.type !== type && modifier[name] !== undefined) problems.add(`${at}.${name}`, "Forbidden", `it belongs to type ${type}`, `Set type: ${type}, or remove it.`)
+    problems.length(`${at}.${name}`, modifier[name], 0, 1024)
+  }
+}
+
+const backendLimits = (problems: Problems, at: string, ref: HTTPBackendRef): void => {
+  group(problems, `${at}.group`, ref.group)
+  kindName(problems, `${at}.kind`, ref.kind)
+  problems.length(`${at}.name`, ref.name, 1, 253)
+  problems.label(`${at}.namespace`, ref.namespace)
+  problems.range(`${at}.port`, ref.port, 1, 65535)
+  problems.range(`${at}.weight`, ref.weight, 0, 1_000_000)
+  if (ref.group === "" && ref.kind === "Service" && ref.port === undefined) problems.add(`${at}.port`, "Required", "a reference to a Service needs it", `Add ${at}.port.`)
+  filterLimits(problems, `${at}.filters`, ref.filters)
+}
