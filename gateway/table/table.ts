@@ -37,6 +37,8 @@ export interface ClusterHandle {
   readonly endpoints: readonly EndpointHandle[]
   /** Status answered when there is no endpoint: 503, or 500 for what does not exist. */
   readonly emptyStatus: number
+  /** Where the turn among endpoints stands; only the balancer writes it (gateway/balance). Starts at 0. */
+  turn: number
 }
 
 export interface CompiledBackend {
