@@ -153,7 +153,7 @@ describe("a mistake in a file gives a note with file, line and reason, costs not
     expect(`${note.file} ${note.message}`).toMatch(/twin-1\.yaml/)
     expect(note.line).toBeGreaterThan(0)
     await othersStillWork()
-    const standing = [(await ask({ port, host: "twin.example" })).status, (await ask({ port, host: "second.example" })).status].sort()
+    const standing = [(await ask({ port, host: "twin.example" })).status, (await ask({ port, host: "second.example" })).status].toSorted((one, two) => one - two)
     expect(standing).toEqual([200, 404])
     take(world.manifests, "twin-1.yaml")
     await answers("second.example", 200)

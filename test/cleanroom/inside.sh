@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# The part of run.sh inside the chroot: as root once, to prepare, then as the ordinary user `person`.
+set -euo pipefail
+role="$1" way="$2" network="${3:-online}"
+project="/home/person/my project/headgate"
+
+as_person() {
+  setpriv --reuid=person --regid=person --init-groups env -i HOME=/home/person USER=person LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin CI=true CLEANROOM_TEST="${CLEANROOM_TEST:-}" \
+    bash -c 'set -a; . /etc/cleanroom-environment; set +a; exec /usr/local/bin/inside person "$@"' inside "$way" "$1"
+}
+
+if [ "$role" = root ]; then
+  if [ "$way" = docker ]; then
+    mkdir -p /tmp/image /var/lib/docker
+    cp /usr/local/share/nats-image-binary /tmp/image/nats-server
+    printf 'FROM scratch\nCOPY nats-server /usr/local/bin/nats-server\nENTRYPOINT ["/usr/local/bin/nats-server"]\n' >/tmp/image/Dockerfile
+    dockerd >/var/log/dockerd.log 2>&1 &
+    for _ in $(seq 200); do docker info >/dev/null 2>&1 && break; sleep 0.1; done
+    version="$(sed -n 's/^const VERSION = "\(.*\)"/\1/p' "$project/bus/server/fetch.ts")"
+    DOCKER_BUILDKIT=0 docker build -q -t "nats:${version:?bus/server names no version}-alpine" /tmp/image
+    rm -rf /tmp/image /usr/local/share/nats-image-binary
+  fi
+  as_person online
+  # No network but the loopback: what was fetched once must do.
+  [ "$way" = docker ] || exec unshare --net bash -c 'ip link set lo up; exec /usr/local/bin/inside offline-root "$@"' inside "$way"
+  exit 0
+fi
+if [ "$role" = offline-root ]; then
+  as_person offline
+  exit 0
+fi
+
+say() { printf '%s %s: %s\n' "$way" "$network" "$*"; }
+now() { date +%s%3N; }
+
+# Starts a command in the background, waits for its ready line, asks the first listener, ends it as Ctrl-C would.
+start_and_stop() {
+  local what="$1" log started pid url
+  shift
+  log="$(mktemp)"
+  started="$(now)"
+  setsid "$@" >"$log" 2>&1 &
+  pid=$!
+  until grep -q '"ready":true' "$log"; do
+    kill -0 "$pid" 2>/dev/null || { cat "$log"; say "$what ended before it was ready"; exit 1; }
+    [ $(($(now) - started)) -lt 300000 ] || { cat "$log"; say "$what: not ready in 300 s"; exit 1; }
+    sleep 0.05
+  done
+  say "$what: Ready after $(($(now) - started)) ms"
+  url="$(sed -n '/"ready":true/{s/.*"listeners":\[{[^]]*"port":\([0-9]*\).*/http:\/\/127.0.0.1:\1\//p;q}' "$log")"
+  node -e 'fetch(process.argv[1]).then((answer) => { console.log(`  ${process.argv[1]} answers ${answer.status}`); process.exit(answer.status < 500 ? 0 : 1) })' "$url"
+  kill -INT -- "-$pid"
+  wait "$pid" || true
+  for _ in $(seq 100); do pgrep -u person -f nats-server >/dev/null || break; sleep 0.1; done
+  if pgrep -u person -f nats-server >/dev/null; then say "$what: nats-server outlived it"; exit 1; fi
+}
+
+cd "$project"
+say "$(node -v), npm $(npm -v), $(id -un) in $(pwd)"
+started="$(now)"
+npm ci --loglevel=error
+say "npm ci: $(($(now) - started)) ms"
+rm -rf .headgate
+start_and_stop "npm start, $([ "$network" = online ] && echo cold || echo warm), empty store" npm start --silent -- --json
+start_and_stop "npm start, warm, from its store" npm start --silent -- --json
+
+if [ "${CLEANROOM_TEST:-}" != none ]; then
+  started="$(now)"
+  # shellcheck disable=SC2086
+  npm test --silent ${CLEANROOM_TEST:+-- $CLEANROOM_TEST} >test.log 2>&1 || { tail -60 test.log; say "npm test failed"; exit 1; }
+  say "npm test: $(tail -1 test.log), $(($(now) - started)) ms"
+fi
+
+elsewhere="/home/person/else where/app"
+if [ "$network" = online ]; then
+  npm pack --silent --pack-destination /home/person >/dev/null
+  mkdir -p "$elsewhere"
+  cd "$elsewhere"
+  printf '{ "private": true, "type": "module" }\n' >package.json
+  npm install --silent --save /home/person/headgate-*.tgz
+  cat >mine.ts <<'MINE'
+import { kinds, reconcile } from "headgate"
+export default reconcile({ name: "mine", version: "1", reads: [kinds.route], writes: [], derive: ({ from }) => void from(kinds.route) })
+MINE
+  cat >wrong.ts <<'WRONG'
+import { reconcile } from "headgate"
+export default reconcile({ name: 1 })
+WRONG
+  printf '{ "compilerOptions": { "module": "nodenext", "target": "es2024", "strict": true, "noEmit": true, "skipLibCheck": true, "types": [] }, "files": ["mine.ts"] }\n' >tsconfig.json
+  "$project/node_modules/.bin/node" "$project/node_modules/typescript/bin/tsc" -p tsconfig.json
+  if "$project/node_modules/.bin/node" "$project/node_modules/typescript/bin/tsc" --noEmit --strict --module nodenext --skipLibCheck --types '' --ignoreConfig wrong.ts >/dev/null; then say "the packed types accept nonsense"; exit 1; fi
+  say "a function file type-checks against the packed package"
+fi
+cd "$elsewhere"
+rm -rf .headgate
+start_and_stop "npx headgate up from npm pack elsewhere" npx headgate up --json
