@@ -3,7 +3,7 @@
  * Gateway API word appears here but in `source`, which is for people. The gateway imports only the types.
  */
 import { Schema } from "effect"
-import { configKind } from "./kind.ts"
+import { configKind, openKind } from "./kind.ts"
 
 const { Struct, String, Number, Array, Literal, Literals, Tuple, Union, optionalKey } = Schema
 
@@ -170,7 +170,7 @@ export const kinds = {
   demand: configKind("demand", Demand),
   cluster: configKind("cluster", Cluster),
   plan: configKind("plan", Plan),
-  overlay: configKind("overlay", Overlay),
+  overlay: openKind("overlay", Overlay),
   note: configKind("note", Note),
 } as const
 

@@ -11,7 +11,10 @@ export interface Kind<T> {
   readonly name: string
   readonly stream: "RESOURCES" | "CONFIG"
   readonly schema: Schema.Codec<T, unknown>
+  /** Many functions write it, each under ids `<function>/…`. Any other config kind has one writing function. */
+  readonly open?: true
 }
 
 export const resourceKind = <T>(name: string, schema: Schema.Codec<T, unknown>): Kind<T> => ({ name, stream: "RESOURCES", schema })
 export const configKind = <T>(name: string, schema: Schema.Codec<T, unknown>): Kind<T> => ({ name, stream: "CONFIG", schema })
+export const openKind = <T>(name: string, schema: Schema.Codec<T, unknown>): Kind<T> => ({ name, stream: "CONFIG", schema, open: true })

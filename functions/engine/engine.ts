@@ -1,0 +1,176 @@
+/**
+ * Keeps what a set of functions derive equal to what a run from scratch would give. Values are staged, then one pass
+ * in dependency order brings everything up to date: functions, and within each its collections in the order they were
+ * wired; a derivation reads only what comes before it, so it runs at most once a pass and never sees a mixture.
+ */
+import type { Note } from "../../bus/kinds/config.ts"
+import type { Kind } from "../../bus/kinds/kind.ts"
+import type { Collection, Key, Member, Reconciler, Wiring } from "../reconcile.ts"
+import { Trail, type Triggers } from "./causes.ts"
+import { tableOf, TableCollection } from "./operators.ts"
+import { inOrder } from "./order.ts"
+import { Output } from "./output.ts"
+import { type Node, Scope } from "./scope.ts"
+import { Source } from "./source.ts"
+import { Tracker } from "./tracker.ts"
+
+/** A row that is other than after the last pass. */
+export interface RowChange {
+  readonly fn: string
+  readonly kind: Kind<unknown>
+  /** `<plane>/<id>` */
+  readonly key: Key
+  /** Undefined: removed. */
+  readonly value: unknown
+  /** The changed inputs that made it change; undefined in the first pass. */
+  readonly triggers: Triggers
+}
+
+export interface EngineOptions {
+  readonly functions: readonly Reconciler[]
+  /** Where what derivations say goes: the kind, and the plane of the rows. */
+  readonly notes: { readonly kind: Kind<Note>; readonly plane: string }
+}
+
+export interface Engine {
+  /** In the order they derive. */
+  readonly functions: readonly Reconciler[]
+  /** Kinds that are fed from outside: read by a function and not (or, if open, not only) written by one. */
+  readonly inputs: readonly Kind<unknown>[]
+  /** Derivations run so far. */
+  readonly runs: number
+  /** A value from outside, said at `seq` of its stream; undefined removes. Counts from the next pass on. */
+  stage<T>(kind: Kind<T>, key: Key, value: T | undefined, seq: number): void
+  /** Something is staged. */
+  readonly isStale: boolean
+  /** Brings everything up to date. Changes by function in order, kind and key; in the first pass: every row. */
+  pass(): readonly RowChange[]
+  /** Every current row of a kind a function writes, by key. */
+  rows<T>(fn: string, kind: Kind<T>): readonly Member<T>[]
+  /** The inputs a current row was made from, `<kind>/<key>@<seq>`, the one it was mapped from first; at most 64, then "…". */
+  causes(fn: string, kind: Kind<unknown>, key: Key): readonly string[]
+  /** Inputs whose derivation in `fn` threw: its last output stays until something it read changes. */
+  parked(fn: string): readonly string[]
+}
+
+const isOf = <T>(source: Source<unknown>, kind: Kind<T>): source is Source<T> => source.kind === kind
+const isOutputOf = <T>(output: Output<unknown>, kind: Kind<T>): output is Output<T> => output.kind === kind
+
+class Graph implements Engine {
+  readonly functions: readonly Reconciler[]
+  readonly #tracker = new Tracker()
+  readonly #nodes: Node[] = []
+  readonly #scopes: Scope[] = []
+  readonly #sources: Source<unknown>[] = []
+  readonly #outputs: Output<unknown>[] = []
+  readonly #notesKind: Kind<Note>
+
+  constructor({ functions, notes }: EngineOptions) {
+    this.functions = inOrder(functions, notes.kind)
+    this.#notesKind = notes.kind
+    for (const fn of this.functions) {
+      const scope = new Scope(fn.name, notes.plane, this.#tracker, this.#nodes)
+      this.#scopes.push(scope)
+      this.#wire(fn, scope)
+      this.#outputs.push(new Output(scope, notes.kind, scope.notes.out))
+    }
+  }
+
+  get runs(): number {
+    return this.#tracker.runs
+  }
+
+  get inputs(): readonly Kind<unknown>[] {
+    return this.#sources.map((source) => source.kind).filter((kind) => kind.open === true || !this.functions.some((fn) => fn.writes.includes(kind)))
+  }
+
+  get isStale(): boolean {
+    return this.#sources.some((source) => source.isStale)
+  }
+
+  stage<T>(kind: Kind<T>, key: Key, value: T | undefined, seq: number): void {
+    const source = this.#source(kind)
+    if (source === undefined) throw new TypeError(`no function reads "${kind.name}"`)
+    source.stage(key, value, seq)
+  }
+
+  pass(): readonly RowChange[] {
+    for (const node of this.#nodes) node.run()
+    for (const scope of this.#scopes) scope.notes.settle()
+    const changes: RowChange[] = []
+    for (const output of this.#outputs) {
+      for (const [key, triggers] of [...output.changed].sort(([a], [b]) => (a < b ? -1 : 1))) {
+        changes.push({ fn: output.scope.name, kind: output.kind, key, value: output.get(key), triggers })
+      }
+      output.changed.clear()
+    }
+    return changes
+  }
+
+  rows<T>(fn: string, kind: Kind<T>): readonly Member<T>[] {
+    const output = this.#output(fn, kind)
+    return output.table.all().filter(([key]) => output.get(key) !== undefined)
+  }
+
+  causes(fn: string, kind: Kind<unknown>, key: Key): readonly string[] {
+    const trail = new Trail()
+    this.#output(fn, kind).table.trace(key, trail)
+    return trail.causes()
+  }
+
+  parked(fn: string): readonly string[] {
+    const scope = this.#scopes.find((each) => each.name === fn)
+    return [...(scope?.parked ?? [])].map((cell) => {
+      const origin = cell.node.input.origin(cell.key)
+      return origin === undefined ? cell.key : `${origin.kind}/${origin.key}`
+    })
+  }
+
+  #source<T>(kind: Kind<T>): Source<T> | undefined {
+    for (const source of this.#sources) if (isOf(source, kind)) return source
+    return undefined
+  }
+
+  #output<T>(fn: string, kind: Kind<T>): Output<T> {
+    for (const output of this.#outputs) if (output.scope.name === fn && isOutputOf(output, kind)) return output
+    throw new TypeError(`${fn} does not write "${kind.name}"`)
+  }
+
+  #wire(fn: Reconciler, scope: Scope): void {
+    const asked = new Set<Kind<unknown>>()
+    const made = new Set<Kind<unknown>>()
+    const wiring: Wiring = {
+      from: <T>(kind: Kind<T>): Collection<T> => {
+        scope.mustWire()
+        if (!fn.reads.includes(kind)) throw new TypeError(`${fn.name} derives from "${kind.name}", which is not in its reads`)
+        asked.add(kind)
+        return new TableCollection(scope, this.#sourceFor(kind, scope).table)
+      },
+      into: <T>(kind: Kind<T>, collection: Collection<T>): void => {
+        scope.mustWire()
+        if (!fn.writes.includes(kind)) throw new TypeError(`${fn.name} derives into "${kind.name}", which is not in its writes`)
+        if (made.has(kind)) throw new TypeError(`${fn.name} derives into "${kind.name}" twice`)
+        made.add(kind)
+        this.#outputs.push(new Output(scope, kind, tableOf(collection, scope)))
+      },
+    }
+    fn.derive(wiring)
+    scope.wired()
+    const unused = fn.reads.find((kind) => !asked.has(kind)) ?? fn.writes.find((kind) => !made.has(kind))
+    if (unused !== undefined) throw new TypeError(`${fn.name} lists "${unused.name}" and does nothing with it`)
+  }
+
+  #sourceFor<T>(kind: Kind<T>, scope: Scope): Source<T> {
+    const known = this.#source(kind)
+    if (known !== undefined) return known
+    const outputs: Output<T>[] = []
+    for (const output of this.#outputs) if (isOutputOf(output, kind)) outputs.push(output)
+    const node: Node = { run: () => source.run() }
+    const source = new Source(kind, scope.add(node), outputs)
+    this.#sources.push(source)
+    return source
+  }
+}
+
+/** Wires the functions. Throws TypeError for declarations that contradict themselves or each other. */
+export const createEngine = (options: EngineOptions): Engine => new Graph(options)
