@@ -1,0 +1,21 @@
+/**
+ * `npm run bench -- propagation|routechange|scale|proxy [options]`. Prints a Markdown table and appends it to
+ * RESULTS.md beside this, with the command and the machine. Traffic goes to 127.0.0.1 only and every loop is bounded.
+ */
+const benches = {
+  propagation: () => import("./propagation.ts"),
+  routechange: () => import("./routechange.ts"),
+  scale: () => import("./scale.ts"),
+  proxy: () => import("./proxy.ts"),
+}
+
+const isBench = (name: string): name is keyof typeof benches => name in benches
+
+const [name = "", ...argv] = process.argv.slice(2)
+if (isBench(name)) {
+  const { run } = await benches[name]()
+  await run(argv)
+} else {
+  console.error(`usage: npm run bench -- ${Object.keys(benches).join("|")} [--rounds N] [--edits N]`)
+  process.exitCode = 2
+}
