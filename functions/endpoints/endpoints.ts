@@ -1,0 +1,73 @@
+/**
+ * Answers every demand with a cluster, also when there is nothing to send requests to: then `empty` says why. So
+ * a gateway can tell "not there" from "not yet known" (DESIGN §4, the barrier).
+ */
+import { kinds, type Cluster, type Note } from "../../bus/kinds/config.ts"
+import { core, type ServicePort } from "../../bus/kinds/core.ts"
+import { reconcile } from "../reconcile.ts"
+import { fromLegacy, fromSlices } from "./addresses.ts"
+
+const SERVICE_NAME = "kubernetes.io/service-name"
+
+/** KEP-3726. An upgrade to WebSocket starts as HTTP/1.1. */
+const HTTP_PROTOCOLS = ["", "http", "kubernetes.io/ws"]
+
+export const endpoints = reconcile({
+  name: "endpoints",
+  version: "1",
+  reads: [kinds.demand, core.service, core.endpointSlice, core.endpoints],
+  writes: [kinds.cluster],
+  derive: ({ from, into }) => {
+    const services = from(core.service)
+    const legacy = from(core.endpoints)
+    const slicesByService = from(core.endpointSlice).index(({ metadata }) => {
+      const service = metadata.labels?.[SERVICE_NAME]
+      return service === undefined ? [] : [`${metadata.namespace}/${service}`]
+    })
+
+    const clusters = from(kinds.demand).map(({ backend }, read): Cluster => {
+      const source = { kind: "Service", namespace: backend.namespace, name: backend.name }
+      const key = `${backend.namespace}/${backend.name}`
+      const say = (note: Pick<Note, "severity" | "reason" | "message" | "fix"> & { readonly field?: string }) => read.note({ ...note, about: source })
+      const cluster = { schema: 1, source, protocol: "http", endpoints: [] } as const
+
+      const service = read(services, key)
+      if (service === undefined) {
+        say({ severity: "error", reason: "BackendNotFound", message: `Routes refer to Service ${key}, which does not exist: what goes to it answers 500.`, fix: "Create the Service, or correct the backendRef." })
+        return { ...cluster, empty: "NoSuchService" }
+      }
+      if (service.spec.type === "ExternalName") {
+        say({ severity: "error", reason: "UnsupportedValue", field: "spec.type", message: `Service ${key} is of type ExternalName, which is not supported: what goes to it answers 500.`, fix: "Use a Service with endpoints." })
+        return { ...cluster, empty: "UnsupportedProtocol" }
+      }
+      const port = service.spec.ports.find((each) => each.port === backend.port && each.protocol === "TCP")
+      if (port === undefined) {
+        say({ severity: "error", reason: "BackendNotFound", field: "spec.ports", message: `Routes refer to TCP port ${backend.port} of Service ${key}, which has ${portList(service.spec.ports)}: what goes to it answers 500.`, fix: "Add the port to the Service, or correct the backendRef." })
+        return { ...cluster, empty: "NoSuchPort" }
+      }
+      if (!HTTP_PROTOCOLS.includes(port.appProtocol ?? "")) {
+        say({ severity: "error", reason: "UnsupportedProtocol", field: `spec.ports[${service.spec.ports.indexOf(port)}].appProtocol`, message: `Port ${port.port} of Service ${key} speaks ${port.appProtocol}, which is not supported: what goes to it answers 500.`, fix: "Leave appProtocol out, or use http or kubernetes.io/ws." })
+        return { ...cluster, empty: "UnsupportedProtocol" }
+      }
+
+      const slices = read(slicesByService, key).map(([, slice]) => slice)
+      const usable = slices.filter(({ addressType }) => addressType !== "FQDN")
+      for (const { metadata, addressType } of slices) {
+        if (addressType !== "FQDN") continue
+        read.note({ severity: "warning", reason: "UnsupportedValue", message: `EndpointSlice ${metadata.namespace}/${metadata.name} holds domain names; they are left out.`, about: { kind: "EndpointSlice", namespace: metadata.namespace, name: metadata.name }, field: "addressType", fix: "Use addressType IPv4 or IPv6." })
+      }
+      const old = slices.length > 0 ? undefined : read(legacy, key)
+      const found = old === undefined ? fromSlices(usable, port) : fromLegacy(old, port)
+      if (found.endpoints.length > 0) return { ...cluster, endpoints: [...found.endpoints] }
+      const name = port.name === undefined ? "its unnamed port" : `port "${port.name}"`
+      const why =
+        slices.length === 0 && old === undefined ? "there is no EndpointSlice or Endpoints object for it" : found.hasPort ? "no address is ready" : `no EndpointSlice or Endpoints object has ${name}`
+      const fix = found.hasPort ? "Wait for an endpoint to become ready, or start one." : `Create an EndpointSlice with label ${SERVICE_NAME}: ${backend.name} that has ${name}.`
+      say({ severity: "warning", reason: "NoReadyEndpoints", message: `Service ${key}, port ${port.port}: ${why}. What goes to it answers 503.`, fix })
+      return { ...cluster, empty: "NoReadyEndpoints" }
+    })
+    into(kinds.cluster, clusters)
+  },
+})
+
+const portList = (ports: readonly ServicePort[]): string => (ports.length === 0 ? "no port" : ports.map(({ port, protocol }) => `${port}/${protocol}`).join(", "))

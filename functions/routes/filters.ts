@@ -1,0 +1,70 @@
+/** HTTPRouteFilter → Filter. */
+import type { Filter } from "../../bus/kinds/config.ts"
+import type { HeaderModifier, HTTPRouteFilter, PathModifier } from "../../bus/kinds/gateway-api.ts"
+import type { Report } from "./report.ts"
+
+/**
+ * The filters of a rule or of one backend, in their order; undefined when one of them cannot be done. A filter must
+ * not be skipped (HTTPRouteRule.filters): what it would have handled answers 500.
+ */
+export const filtersOf = (filters: readonly HTTPRouteFilter[] | undefined, field: string, report: Report): readonly Filter[] | undefined => {
+  const made: Filter[] = []
+  let possible = true
+  for (const [i, filter] of (filters ?? []).entries()) {
+    const one = filterOf(filter)
+    if (one !== undefined) made.push(one)
+    else {
+      possible = false
+      report("error", "UnsupportedValue", `${field}[${i}]`, `Filter type ${filter.type} is not supported; what it applies to answers 500.`, "Remove the filter.")
+    }
+  }
+  if (made.some((filter) => filter.type === "redirect") && made.some((filter) => filter.type === "rewrite")) {
+    possible = false
+    report("error", "IncompatibleFilters", field, "RequestRedirect and URLRewrite exclude each other; what they apply to answers 500.", "Remove one of the two.")
+  }
+  return possible ? made : undefined
+}
+
+const filterOf = (filter: HTTPRouteFilter): Filter | undefined => {
+  switch (filter.type) {
+    case "RequestHeaderModifier":
+      return filter.requestHeaderModifier === undefined ? undefined : { type: "requestHeaders", ...headerEdit(filter.requestHeaderModifier) }
+    case "ResponseHeaderModifier":
+      return filter.responseHeaderModifier === undefined ? undefined : { type: "responseHeaders", ...headerEdit(filter.responseHeaderModifier) }
+    case "RequestRedirect": {
+      if (filter.requestRedirect === undefined) return undefined
+      const { scheme, hostname, port, path, statusCode } = filter.requestRedirect
+      const edit = pathEdit(path)
+      if (path !== undefined && edit === undefined) return undefined
+      return {
+        type: "redirect",
+        ...(scheme === undefined ? {} : { scheme }),
+        ...(hostname === undefined ? {} : { hostname }),
+        ...(port === undefined ? {} : { port }),
+        ...(edit === undefined ? {} : { path: edit }),
+        status: statusCode,
+      }
+    }
+    case "URLRewrite": {
+      if (filter.urlRewrite === undefined) return undefined
+      const { hostname, path } = filter.urlRewrite
+      const edit = pathEdit(path)
+      if (path !== undefined && edit === undefined) return undefined
+      return { type: "rewrite", ...(hostname === undefined ? {} : { hostname }), ...(edit === undefined ? {} : { path: edit }) }
+    }
+    default:
+      return undefined
+  }
+}
+
+const headerEdit = ({ set = [], add = [], remove = [] }: HeaderModifier) => ({
+  set: set.map(({ name, value }): [string, string] => [name, value]),
+  add: add.map(({ name, value }): [string, string] => [name, value]),
+  remove: [...remove],
+})
+
+const pathEdit = (path: PathModifier | undefined): { readonly type: "full" | "prefix"; readonly value: string } | undefined => {
+  if (path?.type === "ReplaceFullPath") return { type: "full", value: path.replaceFullPath ?? "" }
+  if (path?.type === "ReplacePrefixMatch") return { type: "prefix", value: path.replacePrefixMatch ?? "" }
+  return undefined
+}

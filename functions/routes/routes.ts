@@ -1,0 +1,105 @@
+/**
+ * GatewayClasses, Gateways and HTTPRoutes → listeners, routes and what they demand of `endpoints`, in one unit, so that
+ * all of it goes live together. Precedence among matches is the gateway's: entries carry what it is decided by.
+ */
+import { kinds, type Demand, type Overlay, type Plan, type Route, type Rule } from "../../bus/kinds/config.ts"
+import { core } from "../../bus/kinds/core.ts"
+import { GATEWAY_GROUP, gatewayApi, type HTTPRoute } from "../../bus/kinds/gateway-api.ts"
+import { isGranted } from "../gateway-api/grants.ts"
+import { planeOfKey } from "../gateway-api/names.ts"
+import { reconcile, type Collection, type Index, type Member, type Read } from "../reconcile.ts"
+import { attachedTo, type Attached } from "./attached.ts"
+import { noteClasses } from "./classes.ts"
+import { listenerEntries, servedGateways } from "./listeners.ts"
+import { withOverlays } from "./overlays.ts"
+import { reporter, type Report } from "./report.ts"
+import { ruleOf } from "./rules.ts"
+import { noteShadows } from "./shadows.ts"
+
+export const routes = reconcile({
+  name: "routes",
+  version: "1",
+  reads: [gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, kinds.overlay],
+  writes: [kinds.listener, kinds.route, kinds.demand, kinds.plan],
+  derive: ({ from, into }) => {
+    const classes = from(gatewayApi.gatewayClass)
+    const gateways = from(gatewayApi.gateway)
+    const namespaces = from(core.namespace)
+    const grantsByNamespace = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
+    const overlaysByTarget = from(kinds.overlay).index(({ target }) => [`${target.kind}/${target.namespace}/${target.name}`])
+
+    noteClasses(classes, gateways)
+    const served = servedGateways(gateways, classes)
+    const listeners = listenerEntries(served)
+    const parents = { gateways, served, listeners, namespaces }
+
+    const entries = from(gatewayApi.httpRoute).flatMap((route, read): Member<Route>[] => {
+      const { metadata, spec } = route
+      const report = reporter(read, { kind: "HTTPRoute", namespace: metadata.namespace, name: metadata.name })
+      const attached = attachedTo(route, parents, read, report)
+      if (spec.useDefaultGateways !== undefined) report("warning", "UnsupportedValue", "spec.useDefaultGateways", "useDefaultGateways is not supported and has no effect.", "Name Gateways in spec.parentRefs.")
+      const granted = (namespace: string, name: string): boolean =>
+        isGranted({ from: { group: GATEWAY_GROUP, kind: "HTTPRoute", namespace: metadata.namespace }, to: { group: "", kind: "Service", namespace, name } }, read(grantsByNamespace, namespace).map(([, grant]) => grant))
+      const rules = spec.rules.flatMap((rule, i) => ruleOf(rule, `spec.rules[${i}]`, { namespace: metadata.namespace, report, isGranted: granted }) ?? [])
+      return attached.length === 0 || rules.length === 0 ? [] : variants(route, attached, rules, read, overlaysByTarget, report)
+    })
+    noteShadows(entries)
+
+    const demand = entries.flatMap(demandOf)
+    into(kinds.listener, listeners)
+    into(kinds.route, entries)
+    into(kinds.demand, demand)
+    into(kinds.plan, plans(served.map(({ plane }) => plane), demand))
+  },
+})
+
+/** One entry a plane; one more for each Gateway that an overlay targets, for there the rules differ. */
+const variants = ({ metadata }: HTTPRoute, attached: readonly Attached[], rules: readonly Rule[], read: Read, overlays: Index<Overlay>, report: Report): Member<Route>[] => {
+  const id = `httproute/${metadata.namespace}/${metadata.name}`
+  const own = read(overlays, `HTTPRoute/${metadata.namespace}/${metadata.name}`)
+  const groups = new Map<string, { readonly plane: string; readonly overlays: readonly Member<Overlay>[]; readonly attach: { listener: string; hostnames: string[] }[] }>()
+  for (const { plane, gateway, listener, hostnames } of attached) {
+    const ofGateway = read(overlays, `Gateway/${gateway}`).filter(([key]) => planeOfKey(key) === plane)
+    const key = `${plane}/${ofGateway.length === 0 ? id : `${id}@${gateway}`}`
+    let group = groups.get(key)
+    if (group === undefined) groups.set(key, (group = { plane, overlays: [...own.filter(([each]) => planeOfKey(each) === plane), ...ofGateway], attach: [] }))
+    group.attach.push({ listener, hostnames: [...hostnames] })
+  }
+  return [...groups].map(([key, { attach, overlays: acting }]) => [
+    key,
+    {
+      schema: 1,
+      source: { kind: "HTTPRoute", namespace: metadata.namespace, name: metadata.name },
+      created: metadata.creationTimestamp ?? "",
+      priority: 0,
+      attach,
+      rules: acting.length === 0 ? rules : withOverlays(rules, acting, report),
+    },
+  ])
+}
+
+/** Every cluster a route names, by `<plane>/<cluster id>`; an id is `service/<namespace>/<name>/<port>`. */
+const demandOf = ({ rules }: Route, _read: Read, key: string): readonly Member<Demand>[] => {
+  const clusters = new Set(rules.flatMap((rule) => rule.backends.flatMap(({ cluster }) => cluster ?? [])))
+  return [...clusters].map((cluster): Member<Demand> => {
+    const [, namespace = "", name = "", port = ""] = cluster.split("/")
+    return [`${planeOfKey(key)}/${cluster}`, { schema: 1, backend: { kind: "Service", namespace, name, port: Number(port) } }]
+  })
+}
+
+const BUCKETS = 256
+const bucketOf = (key: string): string => {
+  let hash = 0
+  for (let i = 0; i < key.length; i++) hash = (hash * 31 + key.charCodeAt(i)) % 65_521
+  return `${planeOfKey(key)}/${hash % BUCKETS}`
+}
+
+/** A plane waits for `endpoints` only once something is demanded of it. In two steps, so one demand more stays cheap. */
+const plans = (planes: Collection<string>, demand: Collection<Demand>): Collection<Plan> => {
+  const demanding = demand
+    .group((_demand, key) => [bucketOf(key)], () => true)
+    .group((_true, bucket) => [planeOfKey(bucket)], () => true)
+  return planes
+    .group((plane) => [`${plane}/plan`], () => true)
+    .map((_true, read, key): Plan => ({ schema: 1, functions: read(demanding, planeOfKey(key)) === true ? ["endpoints", "routes"] : ["routes"] }))
+}

@@ -1,0 +1,78 @@
+/** HTTPRouteRule → Rule. */
+import type { Answer, Backend, Rule } from "../../bus/kinds/config.ts"
+import type { HTTPBackendRef, HTTPRouteRule } from "../../bus/kinds/gateway-api.ts"
+import { durationMs } from "../../bus/kinds/httproute-limits.ts"
+import { serviceClusterId } from "../gateway-api/names.ts"
+import { filtersOf } from "./filters.ts"
+import { matchOf } from "./matches.ts"
+import type { Report } from "./report.ts"
+
+export interface RuleContext {
+  /** Of the route. */
+  readonly namespace: string
+  readonly report: Report
+  /** Whether a ReferenceGrant lets the route name this Service of another namespace. */
+  readonly isGranted: (namespace: string, service: string) => boolean
+}
+
+/** What a reference that does not resolve answers (HTTPRouteRule.backendRefs). */
+const broken = (): Answer => ({ status: 500, headers: [], body: "" })
+
+/** Undefined when none of the rule's matches can be evaluated. Every cause of a 500 is in a note with its field. */
+export const ruleOf = (rule: HTTPRouteRule, field: string, context: RuleContext): Rule | undefined => {
+  const { report } = context
+  const matches = rule.matches.flatMap((match, i) => matchOf(match, `${field}.matches[${i}]`, report) ?? [])
+  if (matches.length === 0) return undefined
+  const base = { ...(rule.name === undefined ? {} : { name: rule.name }), matches }
+  const filters = filtersOf(rule.filters, `${field}.filters`, report)
+  if (filters === undefined || !isPossible(rule, field, report)) return { ...base, filters: [], backends: [], answer: broken() }
+  const timeouts = timeoutsOf(rule, field, report)
+  const backends = (rule.backendRefs ?? []).map((ref, i) => backendOf(ref, `${field}.backendRefs[${i}]`, context))
+  const isRedirect = filters.some((filter) => filter.type === "redirect")
+  if (backends.length === 0 && !isRedirect) report("info", "NoBackendRefs", `${field}.backendRefs`, "The rule has no backend and no redirect: it answers 500.", "Add a backendRef.")
+  else if (backends.length > 0 && backends.every((backend) => backend.weight === 0)) report("warning", "NoWeight", `${field}.backendRefs`, "Every weight is 0: the rule answers 500.", "Give one backendRef a weight above 0.")
+  return { ...base, filters, backends, ...(timeouts === undefined ? {} : { timeouts }) }
+}
+
+const isPossible = (rule: HTTPRouteRule, field: string, report: Report): boolean => {
+  let possible = true
+  for (const name of ["retry", "sessionPersistence"] as const) {
+    if (rule[name] === undefined) continue
+    possible = false
+    report("error", "UnsupportedValue", `${field}.${name}`, `${name} is not supported; the rule answers 500.`, `Remove ${name}.`)
+  }
+  return possible
+}
+
+const timeoutsOf = (rule: HTTPRouteRule, field: string, report: Report): Rule["timeouts"] => {
+  const one = (name: "request" | "backendRequest"): number | undefined => {
+    const text = rule.timeouts?.[name]
+    if (text === undefined) return undefined
+    const time = durationMs(text)
+    if (time === undefined) report("error", "UnsupportedValue", `${field}.timeouts.${name}`, `"${text}" is not a duration; the default applies.`, "Write something like 500ms, 10s or 1m30s.")
+    return time
+  }
+  const request = one("request")
+  const backend = one("backendRequest")
+  if (request === undefined && backend === undefined) return undefined
+  return { ...(request === undefined ? {} : { request }), ...(backend === undefined ? {} : { backend }) }
+}
+
+const backendOf = (ref: HTTPBackendRef, field: string, { namespace, report, isGranted }: RuleContext): Backend => {
+  const share = { weight: ref.weight, filters: [] }
+  if (ref.group !== "" || ref.kind !== "Service") {
+    report("error", "InvalidKind", `${field}.kind`, `A backend of kind ${ref.group === "" ? "" : `${ref.group}/`}${ref.kind} is not known; its share answers 500.`, "Refer to a Service.")
+    return { ...share, answer: broken() }
+  }
+  if (ref.port === undefined) {
+    report("error", "UnsupportedValue", `${field}.port`, "A reference to a Service needs a port; its share answers 500.", "Add the port.")
+    return { ...share, answer: broken() }
+  }
+  const target = ref.namespace ?? namespace
+  if (target !== namespace && !isGranted(target, ref.name)) {
+    report("error", "RefNotPermitted", `${field}.namespace`, `No ReferenceGrant in namespace ${target} lets HTTPRoutes of ${namespace} refer to Service ${ref.name}; its share answers 500.`, `Create a ReferenceGrant in ${target}.`)
+    return { ...share, answer: broken() }
+  }
+  const filters = filtersOf(ref.filters, `${field}.filters`, report)
+  return filters === undefined ? { ...share, answer: broken() } : { weight: ref.weight, cluster: serviceClusterId(target, ref.name, ref.port), filters: [...filters] }
+}
