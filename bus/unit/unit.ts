@@ -114,11 +114,10 @@ export interface UnitWriterOptions {
   /** A reader (made with `claimable`) of a filter that covers the unit: its read and its follower are shared. */
   readonly reader?: UnitReader
   /**
-   * Commit at once, even when nothing differs, so that the writer before is refused from now on. Set it to
-   * `Lease.takeover`: after a restart of the same holder nothing needs to be published. No effect on a unit that
-   * has no commit.
+   * `Lease.fence`: when the unit's last commit is of an epoch below this, commit at once even if nothing differs, so
+   * that a writer frozen before the take-over is refused from now on. 0: never. No effect on a unit without commit.
    */
-  readonly fence?: boolean
+  readonly fence?: number
   /** How long a removed entry's tombstone is kept before its subject is purged, ms. Default 7 days. */
   readonly tombstoneWindow?: number
   /** A retry, a repair, a gap in history …, for notes and metrics. */

@@ -1,0 +1,68 @@
+/** Reads one unit as it is stored now: a replay of its plane, and the parts that were overwritten meanwhile. */
+import { BusError, type Bus } from "../bus.ts"
+import { encodeToken } from "../subject.ts"
+import { backoff, delay } from "./clock.ts"
+import { planeFilter, unitKey } from "./commit.ts"
+import { Folds, UnitFold, unitSubject, type Verdict } from "./fold.ts"
+import { header } from "../envelope.ts"
+import type { Clock, UnitId } from "./unit.ts"
+
+export interface ColdRead {
+  readonly incarnation: string
+  readonly verdict: Exclude<Verdict, { readonly is: "incomplete" }>
+  /** The fold as far as it came: after a mismatch, the best there is. */
+  readonly fold: UnitFold
+}
+
+/** Rejects with BusError "no-stream" when the store is lost meanwhile, else keeps trying until the signal. */
+export const readUnit = async (bus: Bus, unit: UnitId, clock: Clock, signal?: AbortSignal): Promise<ColdRead> => {
+  for (let attempt = 0; ; attempt++) {
+    signal?.throwIfAborted()
+    try {
+      const { fold, incarnation } = await replay(bus, unit, signal)
+      const verdict = await complete(bus, fold)
+      if (verdict !== undefined) return { incarnation, verdict, fold }
+      // A part is gone: its commit is no longer the last, or its entries have all been stored. Look again.
+    } catch (error) {
+      if (!(error instanceof BusError) || error.reason === "no-stream" || error.reason === "closed") throw error
+    }
+    await delay(clock, backoff(clock, attempt), signal)
+  }
+}
+
+const complete = async (bus: Bus, fold: UnitFold): Promise<ColdRead["verdict"] | undefined> => {
+  const verdict = fold.verify()
+  if (verdict.is !== "incomplete") return verdict
+  const parts = await Promise.all(verdict.parts.map((seq) => bus.at("CONFIG", seq)))
+  for (const part of parts) if (part !== undefined) fold.part(part)
+  const again = fold.verify()
+  return again.is === "incomplete" ? undefined : again
+}
+
+const replay = (bus: Bus, unit: UnitId, signal?: AbortSignal): Promise<{ fold: UnitFold; incarnation: string }> =>
+  new Promise((resolve, reject) => {
+    const folds = new Folds()
+    const mine = encodeToken(unit.fn)
+    let done = false
+    const finish = (result: () => void): void => {
+      if (done) return
+      done = true
+      signal?.removeEventListener("abort", abort)
+      // `follow` may call back before it returns.
+      queueMicrotask(() => void following.stop())
+      result()
+    }
+    const abort = (): void => finish(() => reject(new BusError("closed", "the read was given up")))
+    signal?.addEventListener("abort", abort)
+    const following = bus.follow({
+      stream: "CONFIG", filter: planeFilter(unit.plane), from: "state",
+      onMessage: (message) => {
+        if (done) return
+        const { fn = message.headers[header.writer] } = unitSubject(message.subject)
+        if (fn === mine) folds.take(message)
+      },
+      onCaughtUp: ({ incarnation }) => finish(() => resolve({ fold: folds.units.get(unitKey(unit)) ?? new UnitFold(unit), incarnation })),
+      onLost: (reason) => finish(() => reject(new BusError("no-stream", `CONFIG was lost: ${reason}`))),
+      onStalled: (stalled) => { if (stalled) finish(() => reject(new BusError("disconnected", "the read was interrupted"))) },
+    })
+  })

@@ -1,0 +1,130 @@
+/**
+ * What a writer wants its unit to be, and how that differs from its last commit. Synchronous: the diff, its digest
+ * and its count are taken in one step, so that no commit can name a state it does not carry.
+ */
+import { limitCauses, strayRow } from "./commit.ts"
+import { Digest } from "./digest.ts"
+import { MAX_BODY, type CommitHead, type Row, type StagedChange, type StageOptions, type UnitWriterOptions } from "./unit.ts"
+
+/** A commit on its way; never changed, so that sending it again is safe. */
+export interface Pending {
+  readonly head: CommitHead
+  readonly rows: readonly Row[]
+  readonly traceparent: string | undefined
+}
+
+export interface Base {
+  readonly state: Map<string, string>
+  readonly digest: Digest
+  readonly rev: number
+  /** Whether to commit even if nothing differs: now, or with the next thing staged. */
+  readonly force: boolean | "with-next"
+}
+
+export class Staging {
+  /** As wanted. */
+  readonly state = new Map<string, string>()
+  readonly #options: UnitWriterOptions
+  /** By subject: the body in the last commit (taken or acked), and what caused the wanted one. */
+  #changed = new Map<string, { readonly base: string | undefined; readonly causes: readonly string[] }>()
+  /** Of the last commit taken. */
+  #digest = new Digest()
+  #rev = 0
+  #causes = new Set<string>()
+  #traceparent: string | undefined
+  #force: Base["force"] = false
+  /** Taken and not committed yet. */
+  #pending: Pending | undefined
+  #isStaged = false
+
+  constructor(options: UnitWriterOptions) {
+    this.#options = options
+  }
+
+  stage(changes: Iterable<StagedChange>, { causes = [], traceparent, force = false, complete = false }: StageOptions): void {
+    const all = [...changes]
+    this.#check(all)
+    this.#isStaged = true
+    let differs = force
+    for (const { subject, body, causes: rowCauses } of all) differs = this.#want(subject, body ?? undefined, rowCauses) || differs
+    if (complete) {
+      const named = new Set(all.map(({ subject }) => subject))
+      for (const subject of this.state.keys()) if (!named.has(subject)) differs = this.#want(subject, undefined, causes) || differs
+    }
+    if (force || this.#force === "with-next") this.#force = true
+    if (differs) this.#because(causes, traceparent)
+  }
+
+  #check(changes: readonly StagedChange[]): void {
+    for (const { subject, body } of changes) {
+      if (body !== null && body.length * 3 > MAX_BODY && Buffer.byteLength(body) > MAX_BODY) throw new RangeError(`${subject}: a body of ${Buffer.byteLength(body)} bytes is above the limit of ${MAX_BODY}`)
+    }
+    const stray = strayRow(this.#options.unit.plane, changes.map(({ subject, body }) => [subject, body, []]))
+    if (stray !== undefined) throw new RangeError(`${stray} is not an entry of plane ${this.#options.unit.plane}`)
+  }
+
+  #want(subject: string, body: string | undefined, causes: readonly string[]): boolean {
+    const now = this.state.get(subject)
+    if (now === body) return false
+    const changed = this.#changed.get(subject)
+    this.#changed.set(subject, { base: changed === undefined ? now : changed.base, causes })
+    if (body === undefined) this.state.delete(subject)
+    else this.state.set(subject, body)
+    return true
+  }
+
+  #because(causes: readonly string[], traceparent: string | undefined): void {
+    for (const cause of causes) if (this.#causes.size < 100) this.#causes.add(cause)
+    this.#traceparent ??= traceparent
+  }
+
+  /** The next commit, or undefined when there is nothing to say. */
+  take(): Pending | undefined {
+    const rows: Row[] = []
+    for (const [subject, { base, causes }] of this.#changed) {
+      const body = this.state.get(subject)
+      if (body === base) continue
+      this.#digest.change(subject, base, body)
+      rows.push([subject, body ?? null, limitCauses(causes)])
+    }
+    this.#changed = new Map()
+    if (rows.length === 0 && this.#force !== true) return undefined
+    const { epoch, writer, version } = this.#options
+    const head = { rev: this.#rev + 1, prev: this.#rev, epoch, writer, version, digest: this.#digest.hex(), count: this.#digest.count, causes: limitCauses([...this.#causes]) }
+    this.#pending = { head, rows, traceparent: this.#traceparent }
+    this.#force = false
+    this.#causes = new Set()
+    this.#traceparent = undefined
+    return this.#pending
+  }
+
+  committed(pending: Pending): void {
+    this.#rev = pending.head.rev
+    this.#pending = undefined
+  }
+
+  /**
+   * What is stored is this, whatever was sent: the difference to what is wanted is worked out anew. As long as
+   * nothing was staged, what is stored is what is wanted.
+   */
+  continueFrom({ state, digest, rev, force }: Base): void {
+    const causes = new Map<string, readonly string[]>()
+    for (const [subject, , rowCauses] of this.#pending?.rows ?? []) causes.set(subject, rowCauses)
+    for (const [subject, changed] of this.#changed) causes.set(subject, changed.causes)
+    if (this.#pending !== undefined) this.#because(this.#pending.head.causes, this.#pending.traceparent)
+    this.#pending = undefined
+    this.#changed = new Map()
+    if (!this.#isStaged) {
+      this.state.clear()
+      for (const [subject, body] of state) this.state.set(subject, body)
+    } else {
+      for (const subject of new Set([...state.keys(), ...this.state.keys()])) {
+        const base = state.get(subject)
+        if (base !== this.state.get(subject)) this.#changed.set(subject, { base, causes: causes.get(subject) ?? [] })
+      }
+    }
+    this.#digest = new Digest(digest)
+    this.#rev = rev
+    if (this.#force !== true) this.#force = force === "with-next" && this.#isStaged ? true : force
+  }
+}

@@ -1,0 +1,331 @@
+/**
+ * Writes one unit. One commit at a time: commit → ack → its entries → acks → the next; what is staged meanwhile
+ * coalesces. Whenever it is not certain what is stored (refused, no answer in time, a foreign commit), the last
+ * commit decides: a higher epoch ends this writer, its own means the ack was lost, and over a lower one it commits
+ * again.
+ */
+import { randomUUID } from "node:crypto"
+import type { Bus, Following, Headers, Message, Outgoing } from "../bus.ts"
+import { header, numberHeader } from "../envelope.ts"
+import { commitSubject } from "../subject.ts"
+import { backoff, delay, systemClock } from "./clock.ts"
+import { readUnit, type ColdRead } from "./cold.ts"
+import { chunkRows, decodeCommit, encodeCommit, partFilter } from "./commit.ts"
+import { History } from "./history.ts"
+import { commitHeaders, commitMessage, entryMessage, partMessage } from "./messages.ts"
+import { publishAll, reasonOf } from "./publish.ts"
+import { Staging, type Pending } from "./staging.ts"
+import { Tombstones } from "./tombstones.ts"
+import { HigherEpochError, type Clock, type ClaimedUnit, type Commit, type Row, type StagedChange, type StageOptions, type UnitId, type UnitWriter, type UnitWriterOptions } from "./unit.ts"
+
+const DAY = 86_400_000
+/** Unanswered at a time: few enough that none waits a second behind the others. */
+const ENTRY_WINDOW = 1024
+const PART_WINDOW = 16
+
+/**
+ * Reads the unit, then stores the entries its last commit left out, in the background. Rejects with HigherEpochError,
+ * and with BusError "no-stream" or "closed". Until the first `stage`, `state()` is what is stored.
+ */
+export const openUnit = async (bus: Bus, options: UnitWriterOptions): Promise<UnitWriter> => {
+  const writer = new Writer(bus, options)
+  await writer.open()
+  return writer
+}
+
+class Writer implements UnitWriter {
+  readonly unit: UnitId
+  readonly #bus: Bus
+  readonly #options: UnitWriterOptions
+  readonly #clock: Clock
+  readonly #staging: Staging
+  readonly #history: History
+  readonly #tombstones: Tombstones
+  readonly #subject: string
+  readonly #over = new AbortController()
+  /** Message ids of this writer and no other, even of the same epoch. */
+  readonly #ids = randomUUID()
+  #counter = 0
+  #isOpen = false
+  #incarnation = ""
+  /** Sequence of the last commit, 0: none. What every message of ours expects. */
+  #seq = 0
+  /** Highest sequence of a commit of somebody else. */
+  #foreign = 0
+  /** Of the last commit: rows not stored as entries yet, and the headers they get. */
+  #unstored: readonly Row[] = []
+  #headers: Headers = {}
+  #hasParts = false
+  #following: Following | undefined
+  #working: Promise<void> | undefined
+  #waiters: PromiseWithResolvers<void>[] = []
+
+  constructor(bus: Bus, options: UnitWriterOptions) {
+    this.unit = options.unit
+    this.#bus = bus
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.#staging = new Staging(options)
+    this.#history = new History(bus, options.unit, this.#clock, (reason, message) => this.#note(reason, message))
+    this.#tombstones = new Tombstones(bus, this.#clock, options.tombstoneWindow ?? 7 * DAY)
+    this.#subject = commitSubject(options.unit.plane, options.unit.fn)
+  }
+
+  async open(): Promise<void> {
+    const claimed = this.#options.reader?.claim(this.unit, (message) => this.#noticed(message))
+    if (claimed === undefined) await this.#readAgain()
+    else this.#adopt(claimed)
+    if (this.#over.signal.aborted) throw this.#over.signal.reason
+    this.#isOpen = true
+    if (this.#options.reader === undefined) {
+      this.#following = this.#bus.follow({
+        stream: "CONFIG", filter: this.#subject, from: { after: this.#seq },
+        onMessage: (message) => this.#noticed(message),
+        onLost: (reason) => this.#end("store-lost", `CONFIG was lost: ${reason}`),
+      })
+    }
+    this.#work()
+  }
+
+  state(): ReadonlyMap<string, string> {
+    return this.#staging.state
+  }
+
+  stage(changes: Iterable<StagedChange>, options: StageOptions = {}): void {
+    this.#staging.stage(changes, options)
+    this.#work()
+  }
+
+  settled(): Promise<void> {
+    if (this.#over.signal.aborted) return Promise.reject(this.#over.signal.reason)
+    if (this.#working === undefined) return Promise.resolve()
+    const waiter = Promise.withResolvers<void>()
+    this.#waiters.push(waiter)
+    return waiter.promise
+  }
+
+  /** Finishes the message under way; what is staged and not committed is dropped: `settled` first. */
+  async stop(): Promise<void> {
+    this.#finish(new Error(`the writer of ${this.#name()} was stopped`))
+    await Promise.all([this.#working, this.#history.stop(), this.#following?.stop()])
+  }
+
+  #name(): string {
+    return `unit ${this.unit.plane}/${this.unit.fn}`
+  }
+
+  #note(reason: string, message: string): void {
+    this.#options.onNote?.(reason, `${this.#name()}: ${message}`)
+  }
+
+  #finish(reason: Error): void {
+    if (this.#over.signal.aborted) return
+    this.#over.abort(reason)
+    this.#tombstones.stop()
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(reason)
+  }
+
+  #end(reason: "higher-epoch" | "store-lost", message: string, error = new Error(`${this.#name()}: ${message}`)): void {
+    if (this.#over.signal.aborted) return
+    this.#finish(error)
+    void this.#following?.stop()
+    // Before that, `open` rejects.
+    if (this.#isOpen) this.#options.onSteppedDown(reason, message)
+  }
+
+  #noticed(message: Message): void {
+    if (numberHeader(message.headers, header.epoch) === this.#options.epoch || message.seq <= this.#seq) return
+    this.#foreign = Math.max(this.#foreign, message.seq)
+    this.#work()
+  }
+
+  /** Starts, in a microtask so that all that is staged in one go is one commit. */
+  #work(): void {
+    if (this.#over.signal.aborted) return
+    this.#working ??= Promise.resolve().then(async () => {
+      await this.#untilNothingIsLeft()
+      this.#working = undefined
+      if (!this.#over.signal.aborted) for (const waiter of this.#waiters.splice(0)) waiter.resolve()
+    })
+  }
+
+  async #untilNothingIsLeft(): Promise<void> {
+    while (!this.#over.signal.aborted) {
+      if (this.#foreign > this.#seq) await this.#resolve()
+      else if (this.#unstored.length > 0) await this.#storeEntries()
+      else {
+        this.#forgetParts()
+        const pending = this.#staging.take()
+        if (pending === undefined) return
+        await this.#commit(pending)
+      }
+    }
+  }
+
+  async #commit(pending: Pending): Promise<void> {
+    const chunks = chunkRows(pending.rows)
+    let message: Outgoing | undefined
+    for (let attempt = 0; ; attempt++) {
+      let seq: number | undefined
+      try {
+        message ??= await this.#commitMessage(pending, chunks)
+        const ack = await this.#bus.publish(message)
+        if (!ack.duplicate) seq = ack.seq
+      } catch (error) {
+        const reason = reasonOf(error)
+        if (reason !== "conflict") this.#note("CommitUncertain", `revision ${pending.head.rev}: ${String(error)}`)
+      }
+      if (this.#over.signal.aborted && seq === undefined) return
+      if (seq === undefined) {
+        const found = await this.#resolve(pending)
+        if (found === "moved") return
+        if (typeof found === "number") seq = found
+      }
+      if (seq !== undefined) return this.#committed(pending, chunks, seq)
+      await delay(this.#clock, backoff(this.#clock, attempt), this.#over.signal)
+    }
+  }
+
+  /** Stores the parts first, if the diff needs them. */
+  async #commitMessage({ head, traceparent }: Pending, chunks: readonly string[]): Promise<Outgoing> {
+    const headers = commitHeaders(this.unit, head, traceparent)
+    const after = this.#seq
+    const parts: { k: number; seq: number }[] = []
+    if (chunks.length > 1) {
+      this.#hasParts = true
+      const part = (chunk: string, k: number): Outgoing => partMessage(this.unit, k, chunk, headers, after)
+      await publishAll(this.#bus, chunks, PART_WINDOW, part, (_, { seq }, k) => (parts[k] = { k, seq }))
+    }
+    const data = encodeCommit(head, parts.length > 0 ? { parts } : { diff: chunks[0] ?? "[]" })
+    return commitMessage(this.unit, data, headers, after, `${head.epoch}:${this.#ids}:${++this.#counter}`)
+  }
+
+  #committed(pending: Pending, chunks: readonly string[], seq: number): void {
+    const { head, rows, traceparent } = pending
+    this.#seq = seq
+    this.#unstored = rows
+    this.#headers = commitHeaders(this.unit, head, traceparent)
+    this.#staging.committed(pending)
+    this.#options.onCommitted?.(head, seq)
+    this.#history.add({ head, chunks, headers: this.#headers })
+  }
+
+  async #storeEntries(): Promise<void> {
+    const left = new Set(this.#unstored)
+    for (let attempt = 0; left.size > 0 && !this.#over.signal.aborted; attempt++) {
+      try {
+        await publishAll(this.#bus, [...left], ENTRY_WINDOW, (row) => entryMessage(this.unit, row, this.#headers, this.#seq), (row, { seq }) => {
+          left.delete(row)
+          if (row[1] === null) this.#tombstones.keep(row[0], seq, this.#clock.wall())
+          else this.#tombstones.drop(row[0])
+        })
+      } catch (error) {
+        const reason = reasonOf(error)
+        if (reason !== "conflict") this.#note("EntriesUncertain", `${left.size} entries: ${String(error)}`)
+        if ((await this.#resolve()) === "moved") return
+        await delay(this.#clock, backoff(this.#clock, attempt), this.#over.signal)
+      }
+    }
+    this.#unstored = []
+  }
+
+  /** Once every entry of the last commit is stored, nobody needs parts up to it. */
+  #forgetParts(): void {
+    if (!this.#hasParts) return
+    this.#hasParts = false
+    this.#bus.purge("CONFIG", partFilter(this.unit), this.#seq).catch((error: unknown) => {
+      reasonOf(error)
+      this.#hasParts = true
+    })
+  }
+
+  /**
+   * Looks what the last commit is. A number: it is the pending one, at that sequence. "same": the one we know.
+   * "moved": somebody else's was taken over, or this writer is over.
+   */
+  async #resolve(pending?: Pending): Promise<number | "same" | "moved"> {
+    for (let attempt = 0; !this.#over.signal.aborted; attempt++) {
+      try {
+        const [{ incarnation }, last] = await Promise.all([this.#bus.info("CONFIG"), this.#bus.last("CONFIG", this.#subject)])
+        if (this.#over.signal.aborted) break
+        const epoch = (last && numberHeader(last.headers, header.epoch)) ?? 0
+        if (incarnation !== this.#incarnation || (last?.seq ?? 0) < this.#seq) {
+          this.#end("store-lost", "CONFIG was made anew")
+          break
+        }
+        if (epoch > this.#options.epoch) {
+          this.#outranked(epoch)
+          break
+        }
+        if ((last?.seq ?? 0) === this.#seq && this.#foreign <= this.#seq) return "same"
+        if (last !== undefined && last.seq >= this.#foreign) {
+          if (pending !== undefined && isCommit(last, pending.head)) return last.seq
+          await this.#readAgain()
+          return "moved"
+        }
+        // A copy of the stream that lags behind answered: ask again.
+      } catch (error) {
+        if (this.#over.signal.aborted) break
+        const reason = reasonOf(error)
+        if (reason === "no-stream") this.#end("store-lost", String(error))
+        if (reason === "closed") this.#finish(new Error(`${this.#name()}: the bus is closed`))
+      }
+      await delay(this.#clock, backoff(this.#clock, attempt), this.#over.signal)
+    }
+    return "moved"
+  }
+
+  async #readAgain(): Promise<void> {
+    const { incarnation, verdict, fold } = await readUnit(this.#bus, this.unit, this.#clock, this.#over.signal)
+    if (this.#over.signal.aborted) return
+    if (verdict.is === "verified") return this.#adopt({ incarnation, snapshot: verdict.snapshot })
+    if (verdict.is === "uncommitted" && this.#seq === 0) return this.#adopt({ incarnation, snapshot: undefined })
+    if (verdict.is === "uncommitted" || (this.#incarnation !== "" && incarnation !== this.#incarnation)) return this.#end("store-lost", "CONFIG was made anew")
+    this.#note("DigestMismatch", `${verdict.message}; what is wanted will be committed anew`)
+    this.#repair(incarnation, fold)
+  }
+
+  /** The verified state becomes what the next commit continues. */
+  #adopt({ incarnation, snapshot }: ClaimedUnit): void {
+    if (this.#incarnation !== "" && incarnation !== this.#incarnation) return this.#end("store-lost", "CONFIG was made anew")
+    const isFirst = this.#incarnation === ""
+    this.#incarnation = incarnation
+    if (snapshot === undefined) return
+    const { commit, seq, state, digest, unstored, tombstones, hasParts } = snapshot
+    if (commit.epoch > this.#options.epoch) return this.#outranked(commit.epoch)
+    if (!isFirst) this.#note("ForeignCommit", `revision ${commit.rev} of the writer ${commit.writer} (epoch ${commit.epoch}) is taken over`)
+    this.#seq = seq
+    this.#unstored = unstored
+    this.#headers = commitHeaders(this.unit, commit, snapshot.traceparent)
+    this.#hasParts ||= hasParts
+    for (const [subject, { seq: at, time }] of tombstones) this.#tombstones.keep(subject, at, time)
+    this.#staging.continueFrom({ state, digest, rev: commit.rev, force: !isFirst || commit.epoch < (this.#options.fence ?? 0) })
+    if (isFirst) void this.#history.mend(commit, seq)
+  }
+
+  /** The stored state is not what its commit says: the next commit says what is true, against what is stored. */
+  #repair(incarnation: string, { lastCommit, state, digest }: ColdRead["fold"]): void {
+    const known = lastCommit && { epoch: numberHeader(lastCommit.headers, header.epoch) ?? 0, rev: numberHeader(lastCommit.headers, header.rev) ?? 0 }
+    if (lastCommit === undefined || known === undefined) return
+    if (known.epoch > this.#options.epoch) return this.#outranked(known.epoch)
+    this.#incarnation = incarnation
+    this.#seq = lastCommit.seq
+    this.#unstored = []
+    this.#staging.continueFrom({ state, digest, rev: known.rev, force: "with-next" })
+  }
+
+  #outranked(epoch: number): void {
+    const error = new HigherEpochError(this.unit, epoch)
+    this.#end("higher-epoch", error.message, error)
+  }
+}
+
+const isCommit = (message: Message, head: Pending["head"]): boolean => {
+  let stored: Commit
+  try {
+    stored = decodeCommit(message.data)
+  } catch {
+    return false
+  }
+  return stored.epoch === head.epoch && stored.writer === head.writer && stored.rev === head.rev && stored.digest === head.digest
+}
