@@ -1,0 +1,50 @@
+/** A list of filters, of a rule or of one backend, as the plain functions a request runs. */
+import type { Filter } from "../../bus/kinds/config.ts"
+import type { HeaderEdit, Redirect, Rewrite } from "../table/table.ts"
+import { compileHeaderEdit, type HeaderFilter } from "./headers.ts"
+import { compileRedirect, type RedirectFilter } from "./redirect.ts"
+import { compileRewrite, type RewriteFilter } from "./rewrite.ts"
+
+export interface CompiledFilters {
+  readonly requestHeaders: HeaderEdit | null
+  readonly responseHeaders: HeaderEdit | null
+  readonly redirect: Redirect | null
+  readonly rewrite: Rewrite | null
+}
+
+const NONE: CompiledFilters = { requestHeaders: null, responseHeaders: null, redirect: null, rewrite: null }
+
+/** Of several redirects the first stands. `matchedPrefix` as in path.ts. */
+export const compileFilters = (filters: readonly Filter[], matchedPrefix: string): CompiledFilters => {
+  if (filters.length === 0) return NONE
+  const request: HeaderFilter[] = []
+  const response: HeaderFilter[] = []
+  const rewrites: RewriteFilter[] = []
+  let redirect: RedirectFilter | undefined
+  for (const filter of filters) {
+    switch (filter.type) {
+      case "requestHeaders":
+        request.push(filter)
+        break
+      case "responseHeaders":
+        response.push(filter)
+        break
+      case "rewrite":
+        rewrites.push(filter)
+        break
+      case "redirect":
+        redirect ??= filter
+        break
+    }
+  }
+  return {
+    requestHeaders: compileHeaderEdit(request),
+    responseHeaders: compileHeaderEdit(response),
+    redirect: redirect === undefined ? null : compileRedirect(redirect, matchedPrefix),
+    rewrite: compileRewrite(rewrites, matchedPrefix),
+  }
+}
+
+/** True when an edit needs to know which prefix matched, so that a rule cannot be shared by all its matches. */
+export const needsPrefix = (filters: readonly Filter[]): boolean =>
+  filters.some((filter) => (filter.type === "rewrite" || filter.type === "redirect") && filter.path?.type === "prefix")
