@@ -1,0 +1,60 @@
+/** The demo of one data folder: its own copy of infra/demo, to play with, and two backends on ports of its own. */
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { join } from "node:path"
+
+export interface DemoBackend {
+  readonly name: string
+  readonly port: number
+}
+
+/** `<data>/demo`, made when missing; kept as the user left it otherwise. */
+export const prepareDemo = async (data: string): Promise<{ readonly manifests: string; readonly backends: readonly DemoBackend[] }> => {
+  const manifests = join(data, "demo")
+  mkdirSync(manifests, { recursive: true })
+  const source = join(import.meta.dirname, "..", "demo")
+  for (const name of readdirSync(source)) if (!existsSync(join(manifests, name))) copyFileSync(join(source, name), join(manifests, name))
+  const services = join(manifests, "services.yaml")
+  const before = existsSync(services) ? portsIn(readFileSync(services, "utf8")) : []
+  const backends: DemoBackend[] = []
+  for (const [i, name] of ["apple", "pear"].entries()) backends.push({ name, port: before[i] ?? (await freePort()) })
+  const text = backends.map(service).join("---\n")
+  if (!existsSync(services) || readFileSync(services, "utf8") !== text) writeFileSync(services, text)
+  return { manifests, backends }
+}
+
+const portsIn = (text: string): readonly number[] => [...text.matchAll(/^ {2}- port: (\d+)$/gm)].map((match) => Number(match[1]))
+
+const service = ({ name, port }: DemoBackend): string => `apiVersion: v1
+kind: Service
+metadata:
+  name: ${name}
+  namespace: default
+spec:
+  ports:
+    - name: http
+      port: 80
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: ${name}-1
+  namespace: default
+  labels:
+    kubernetes.io/service-name: ${name}
+addressType: IPv4
+ports:
+  - port: ${port}
+    name: http
+endpoints:
+  - addresses: ["127.0.0.1"]
+`
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject)
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address()
+      server.close(() => (typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no free port"))))
+    })
+  })

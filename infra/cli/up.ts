@@ -1,0 +1,155 @@
+/**
+ * `headgate up`: only a supervisor. nats-server, file adapter, functions and gateway are processes of their own, the
+ * same subcommands that run apart in a cluster.
+ */
+import { createHash } from "node:crypto"
+import { spawn, type ChildProcess } from "node:child_process"
+import { openSync } from "node:fs"
+import { join, resolve } from "node:path"
+import { connectBus } from "../../bus/jetstream.ts"
+import { findNatsServer, startNatsServer } from "../../bus/server.ts"
+import { appliedSubject } from "../../bus/subject.ts"
+import type { Applied } from "../../bus/kinds/applied.ts"
+import { keepRunning, type Child } from "./child.ts"
+import { dataFolder, holdDataFolder, writeRunning, type Running } from "./data-folder.ts"
+import { prepareDemo } from "./demo.ts"
+import { answers, followApplied } from "./readiness.ts"
+import { readyLine, readyTable } from "./up-report.ts"
+
+export interface UpOptions {
+  readonly manifests: string | undefined
+  readonly json: boolean
+  readonly bind: string
+  readonly admin: string
+  readonly controllerNames: readonly string[]
+}
+
+const POD = "up"
+const DRAIN = 20_000
+
+/** Runs until SIGINT or SIGTERM; a second one kills. Rejects when it cannot start. */
+export const up = async (options: UpOptions): Promise<void> => {
+  const data = dataFolder()
+  const hold = holdDataFolder(data)
+  const report = (line: string): void => void process.stderr.write(`${line}\n`)
+  const stopped = untilSignalled(report)
+  const children: Child[] = []
+  try {
+    const nats = await startBus(data, hold.previous, report)
+    const demo = options.manifests === undefined ? await prepareDemo(data) : undefined
+    const manifests = demo?.manifests ?? resolve(options.manifests ?? "")
+    const part = partStarter(data, nats.url)
+    for (const backend of demo?.backends ?? []) {
+      children.push(keepRunning({ name: `demo backend ${backend.name}`, report, start: part(`demo-${backend.name}`, ["demo-backend", "--name", backend.name, "--port", String(backend.port)]) }))
+    }
+    const controllers = options.controllerNames.flatMap((name) => ["--controller-name", name])
+    const gateway = keepRunning({ name: "gateway", report, start: part("gateway", ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", options.admin, "--data", join(data, "gateway")]) })
+    const functions = keepRunning({ name: "functions", report, start: part("functions", ["functions"]) })
+    const adapter = keepRunning({ name: "adapter", report, start: part("adapter", ["adapter", "files", "--manifests", manifests, ...controllers]) })
+
+    const bus = await connectBus({ url: nats.url, name: "up" })
+    const applied = await Promise.race([untilReady(bus, gateway, report), stopped])
+    if (applied !== undefined) process.stdout.write(options.json ? readyLine(nats.url, applied) : readyTable({ nats: nats.url, applied, manifests, demo: demo !== undefined, data }))
+    await stopped
+    await bus.close()
+    await gateway.stop(DRAIN)
+    await Promise.all([functions.stop(5000), adapter.stop(5000), ...children.map((child) => child.stop(5000))])
+    await nats.stop()
+  } finally {
+    hold.release()
+  }
+}
+
+/** Resolves at the first SIGINT or SIGTERM; at the second the process ends, and with it, by their pipes, its children. */
+const untilSignalled = (report: (line: string) => void): Promise<undefined> =>
+  new Promise((resolve) => {
+    let signals = 0
+    const onSignal = (): void => {
+      if (++signals > 1) process.exit(130)
+      report("draining; again to stop at once")
+      resolve(undefined)
+    }
+    process.on("SIGINT", onSignal)
+    process.on("SIGTERM", onSignal)
+  })
+
+interface RunningBus {
+  readonly url: string
+  stop(): Promise<void>
+}
+
+const startBus = async (data: string, previous: Running | undefined, report: (line: string) => void): Promise<RunningBus> => {
+  const given = process.env["HEADGATE_NATS_URL"]
+  if (given !== undefined && given !== "") {
+    writeRunning(data, { pid: process.pid, nats: given })
+    return { url: given, stop: async () => undefined }
+  }
+  const binary = await findNatsServer({ progress: report })
+  if (previous?.natsPid !== undefined) await endOrphan(previous.natsPid)
+  const log = openSync(join(data, "logs", "nats-server.log"), "a")
+  const storeDir = join(data, "nats")
+  // The same port as before, so that whoever knows it finds it again; another one when it is taken.
+  const first = await startNatsServer({ binary, storeDir, stdio: log, ...(previous?.port === undefined ? {} : { port: previous.port }) })
+    .catch(() => startNatsServer({ binary, storeDir, stdio: log }))
+  const remember = (process_: ChildProcess): void => writeRunning(data, { pid: process.pid, nats: first.url, port: first.port, ...(process_.pid === undefined ? {} : { natsPid: process_.pid }) })
+  remember(first.process)
+  let started: ChildProcess | undefined = first.process
+  const child = keepRunning({
+    name: "nats-server",
+    report,
+    start: async () => {
+      const process_ = started ?? (await startNatsServer({ binary, storeDir, stdio: log, port: first.port })).process
+      started = undefined
+      remember(process_)
+      return process_
+    },
+  })
+  return { url: first.url, stop: () => child.stop(10_000) }
+}
+
+/** A nats-server whose supervisor was killed still holds the store. */
+const endOrphan = async (pid: number): Promise<void> => {
+  const { readFile } = await import("node:fs/promises")
+  const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")
+  if (!command.includes("nats-server")) return
+  process.kill(pid, "SIGTERM")
+  for (let i = 0; i < 500; i++) {
+    try {
+      process.kill(pid, 0)
+    } catch {
+      return
+    }
+    await new Promise((next) => setTimeout(next, 10))
+  }
+}
+
+/** Makes starters of this very program with another subcommand, logging to `<data>/logs/<name>.log`. */
+const partStarter = (data: string, url: string) => (name: string, args: readonly string[]) => async (): Promise<ChildProcess> => {
+  const entry = process.argv[1]
+  if (entry === undefined) throw new Error("cannot tell which program this is")
+  const log = openSync(join(data, "logs", `${name}.log`), "a")
+  const holder = `up-${createHash("sha256").update(data).digest("hex").slice(0, 12)}`
+  return spawn(process.execPath, [entry, ...args], {
+    stdio: ["pipe", log, log],
+    env: { ...process.env, HEADGATE_NATS_URL: url, HEADGATE_HOLDER: holder, HEADGATE_SUPERVISED: "1", HEADGATE_DATA: data },
+  })
+}
+
+const untilReady = (bus: Parameters<typeof followApplied>[0], gateway: Child, report: (line: string) => void): Promise<Applied> =>
+  new Promise((resolve) => {
+    const said = new Set<string>()
+    const check = async (applied: Applied): Promise<void> => {
+      for (const listener of applied.listeners) {
+        if (listener.error === undefined || said.has(listener.id + listener.error)) continue
+        said.add(listener.id + listener.error)
+        report(`listener ${listener.id}: ${listener.error}`)
+      }
+      if (!applied.ready || gateway.current() === undefined) return
+      const bound = applied.listeners.filter((listener) => listener.port > 0)
+      const all = await Promise.all(bound.map(answers))
+      if (!all.every(Boolean)) return
+      await stop()
+      resolve(applied)
+    }
+    const stop = followApplied(bus, appliedSubject("default", POD), (applied) => void check(applied))
+  })
