@@ -1,0 +1,78 @@
+/** The columns of each kind in `headgate get`. */
+import type { Item, Observed } from "./observe.ts"
+
+interface Columns {
+  readonly head: readonly string[]
+  row(item: Item): readonly string[]
+}
+
+/** A field deep in a value that was decoded elsewhere; undefined when it is not there. */
+const at = (value: unknown, ...path: readonly (string | number)[]): unknown =>
+  path.reduce<unknown>((found, step) => (typeof found === "object" && found !== null ? Reflect.get(found, step) : undefined), value)
+const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
+const text = (value: unknown): string => (value === undefined || value === null || value === "" ? "-" : typeof value === "object" ? JSON.stringify(value) : String(value))
+const joined = (values: readonly unknown[]): string => (values.length === 0 ? "-" : values.map(text).join(","))
+const namespaced = ({ key }: Item): readonly [string, string] => {
+  const slash = key.indexOf("/")
+  return [key.slice(0, slash) || "-", key.slice(slash + 1)]
+}
+
+export const columnsOf = (kind: string, observed: Observed, wide: boolean): Columns => {
+  const entries = (section: string) => observed.entries.filter((entry) => entry.kind === section)
+  switch (kind) {
+    case "gateway":
+      return {
+        head: ["NAMESPACE", "NAME", "CLASS", "LISTENERS", "ROUTES"],
+        row: (item) => {
+          const own = `${item.key}/`
+          const served = observed.applied.flatMap((pod) => list(at(pod, "listeners"))).filter((listener) => text(at(listener, "id")).startsWith(own))
+          const shown = served.map((listener) => `${text(at(listener, "id")).slice(own.length)}=${text(at(listener, "error") ?? `${text(at(listener, "address"))}:${text(at(listener, "port"))}`)}`)
+          const routes = entries("route").filter(({ value }) => list(at(value, "attach")).some((attach) => text(at(attach, "listener")).startsWith(own)))
+          return [...namespaced(item), text(at(item.value, "spec", "gatewayClassName")), joined(shown), String(routes.length)]
+        },
+      }
+    case "httproute":
+      return {
+        head: ["NAMESPACE", "NAME", "HOSTNAMES", "ATTACHED", "BACKENDS"],
+        row: (item) => {
+          const entry = entries("route").find(({ key }) => key === `httproute/${item.key}`)
+          const backends = list(at(item.value, "spec", "rules")).flatMap((rule) => list(at(rule, "backendRefs"))).map((ref) => `${text(at(ref, "name"))}:${text(at(ref, "port"))}`)
+          return [...namespaced(item), joined(list(at(item.value, "spec", "hostnames"))), joined(list(at(entry?.value, "attach")).map((attach) => at(attach, "listener"))), joined([...new Set(backends)])]
+        },
+      }
+    case "service":
+      return {
+        head: ["NAMESPACE", "NAME", "PORTS"],
+        row: (item) => [...namespaced(item), joined(list(at(item.value, "spec", "ports")).map((port) => at(port, "port")))],
+      }
+    case "cluster":
+      return {
+        head: ["PLANE", "CLUSTER", "READY", "ENDPOINTS"],
+        row: ({ plane, key, value }) => {
+          const endpoints = list(at(value, "endpoints")).map((endpoint) => `${text(at(endpoint, "address"))}:${text(at(endpoint, "port"))}`)
+          return [plane, key, String(endpoints.length), endpoints.length === 0 ? text(at(value, "empty")) : wide || endpoints.length <= 3 ? joined(endpoints) : `${endpoints.slice(0, 3).join(",")} and ${endpoints.length - 3} more`]
+        },
+      }
+    case "pod":
+      return {
+        head: ["PLANE", "POD", "READY", "UNITS", "ADMIN"],
+        row: ({ plane, key, value }) => [plane, key, text(at(value, "ready")), joined(Object.entries(at(value, "units") ?? {}).map(([fn, unit]) => `${fn}@${text(at(unit, "rev"))}`)), text(at(value, "admin"))],
+      }
+    case "note":
+      return {
+        head: ["SEVERITY", "REASON", "ABOUT", "WHERE", "MESSAGE"],
+        row: ({ value }) => {
+          const about = at(value, "about")
+          const file = at(value, "file")
+          const where = [file === undefined ? undefined : `${text(file)}${at(value, "line") === undefined ? "" : `:${text(at(value, "line"))}`}`, at(value, "field")].filter((part) => part !== undefined)
+          return [text(at(value, "severity")), text(at(value, "reason")), about === undefined ? "-" : `${text(at(about, "kind"))} ${text(at(about, "namespace"))}/${text(at(about, "name"))}`, where.length === 0 ? "-" : where.map(text).join(" "), text(at(value, "message"))]
+        },
+      }
+    default: {
+      const isEntry = entries(kind).length > 0
+      return isEntry
+        ? { head: ["PLANE", "ID", ...(wide ? ["VALUE"] : [])], row: ({ plane, key, value }) => [plane, key, ...(wide ? [JSON.stringify(value)] : [])] }
+        : { head: ["NAMESPACE", "NAME", ...(wide ? ["VALUE"] : [])], row: (item) => [...namespaced(item), ...(wide ? [JSON.stringify(item.value)] : [])] }
+    }
+  }
+}

@@ -1,0 +1,51 @@
+/** `headgate events [-f]`: every edit and what became of it, a line each. */
+import type { Bus, Message, StreamName } from "../../bus/bus.ts"
+import { header, isDeleted } from "../../bus/envelope.ts"
+import { parseSubject } from "../../bus/subject.ts"
+import { decodeCommit } from "../../bus/unit/commit.ts"
+
+const clock = (time: number): string => new Date(time).toISOString().slice(11, 23)
+
+/** One line for a message, undefined for what is not an event of its own (entries follow their commit). */
+const line = (stream: StreamName, message: Message): string | undefined => {
+  const parsed = parseSubject(message.subject)
+  const start = `${clock(message.time)}  ${stream.padEnd(9)} ${String(message.seq).padStart(7)}  `
+  if (parsed?.is === "resource") {
+    const generation = message.headers[header.generation]
+    return `${start}${parsed.kind} ${parsed.key} ${isDeleted(message.headers) ? "deleted" : `is ${message.data.length} bytes${generation === undefined ? "" : `, generation ${generation}`}`}`
+  }
+  if (parsed?.is === "commit") {
+    const commit = decodeCommit(message.data)
+    if (commit === undefined) return `${start}commit of ${parsed.fn} for ${parsed.plane} cannot be read`
+    const rows = commit.diff?.map(([subject, body]) => {
+      const entry = parseSubject(subject)
+      return entry?.is === "entry" ? `${body === null ? "-" : "+"}${entry.section} ${entry.id}` : subject
+    })
+    const what = rows === undefined ? `${commit.parts?.length ?? 0} parts` : rows.length > 4 ? `${rows.slice(0, 4).join(", ")} and ${rows.length - 4} more` : rows.join(", ")
+    return `${start}${parsed.fn} for ${parsed.plane} rev ${commit.rev}: ${what === "" ? "nothing changed" : what}${commit.causes.length === 0 ? "" : `  because of ${commit.causes.slice(0, 3).join(", ")}`}`
+  }
+  if (parsed?.is === "applied") return `${start}${parsed.pod} of ${parsed.plane} serves ${new TextDecoder().decode(message.data).match(/"rev":\d+/g)?.join(" ") ?? "nothing"}`
+  return undefined
+}
+
+/** Prints what is stored, oldest first, then, with `follow`, what comes, until the process ends. */
+export const events = async (bus: Bus, follow: boolean, print: (line: string) => void): Promise<void> => {
+  const stored: { readonly time: number; readonly text: string }[] = []
+  let live = false
+  const streams = ["RESOURCES", "CONFIG", "APPLIED"] as const
+  await Promise.all(streams.map((stream) => new Promise<void>((resolve) => {
+    bus.follow({
+      stream, filter: stream === "CONFIG" ? "config.*.commit.>" : ">", from: { after: 0 },
+      onMessage: (message) => {
+        const shown = line(stream, message)
+        if (shown === undefined) return
+        if (live) print(shown)
+        else stored.push({ time: message.time, text: shown })
+      },
+      onCaughtUp: () => resolve(),
+    })
+  })))
+  for (const { text } of stored.sort((a, b) => a.time - b.time)) print(text)
+  live = true
+  if (follow) await new Promise<never>(() => undefined)
+}

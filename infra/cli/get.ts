@@ -1,0 +1,65 @@
+/** `headgate get`: what is configured and what is wrong with it, as kubectl would show it. */
+import { stringify } from "yaml"
+import type { Item, Observed } from "./observe.ts"
+import { columnsOf } from "./columns.ts"
+
+export interface GetOptions {
+  readonly kind: string | undefined
+  readonly name: string | undefined
+  readonly namespace: string | undefined
+  readonly output: "table" | "wide" | "json" | "yaml"
+}
+
+const aliases: Readonly<Record<string, string>> = {
+  gc: "gatewayclass", gatewayclasses: "gatewayclass", gw: "gateway", gateways: "gateway", hr: "httproute", httproutes: "httproute", routes: "route", svc: "service", services: "service",
+  ns: "namespace", namespaces: "namespace", eps: "endpointslice", endpointslices: "endpointslice", ep: "endpoints", clusters: "cluster", listeners: "listener", notes: "note",
+  overlays: "overlay", demands: "demand", plans: "plan", referencegrants: "referencegrant", rg: "referencegrant", pods: "pod", pod: "pod",
+}
+
+/** Shown by `get` alone, in this order. */
+const overview = ["gateway", "httproute", "service", "cluster", "pod", "note"]
+
+/** Text to print; throws for a kind or name that does not exist. */
+export const get = (observed: Observed, options: GetOptions): string => {
+  const items = itemsOf(observed)
+  const kinds = [...new Set([...items.map((item) => item.kind), ...Object.values(aliases)])]
+  const kind = options.kind === undefined ? undefined : (aliases[options.kind.toLowerCase()] ?? options.kind.toLowerCase())
+  if (kind !== undefined && !kinds.includes(kind)) throw new Error(`there is no kind "${options.kind}"; there are: ${kinds.sort().join(", ")}`)
+  const chosen = items
+    .filter((item) => (kind === undefined ? overview.includes(item.kind) : item.kind === kind))
+    .filter((item) => options.namespace === undefined || item.key.split("/").includes(options.namespace))
+    .filter((item) => options.name === undefined || item.key === options.name || item.key.split("/").at(-1) === options.name)
+    .sort((a, b) => (a.key < b.key ? -1 : 1))
+  if (options.name !== undefined && chosen.length === 0) throw new Error(`there is no ${kind ?? "object"} "${options.name}"${options.namespace === undefined ? "" : ` in ${options.namespace}`}`)
+  if (options.output === "json" || options.output === "yaml") {
+    const values = chosen.map(({ kind: of, plane, key, value }) => ({ kind: of, key, ...(plane === "" ? {} : { plane }), value }))
+    const one = options.name !== undefined && values.length === 1 ? values[0] : values
+    return options.output === "json" ? `${JSON.stringify(one, null, 2)}\n` : stringify(one)
+  }
+  const sections = (kind === undefined ? overview : [kind]).map((of) => {
+    const own = chosen.filter((item) => item.kind === of)
+    if (own.length === 0) return kind === undefined ? (of === "note" ? "No notes: nothing is wrong.\n" : "") : `No ${of} found.\n`
+    const { head, row } = columnsOf(of, observed, options.output === "wide")
+    return table(head, own.map(row), kind === undefined ? of : undefined)
+  })
+  return sections.filter((section) => section !== "").join("\n")
+}
+
+const itemsOf = ({ resources, entries, applied }: Observed): readonly Item[] => [
+  ...resources,
+  ...entries,
+  ...applied.flatMap((value): Item[] => (typeof value === "object" && value !== null && "pod" in value && "plane" in value ? [{ kind: "pod", plane: String(value.plane), key: String(value.pod), value }] : [])),
+  ...applied.flatMap((value) => notesOf(value)),
+]
+
+/** What gateways themselves have to say travels in their acks. */
+const notesOf = (applied: unknown): readonly Item[] => {
+  if (typeof applied !== "object" || applied === null || !("notes" in applied) || !Array.isArray(applied.notes) || !("pod" in applied)) return []
+  return applied.notes.map((note: unknown, i): Item => ({ kind: "note", plane: "", key: `gateway/${String(applied.pod)}/${i}`, value: note }))
+}
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[], title: string | undefined): string => {
+  const widths = head.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i]?.length ?? 0)))
+  const line = (cells: readonly string[]): string => cells.map((cell, i) => (i === cells.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join("   ").trimEnd()
+  return `${title === undefined ? "" : `${title.toUpperCase()}S\n`}${[head, ...rows].map(line).join("\n")}\n`
+}
