@@ -36,20 +36,20 @@ export const withOverlays = (rules: readonly Rule[], overlays: readonly Member<O
 }
 
 const split = (rule: Rule, match: Match, overlay: Overlay, key: string, report: Report): readonly Rule[] => {
-  const part: Match[] = []
+  const part = new Map<string, Match>()
   const rest: Match[] = []
   for (const own of rule.matches) {
     const both = conjunction(own, match)
     if (both === "inexpressible") report("warning", "OverlayNotApplied", "spec.rules", `Overlay ${key} and the route both match paths, one by a regular expression: their overlap cannot be expressed.`, "Match the path with Exact or PathPrefix, or headers only.")
-    else if (both !== undefined) part.push(both)
+    else if (both !== undefined) part.set(canonical(both), both)
     if (both === undefined || both === "inexpressible" || canonical(both) !== canonical(own)) rest.push(own)
   }
-  return [...(part.length === 0 ? [] : [applied({ ...rule, matches: part }, overlay)]), ...(rest.length === 0 ? [] : [{ ...rule, matches: rest }])]
+  return [...(part.size === 0 ? [] : [applied({ ...rule, matches: [...part.values()] }, overlay)]), ...(rest.length === 0 ? [] : [{ ...rule, matches: rest }])]
 }
 
 const applied = (rule: Rule, { answer, weights, filters = [] }: Overlay): Rule => ({
   ...rule,
-  filters: mergeFilters(rule.filters, filters),
+  filters: mergeFilters(rule, filters),
   backends:
     weights === undefined
       ? rule.backends
@@ -57,11 +57,16 @@ const applied = (rule: Rule, { answer, weights, filters = [] }: Overlay): Rule =
   ...(answer === undefined ? {} : { answer }),
 })
 
-/** A rule has at most one of redirect and rewrite: the later replaces the earlier. */
 const isDestination = ({ type }: Filter): boolean => type === "redirect" || type === "rewrite"
 
-const mergeFilters = (own: readonly Filter[], more: readonly Filter[]): readonly Filter[] =>
-  more.some(isDestination) ? [...own.filter((filter) => !isDestination(filter)), ...more] : [...own, ...more]
+/**
+ * A rule has at most one of redirect and rewrite: the later replaces the earlier. But a rewrite means nothing to a rule
+ * that has no backend, and must not take its redirect away.
+ */
+const mergeFilters = ({ filters, backends }: Rule, more: readonly Filter[]): readonly Filter[] => {
+  const apt = backends.length > 0 ? more : more.filter(({ type }) => type !== "rewrite")
+  return apt.some(isDestination) ? [...filters.filter((filter) => !isDestination(filter)), ...apt] : [...filters, ...apt]
+}
 
 const ASPECTS = ["answer", "weights", "redirect or rewrite"] as const
 const speaksOf = (overlay: Overlay, aspect: (typeof ASPECTS)[number]): boolean =>
@@ -71,6 +76,6 @@ const reportWinners = (ranked: readonly Member<Overlay>[], report: Report): void
   for (const aspect of ASPECTS) {
     const [winner, ...losers] = ranked.filter(([, overlay]) => speaksOf(overlay, aspect)).map(([key]) => key)
     if (winner === undefined || losers.length === 0) continue
-    report("info", "OverlayConflict", "spec.rules", `Overlay ${winner} wins over ${losers.join(", ")}: its ${aspect} stands wherever both act.`, "Give the overlay that should win a higher priority.")
+    report("info", "OverlayConflict", "spec.rules", `Overlay ${winner} wins over ${losers.join(", ")}: it decides the ${aspect} wherever both act.`, "Give the overlay that should win a higher priority.")
   }
 }
