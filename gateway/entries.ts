@@ -1,0 +1,59 @@
+/** Rows of a commit as entries a table can use. What cannot be used is parked with a note and changes nothing. */
+import type { Row } from "../bus/unit/unit.ts"
+import { parseSubject } from "../bus/subject.ts"
+import type { TableNote } from "./table/compile.ts"
+import { clustersNamed, decodeEntry, sectionOf, type Entry, type Section } from "./table/entry.ts"
+import { EntryFault } from "./table/fault.ts"
+import { checkRoute } from "./table/rule.ts"
+import type { Notes } from "./notes.ts"
+
+/** One change of one entry. */
+export interface EntryChange {
+  readonly section: Section
+  readonly id: string
+  /** null: removed. */
+  readonly entry: Entry | null
+  /** Cluster ids a route names; empty for others. */
+  readonly clusters: readonly string[]
+}
+
+/**
+ * Decodes rows; order kept. A parked entry keeps the key `entry/<subject>` in `notes` until a later row replaces or
+ * removes it; the last good version of it stays in force. Sections no gateway reads are passed over; unknown ones
+ * too, with one note a section.
+ */
+export const decodeRows = (rows: readonly Row[], notes: Notes): EntryChange[] => {
+  const changes: EntryChange[] = []
+  for (const [subject, body] of rows) {
+    const parsed = parseSubject(subject)
+    if (parsed?.is !== "entry") continue
+    const section = sectionOf(parsed.section)
+    if (section === "for-others") continue
+    if (section === "unknown") {
+      notes.set(`section/${parsed.section}`, { severity: "info", reason: "UnknownSection", message: `Entries of section ${parsed.section} are ignored: this gateway does not know it.` })
+      continue
+    }
+    notes.clear(`entry/${subject}`)
+    if (body === null) {
+      changes.push({ section, id: parsed.id, entry: null, clusters: [] })
+      continue
+    }
+    try {
+      const entry = decodeEntry(section, parsed.id, body)
+      if (entry.section === "route") checkRoute(entry.value)
+      changes.push({ section, id: parsed.id, entry, clusters: entry.section === "route" ? clustersNamed(entry.value) : [] })
+    } catch (error) {
+      if (!(error instanceof EntryFault)) throw error
+      notes.set(`entry/${subject}`, parked(section, parsed.id, error))
+    }
+  }
+  return changes
+}
+
+const parked = (section: Section, id: string, fault: EntryFault): TableNote => ({
+  severity: "error",
+  reason: fault.reason,
+  message: `The ${section} entry ${id} is parked, the last good version of it stays in force: ${fault.message}.`,
+  ...(fault.field === "" ? {} : { field: fault.field }),
+  ...(fault.reason === "NewerSchema" ? { fix: "Update this gateway." } : {}),
+})
