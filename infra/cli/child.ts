@@ -16,11 +16,13 @@ export interface Child {
 export interface ChildOptions {
   readonly name: string
   start(): Promise<ChildProcess>
+  /** What the process said last, for the report of its end. */
+  lastWords?(): string
   /** A line for people about what happened. */
   report(line: string): void
 }
 
-export const keepRunning = ({ name, start, report }: ChildOptions): Child => {
+export const keepRunning = ({ name, start, lastWords, report }: ChildOptions): Child => {
   let child: ChildProcess | undefined
   let stopping = false
   let deaths = 0
@@ -31,7 +33,8 @@ export const keepRunning = ({ name, start, report }: ChildOptions): Child => {
     if (stopping) return
     deaths = lived > HEALTHY ? 1 : deaths + 1
     const pause = deaths === 1 ? 0 : Math.min(SHORTEST * 2 ** (deaths - 2), LONGEST) * (0.5 + Math.random())
-    report(`${name} ended (${how}); ${pause === 0 ? "starting it again" : `starting it again in ${Math.round(pause)} ms`}`)
+    const words = lastWords?.() ?? ""
+    report(`${name} ended (${how}${words === "" ? "" : `: ${words}`}); ${pause === 0 ? "starting it again" : `starting it again in ${Math.round(pause)} ms`}`)
     timer = setTimeout(() => void launch(), pause)
   }
   const launch = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 /** The commands people type. `headgate <command> --help` tells of each. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Console, Effect, Option, Schema } from "effect"
+import { Cause, Console, Effect, Exit, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { events } from "./events.ts"
 import { get } from "./get.ts"
@@ -24,7 +24,8 @@ const upCommand = Command.make(
     controllerName: Flag.String("controller-name").pipe(Flag.withDescription("GatewayClasses of this controller are ours; * for any (default: headgate.dev/gateway)"), Flag.optional),
   },
   ({ manifests, json, bind, admin, controllerName }) =>
-    attempt(() => up({ manifests: Option.getOrUndefined(manifests), json, bind, admin, controllerNames: Option.toArray(controllerName) })),
+    // It drains by itself on a signal; an interruption half-way would leave its children to their pipes.
+    Effect.uninterruptible(attempt(() => up({ manifests: Option.getOrUndefined(manifests), json, bind, admin, controllerNames: Option.toArray(controllerName) }))),
 ).pipe(Command.withDescription("Run everything on this machine: bus, file adapter, functions, gateway"))
 
 const getCommand = Command.make(
@@ -62,5 +63,5 @@ export const main = (): void =>
   Command.run(headgate, { version: "0.1.0" }).pipe(
     Effect.catchTag("CommandFailed", (error) => Console.error(`headgate: ${error.message}`).pipe(Effect.andThen(Effect.sync(() => { process.exitCode = 1 })))),
     Effect.provide(NodeServices.layer),
-    NodeRuntime.runMain,
+    NodeRuntime.runMain({ teardown: (exit, onExit) => onExit(process.exitCode === undefined && (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) ? 0 : 1) }),
   )

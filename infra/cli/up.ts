@@ -4,13 +4,13 @@
  */
 import { createHash } from "node:crypto"
 import { spawn, type ChildProcess } from "node:child_process"
-import { openSync } from "node:fs"
+import { openSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { connectBus } from "../../bus/jetstream.ts"
 import { findNatsServer, startNatsServer } from "../../bus/server.ts"
 import { appliedSubject } from "../../bus/subject.ts"
 import type { Applied } from "../../bus/kinds/applied.ts"
-import { keepRunning, type Child } from "./child.ts"
+import { keepRunning, type Child, type ChildOptions } from "./child.ts"
 import { dataFolder, holdDataFolder, writeRunning, type Running } from "./data-folder.ts"
 import { prepareDemo } from "./demo.ts"
 import { answers, followApplied } from "./readiness.ts"
@@ -40,12 +40,12 @@ export const up = async (options: UpOptions): Promise<void> => {
     const manifests = demo?.manifests ?? resolve(options.manifests ?? "")
     const part = partStarter(data, nats.url)
     for (const backend of demo?.backends ?? []) {
-      children.push(keepRunning({ name: `demo backend ${backend.name}`, report, start: part(`demo-${backend.name}`, ["demo-backend", "--name", backend.name, "--port", String(backend.port)]) }))
+      children.push(keepRunning({ name: `demo backend ${backend.name}`, report, ...part(`demo-${backend.name}`, ["demo-backend", "--name", backend.name, "--port", String(backend.port)]) }))
     }
     const controllers = options.controllerNames.flatMap((name) => ["--controller-name", name])
-    const gateway = keepRunning({ name: "gateway", report, start: part("gateway", ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", options.admin, "--data", join(data, "gateway")]) })
-    const functions = keepRunning({ name: "functions", report, start: part("functions", ["functions"]) })
-    const adapter = keepRunning({ name: "adapter", report, start: part("adapter", ["adapter", "files", "--manifests", manifests, ...controllers]) })
+    const gateway = keepRunning({ name: "gateway", report, ...part("gateway", ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", options.admin, "--data", join(data, "gateway")]) })
+    const functions = keepRunning({ name: "functions", report, ...part("functions", ["functions"]) })
+    const adapter = keepRunning({ name: "adapter", report, ...part("adapter", ["adapter", "files", "--manifests", manifests, ...controllers]) })
 
     const bus = await connectBus({ url: nats.url, name: "up" })
     const applied = await Promise.race([untilReady(bus, gateway, report), stopped])
@@ -124,16 +124,19 @@ const endOrphan = async (pid: number): Promise<void> => {
 }
 
 /** Makes starters of this very program with another subcommand, logging to `<data>/logs/<name>.log`. */
-const partStarter = (data: string, url: string) => (name: string, args: readonly string[]) => async (): Promise<ChildProcess> => {
-  const entry = process.argv[1]
-  if (entry === undefined) throw new Error("cannot tell which program this is")
-  const log = openSync(join(data, "logs", `${name}.log`), "a")
+const partStarter = (data: string, url: string) => (name: string, args: readonly string[]): Pick<ChildOptions, "start" | "lastWords"> => {
+  const path = join(data, "logs", `${name}.log`)
+  const log = openSync(path, "a")
   const holder = `up-${createHash("sha256").update(data).digest("hex").slice(0, 12)}`
-  return spawn(process.execPath, [entry, ...args], {
-    stdio: ["pipe", log, log],
-    env: { ...process.env, HEADGATE_NATS_URL: url, HEADGATE_HOLDER: holder, HEADGATE_SUPERVISED: "1", HEADGATE_DATA: data },
-  })
+  const env = { ...process.env, HEADGATE_NATS_URL: url, HEADGATE_HOLDER: holder, HEADGATE_SUPERVISED: "1", HEADGATE_DATA: data }
+  return {
+    start: async () => spawn(process.execPath, [program, ...args], { stdio: ["pipe", log, log], env }),
+    lastWords: () => readFileSync(path, "utf8").trimEnd().split("\n").at(-1)?.slice(0, 300) ?? "",
+  }
 }
+
+/** main.ts, or main.js as compiled: beside this file under the same extension. */
+const program = join(import.meta.dirname, `main${import.meta.filename.slice(import.meta.filename.lastIndexOf("."))}`)
 
 const untilReady = (bus: Parameters<typeof followApplied>[0], gateway: Child, report: (line: string) => void): Promise<Applied> =>
   new Promise((resolve) => {
