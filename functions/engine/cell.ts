@@ -38,13 +38,10 @@ export class Cell<O> {
     const before = this.reads
     this.reads = reads
     if (before.length === reads.length && before.every((slot, i) => slot === reads[i])) return
-    for (const slot of reads) slot.readers.add(this)
+    for (const slot of reads) slot.add(this)
     if (before.length === 0) return
     const kept = new Set(reads)
-    for (const slot of before) {
-      if (kept.has(slot) || !slot.readers.delete(this) || slot.readers.size > 0) continue
-      slot.of.release(slot.key)
-    }
+    for (const slot of before) if (!kept.has(slot)) slot.delete(this)
   }
 }
 

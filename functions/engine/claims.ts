@@ -1,7 +1,8 @@
 import type { Key } from "../reconcile.ts"
 import type { Cell } from "./cell.ts"
+import type { Made } from "./made.ts"
 
-type Claimant<U> = Cell<ReadonlyMap<Key, U>>
+type Claimant<U> = Cell<Made<U>>
 
 /** Several cells that want one key: the smallest cell key at the top of a binary heap; who left is skipped there. */
 class Contest<U> {

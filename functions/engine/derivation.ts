@@ -2,6 +2,7 @@ import type { Key, Member, Read } from "../reconcile.ts"
 import { mergeTriggers, type Triggers } from "./causes.ts"
 import { type Cell, CellNode } from "./cell.ts"
 import { Claims } from "./claims.ts"
+import { Made } from "./made.ts"
 import type { Scope } from "./scope.ts"
 import { type Input, Table } from "./table.ts"
 
@@ -33,7 +34,7 @@ export class Mapping<I, U> extends CellNode<I, U | undefined> {
 }
 
 /** Any outputs a key. Of several members that give one key, the one with the smallest member key stands. */
-export class FlatMapping<I, U> extends CellNode<I, ReadonlyMap<Key, U>> {
+export class FlatMapping<I, U> extends CellNode<I, Made<U>> {
   readonly out: Table<U> = new Table<U>(this.order, this)
   readonly #f: (input: I, read: Read, key: Key) => Iterable<Member<U>>
   readonly #claims = new Claims<U>()
@@ -44,24 +45,18 @@ export class FlatMapping<I, U> extends CellNode<I, ReadonlyMap<Key, U>> {
     this.#f = f
   }
 
-  /** A key given twice by one member: the first stands. */
-  protected derive(input: I, key: Key): ReadonlyMap<Key, U> {
-    const outputs = new Map<Key, U>()
-    for (const [outKey, value] of this.#f(input, this.scope.tracker.read, key)) if (!outputs.has(outKey)) outputs.set(outKey, value)
-    return outputs
+  protected derive(input: I, key: Key): Made<U> {
+    return new Made(this.#f(input, this.scope.tracker.read, key))
   }
 
-  protected replace(cell: Cell<ReadonlyMap<Key, U>>, after: ReadonlyMap<Key, U> | undefined, triggers: Triggers): void {
-    if (cell.output !== undefined) {
-      for (const key of cell.output.keys()) {
-        if (after?.has(key) === true) continue
-        this.#claims.remove(key, cell)
-        this.#touch(key, triggers)
-      }
+  protected replace(cell: Cell<Made<U>>, after: Made<U> | undefined, triggers: Triggers): void {
+    for (const [key] of cell.output?.list ?? []) {
+      if (after?.get(key) !== undefined) continue
+      this.#claims.remove(key, cell)
+      this.#touch(key, triggers)
     }
-    if (after === undefined) return
-    for (const key of after.keys()) {
-      if (cell.output?.has(key) !== true) this.#claims.add(key, cell)
+    for (const [key] of after?.list ?? []) {
+      if (cell.output?.get(key) === undefined) this.#claims.add(key, cell)
       this.#touch(key, triggers)
     }
   }
@@ -72,7 +67,7 @@ export class FlatMapping<I, U> extends CellNode<I, ReadonlyMap<Key, U>> {
     this.#touched.clear()
   }
 
-  protected cellOf(key: Key): Cell<ReadonlyMap<Key, U>> | undefined {
+  protected cellOf(key: Key): Cell<Made<U>> | undefined {
     return this.#claims.holder(key)
   }
 

@@ -34,11 +34,18 @@ export interface Tracked {
   release(key: Key | undefined): void
 }
 
+/** A derivation for one key that has read something. */
+export interface Reader {
+  readonly node: Dependent
+  readonly key: Key
+}
+
 /** One thing derivations have read: a key (present or not), one value of an index, or everything (undefined). */
 export class Slot {
   readonly of: Tracked
   readonly key: Key | undefined
-  readonly readers = new Set<{ readonly node: Dependent; readonly key: Key }>()
+  /** A Set only where several read: most things are read by one. */
+  #readers: Reader | Set<Reader> | undefined
   /** The run that last read it, so that a run lists it once. */
   run = 0
 
@@ -47,8 +54,21 @@ export class Slot {
     this.key = key
   }
 
+  add(reader: Reader): void {
+    if (this.#readers === undefined) this.#readers = reader
+    else if (this.#readers instanceof Set) this.#readers.add(reader)
+    else if (this.#readers !== reader) this.#readers = new Set([this.#readers, reader])
+  }
+
+  delete(reader: Reader): void {
+    if (this.#readers instanceof Set) this.#readers.delete(reader)
+    else if (this.#readers === reader) this.#readers = undefined
+    if (this.#readers === undefined || (this.#readers instanceof Set && this.#readers.size === 0)) this.of.release(this.key)
+  }
+
   fire(triggers: Triggers): void {
-    for (const reader of this.readers) reader.node.stale(reader.key, triggers)
+    if (this.#readers instanceof Set) for (const reader of this.#readers) reader.node.stale(reader.key, triggers)
+    else this.#readers?.node.stale(this.#readers.key, triggers)
   }
 }
 
