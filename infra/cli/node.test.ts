@@ -50,14 +50,14 @@ if (args[0] === "wait") {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 for (const [what, preload] of [
-  ["Node 26, in the same process", undefined],
+  ["a Node that is new enough, in the same process", undefined],
   ["Node 22.15, by replacing the process", pretending("22.15.0", { execve: true })],
   ["Node 20, by a child", pretending("20.11.0", { execve: false })],
 ] as const) {
   test(`runs TypeScript with its arguments and exit status from ${what}`, async () => {
     const ok = await run(preload, [program, "a b", "--flag"])
     expect(ok.stderr).toBe("")
-    expect(JSON.parse(ok.stdout)).toMatchObject({ major: "26", args: ["a b", "--flag"] })
+    expect(JSON.parse(ok.stdout)).toMatchObject({ major: expect.stringMatching(/^2[46]$/), args: ["a b", "--flag"] })
     expect((await run(preload, [program, "fail"])).code).toBe(7)
   })
 }
@@ -89,5 +89,5 @@ test("without a packaged Node for the platform, an older Node says what to do", 
   const ended = await run(pretending("20.11.0", { execve: false, platform: "sunos" }), [program])
   expect(ended.code).toBe(1)
   expect(ended.stderr).toMatch(/needs Node 24 or newer; this is Node 20\.11\.0 on sunos/)
-  expect(ended.stderr).toMatch(/install Node 26/)
+  expect(ended.stderr).toMatch(/install Node 24 or newer/)
 })

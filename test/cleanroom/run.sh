@@ -16,7 +16,8 @@ npm_version=11
 command -v debootstrap >/dev/null || { echo "needs debootstrap" >&2; exit 2; }
 
 # Wherever this machine gets its Debian packages, the chroot gets its own.
-mirror="$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\).*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1)"
+mirror="$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\).*/\2/p' | head -1)" || true
+[ -n "$mirror" ] || { echo "no Debian mirror in /etc/apt" >&2; exit 2; }
 
 # How this machine reaches the registries goes into the chroot when it runs, and is written nowhere else.
 configure() {
