@@ -1,0 +1,340 @@
+/**
+ * One client connection: what is read from it goes, in this order, to the head of a request, to its body, to the next
+ * request. One exchange at a time; a pipelined request waits in `pending`, which is bounded by pausing the socket.
+ */
+import type { Socket } from "node:net"
+import { clock, tick } from "../clock.ts"
+import type { Fault } from "../http1/fault.ts"
+import { INCOMPLETE, REFUSED } from "../http1/head.ts"
+import { RequestHead } from "../http1/request.ts"
+import { forwarding, type Forwarding } from "../http1/write.ts"
+import { Exchange } from "../proxy.ts"
+import type { HttpServer } from "../server.ts"
+
+const EMPTY = Buffer.alloc(0)
+const END_OF_HEAD = Buffer.from("\r\n\r\n")
+
+// What is read belongs to …
+const HEAD = 0 // … the head of a request
+const BODY = 1 // … its body
+const NEXT = 2 // … a request that waits until this one is answered
+const DRAINED = 3 // … the rest of a request that is answered already: nobody
+const LINGERING = 4 // … nobody: this side has ended, and reads so that its last words are not lost in a reset
+const CLOSED = 5
+
+export class ClientConnection {
+  readonly socket: Socket
+  readonly server: HttpServer
+  readonly head = new RequestHead()
+  readonly forwarding: Forwarding
+  readonly exchange: Exchange
+  /** Place in the server's list of connections. */
+  index = 0
+  requests = 0
+  /** The client has sent its FIN. */
+  hasEnded = false
+  #state = HEAD
+  #pending: Buffer | null = null
+  /** Where what is not taken starts in `pending`. */
+  #at = 0
+  /** Octets of an incomplete head that a parse has already seen. */
+  #tried = 0
+  #drained = 0
+  #isPumping = false
+  #isPaused = false
+  #isFlushAwaited = false
+  /** 0: none. */
+  #readDeadline: number
+  #writeDeadline = 0
+
+  constructor(socket: Socket, server: HttpServer) {
+    this.socket = socket
+    this.server = server
+    this.forwarding = forwarding(peerAddress(socket), "http", server.port, server.settings.trustedHops)
+    this.exchange = new Exchange(this)
+    this.#readDeadline = server.after(server.settings.headTimeout)
+    socket.on("data", (chunk: Buffer) => this.#onData(chunk))
+    socket.on("end", () => this.#onEnd())
+    socket.on("close", () => this.#onClose())
+    // The close that follows does the rest.
+    socket.on("error", () => undefined)
+  }
+
+  // === Reading
+
+  #onData(chunk: Buffer): void {
+    if (this.#state >= LINGERING) return
+    this.#pending = this.#pending === null ? chunk : Buffer.concat([this.#pending.subarray(this.#at), chunk])
+    this.#at = 0
+    this.pump()
+  }
+
+  /** Hands on what is pending, as far as it is wanted. Safe to call from anywhere, also from inside itself. */
+  pump(): void {
+    if (this.#isPumping) return
+    this.#isPumping = true
+    while (this.#pending !== null && this.#step(this.#pending)) {
+      // each step takes some
+    }
+    this.#isPumping = false
+    this.exchange.request.flush()
+    this.#throttle()
+  }
+
+  /** False: nothing more can be taken now. */
+  #step(pending: Buffer): boolean {
+    switch (this.#state) {
+      case HEAD:
+        return this.#readHead(pending)
+      case BODY:
+        return this.#readBody(pending)
+      case DRAINED:
+        return this.#drain(pending)
+      case NEXT:
+        return false
+      default:
+        this.#pending = null
+        return false
+    }
+  }
+
+  #readHead(pending: Buffer): boolean {
+    // A client that sends requests and takes no answers: its next request waits.
+    if (this.socket.writableLength > this.server.settings.writeBytes) {
+      this.awaitFlush()
+      return false
+    }
+    const size = pending.length - this.#at
+    if (this.#tried > 0 && !this.#isWorthParsing(pending, size)) return false
+    const after = this.head.parse(pending, this.#at, pending.length, this.server.settings)
+    if (after === INCOMPLETE) {
+      tick()
+      if (this.#tried === 0) this.#readDeadline = this.server.after(this.server.settings.headTimeout)
+      this.#tried = size
+      if (this.hasEnded) this.#end()
+      return false
+    }
+    this.#tried = 0
+    if (after === REFUSED) {
+      this.#refuse(this.head.fault ?? "request-line")
+      return false
+    }
+    this.#take(after)
+    this.requests++
+    if (this.head.hasBody) this.#expectBody()
+    else {
+      this.#state = NEXT
+      this.#readDeadline = 0
+    }
+    this.exchange.start()
+    return true
+  }
+
+  /** An incomplete head is parsed again when its end is there or it has doubled: linear, however small the pieces. */
+  #isWorthParsing(pending: Buffer, size: number): boolean {
+    return size >= this.#tried * 2 || size > this.server.settings.headBytes || pending.indexOf(END_OF_HEAD, Math.max(this.#at, this.#at + this.#tried - 3)) >= 0
+  }
+
+  #expectBody(): void {
+    this.#state = BODY
+    this.#readDeadline = this.server.after(this.server.settings.requestBodyIdle)
+  }
+
+  #readBody(pending: Buffer): boolean {
+    const { request } = this.exchange
+    const next = request.take(pending, this.#at)
+    tick()
+    if (request.refusal !== null) {
+      this.#take(next)
+      this.exchange.fail({ side: "downstream", reason: request.refusal })
+      return true
+    }
+    if (next === this.#at) return false
+    this.#take(next)
+    if (request.isDone) {
+      this.#state = NEXT
+      this.#readDeadline = 0
+    } else {
+      this.#readDeadline = this.server.after(this.server.settings.requestBodyIdle)
+      if (this.hasEnded && this.#pending === null) this.exchange.abort()
+    }
+    return true
+  }
+
+  #drain(pending: Buffer): boolean {
+    const { request } = this.exchange
+    const next = request.skip(pending, this.#at)
+    this.#drained += next - this.#at
+    this.#take(next)
+    if (request.fault !== null || this.#drained > this.server.settings.drainBytes) this.#end()
+    else if (request.isDone) this.#awaitHead()
+    else if (this.hasEnded && this.#pending === null) this.#end()
+    return true
+  }
+
+  #take(to: number): void {
+    if (this.#pending !== null && to < this.#pending.length) this.#at = to
+    else {
+      this.#pending = null
+      this.#at = 0
+    }
+  }
+
+  #refuse(fault: Fault): void {
+    this.#pending = null
+    this.#state = NEXT
+    this.#readDeadline = 0
+    this.server.metrics.refusedMessages++
+    this.exchange.refuse(fault)
+  }
+
+  #throttle(): void {
+    if (this.#pending === null) {
+      if (this.#isPaused) {
+        this.#isPaused = false
+        this.socket.resume()
+        if (this.#state === BODY) this.#readDeadline = this.server.after(this.server.settings.requestBodyIdle)
+      }
+    } else if (!this.#isPaused && this.#pending.length - this.#at >= this.server.settings.pendingBytes) {
+      this.#isPaused = true
+      this.socket.pause()
+      // Not the client is slow.
+      if (this.#state === BODY) this.#readDeadline = 0
+    }
+  }
+
+  #onEnd(): void {
+    this.hasEnded = true
+    tick()
+    switch (this.#state) {
+      case BODY:
+        if (this.#pending === null) this.exchange.abort()
+        return
+      case NEXT:
+        this.exchange.onHalfClosed()
+        return
+      case LINGERING:
+      case CLOSED:
+        // Once what is written has gone, the socket closes by itself.
+        return
+      default:
+        if (this.#pending === null || this.#state === HEAD) this.#end()
+    }
+  }
+
+  // === Writing
+
+  /** What is written is not taken: calls the exchange's onFlushed, or goes on reading, once it is. */
+  awaitFlush(): void {
+    if (this.#isFlushAwaited) return
+    this.#isFlushAwaited = true
+    this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
+    this.socket.write(EMPTY, this.#onFlushed)
+  }
+
+  readonly #onFlushed = (error?: Error | null): void => {
+    this.#isFlushAwaited = false
+    this.#writeDeadline = 0
+    if (this.#state === CLOSED || (error !== undefined && error !== null)) return
+    this.exchange.onFlushed()
+    this.pump()
+  }
+
+  /** No answer can be completed: the client must not take what it has for one. */
+  destroy(): void {
+    this.socket.destroy()
+  }
+
+  // === Between requests
+
+  /** The answer is written. `isPersistent`: as the client was told. */
+  onAnswered(isPersistent: boolean): void {
+    if (this.#state >= LINGERING) return
+    if (this.socket.writableLength > 0) this.awaitFlush()
+    if (!isPersistent || (this.hasEnded && this.#pending === null)) this.#end()
+    else if (this.#state === BODY) {
+      this.#state = DRAINED
+      this.#drained = 0
+      this.#readDeadline = this.server.after(this.server.settings.drainTimeout)
+    } else this.#awaitHead()
+    this.pump()
+  }
+
+  #awaitHead(): void {
+    this.#state = HEAD
+    const { settings } = this.server
+    this.#readDeadline = this.server.after(this.#pending === null ? settings.keepAliveTimeout : settings.headTimeout)
+    if (this.#pending === null && this.server.isDraining) this.#end()
+  }
+
+  /** Nothing more will be said. Reads on for a while: a reset because of unread octets could destroy the last answer. */
+  #end(): void {
+    if (this.#state >= LINGERING) return
+    this.#state = LINGERING
+    this.#pending = null
+    this.#readDeadline = clock.now + this.server.settings.drainTimeout
+    this.socket.end()
+    if (this.#isPaused) {
+      this.#isPaused = false
+      this.socket.resume()
+    }
+  }
+
+  /** The process stops: an idle connection ends now, others after their answer. */
+  onDrain(): void {
+    if (this.#state === HEAD && this.#pending === null) this.#end()
+  }
+
+  get isIdle(): boolean {
+    return this.#state === HEAD && this.#pending === null
+  }
+
+  #onClose(): void {
+    this.#state = CLOSED
+    this.#pending = null
+    this.exchange.abort()
+    this.server.forget(this)
+  }
+
+  /** Called several times a second while there are connections. */
+  check(now: number): void {
+    if (this.#writeDeadline !== 0 && now >= this.#writeDeadline) {
+      this.exchange.noteReason("write-timeout")
+      this.socket.destroy()
+      return
+    }
+    if (this.#readDeadline !== 0 && now >= this.#readDeadline) this.#onReadTimeout()
+    this.exchange.check(now)
+  }
+
+  #onReadTimeout(): void {
+    this.#readDeadline = 0
+    switch (this.#state) {
+      case HEAD:
+        if (this.#pending === null) this.#end()
+        else {
+          this.#state = NEXT
+          this.#pending = null
+          tick()
+          this.exchange.refuse("head-timeout")
+        }
+        return
+      case BODY:
+        this.exchange.fail({ side: "downstream", reason: "body-timeout" })
+        return
+      case DRAINED:
+        this.#end()
+        return
+      default:
+        // Still being taken: the write time-out decides.
+        if (this.socket.writableLength > 0) this.#readDeadline = this.server.after(this.server.settings.drainTimeout)
+        else this.socket.destroy()
+    }
+  }
+}
+
+/** IPv4 in IPv6 clothes (a dual-stack socket) as IPv4. */
+const peerAddress = (socket: Socket): string => {
+  const address = socket.remoteAddress ?? "unknown"
+  return address.startsWith("::ffff:") ? address.slice(7) : address
+}

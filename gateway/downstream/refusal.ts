@@ -1,0 +1,20 @@
+/** Valid requests that are not taken (yet), before matching. */
+import { LENGTH } from "../http1/head.ts"
+import type { RequestHead } from "../http1/request.ts"
+import type { Settings } from "../settings.ts"
+
+export type Refusal = "connect" | "trace" | "expectation" | "scheme" | "upgrade" | "body-too-large"
+
+export const refusalOf = (head: RequestHead, settings: Pick<Settings, "requestBodyBytes">): Refusal | null => {
+  if (head.form !== "origin") {
+    if (head.form === "authority") return "connect"
+    if (head.scheme === "https") return "scheme"
+  }
+  // A response to TRACE shows fields that others added on the way.
+  if (head.method === "TRACE") return "trace"
+  if (head.expectsOther) return "expectation"
+  // Other protocols may be ignored (RFC 9110 §7.8) and are, `h2c` above all; who asks for WebSocket can use nothing else.
+  if (head.upgrade !== "" && /(?:^|,)\s*websocket\s*(?:,|$)/i.test(head.upgrade)) return "upgrade"
+  if (settings.requestBodyBytes > 0 && head.body === LENGTH && head.length > settings.requestBodyBytes) return "body-too-large"
+  return null
+}

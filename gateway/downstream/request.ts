@@ -1,0 +1,109 @@
+/** The request on its way upstream: head and first octets of the body in one write, then the body as it comes. */
+import { BodyReader } from "../http1/body.ts"
+import type { Fault } from "../http1/fault.ts"
+import { CHUNKED } from "../http1/head.ts"
+import type { RequestHead } from "../http1/request.ts"
+import type { UpstreamConnection } from "../upstream/connection.ts"
+
+/** Up to here a body travels in the string of the head: one write, no copy of its own. */
+const IN_HEAD = 8_192
+
+export class RequestRelay {
+  /** Why the body cannot go on. */
+  refusal: Fault | "body-too-large" | null = null
+  readonly #body = new BodyReader()
+  #upstream: UpstreamConnection | null = null
+  /** Not yet written. */
+  #text = ""
+  #isSent = false
+  #limit = 0
+
+  /** The head is read. `limit`: octets of content, 0: any number. */
+  start(head: RequestHead, limit: number): void {
+    this.#body.start(head.body, head.length, false)
+    this.#upstream = null
+    this.#text = ""
+    this.#isSent = false
+    this.#limit = limit
+    this.refusal = null
+  }
+
+  /** The whole request has been read from the client. */
+  get isDone(): boolean {
+    return this.#body.isDone
+  }
+
+  get fault(): Fault | null {
+    return this.#body.fault
+  }
+
+  /** Some of the body has been handed upstream: it cannot be sent again. */
+  get isBodySent(): boolean {
+    return this.#isSent
+  }
+
+  /** Octets of the body that are still to come, Infinity when nobody knows. */
+  get remaining(): number {
+    return this.#body.remaining
+  }
+
+  /** The client must flush() once it has offered what it has of the body. */
+  sendOn(upstream: UpstreamConnection, text: string): void {
+    this.#upstream = upstream
+    this.#text = text
+  }
+
+  /** Upstream is gone or done: what comes is skipped. */
+  detach(): void {
+    this.#upstream = null
+    this.#text = ""
+  }
+
+  /** Writes the head if it still waits for company. */
+  flush(): void {
+    if (this.#text === "" || this.#upstream === null) return
+    const text = this.#text
+    this.#text = ""
+    this.#upstream.write(text)
+  }
+
+  /** Takes what belongs to the body, returns the position after it: `at` while upstream is not there or blocked. */
+  take(buffer: Buffer, at: number): number {
+    const upstream = this.#upstream
+    if (upstream === null || upstream.isBlocked) return at
+    const next = this.#body.read(buffer, at, buffer.length)
+    const { fault, spans, received } = this.#body
+    this.refusal = fault ?? (this.#limit > 0 && received > this.#limit ? "body-too-large" : null)
+    if (this.refusal !== null) return next
+    this.#isSent = true
+    this.#write(upstream, buffer, spans)
+    return next
+  }
+
+  /** Reads on without an upstream. */
+  skip(buffer: Buffer, at: number): number {
+    return this.#body.read(buffer, at, buffer.length)
+  }
+
+  #write(upstream: UpstreamConnection, buffer: Buffer, spans: readonly number[]): void {
+    const trailers = this.#body.isDone && this.#body.kind === CHUNKED ? this.#body.trailers : null
+    const isOne = spans.length === 2
+    const from = spans[0] ?? 0
+    const to = spans[1] ?? 0
+    if (this.#text !== "" && trailers === null && isOne && to - from <= IN_HEAD) {
+      const text = this.#text + buffer.toString("latin1", from, to)
+      this.#text = ""
+      upstream.write(text)
+      return
+    }
+    if (this.#text === "" && trailers === null && isOne) {
+      upstream.writeBuffer(from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to))
+      return
+    }
+    upstream.cork()
+    this.flush()
+    for (let i = 0; i < spans.length; i += 2) upstream.writeBuffer(buffer.subarray(spans[i], spans[i + 1]))
+    if (trailers !== null) upstream.write(`${trailers}\r\n`)
+    upstream.uncork()
+  }
+}

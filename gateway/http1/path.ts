@@ -1,0 +1,28 @@
+/**
+ * The path that matching sees (RFC 3986 §6.2). The rule, chosen so that gateway and backend cannot understand a path
+ * differently in a way that goes around a route:
+ *
+ * - Dot segments are refused (400), also when `.` is written `%2e` and when the segment is bounded by `\`, `%5c` or
+ *   `%2f`, which some servers take for `/`. Clients remove dot segments before they send (WHATWG URL, curl); removing
+ *   them here would change bytes that a client may have signed.
+ * - An encoded NUL (`%00`) is refused.
+ * - Repeated slashes count as one for matching (`//admin` is routed as `/admin`), because many servers merge them; the
+ *   request is forwarded as sent, because to some servers they mean something.
+ * - Everything else is matched and forwarded as sent: percent-encoding is not decoded, case is kept.
+ */
+
+const segmentBound = /[/\\]|%2f|%5c/i
+
+/** A target that has a suspect octet (`%`, `.` or `\`): does its path mean another path, or nothing? */
+export const isPathRefused = (path: string): boolean => {
+  if (path.includes("/.") || path.includes("%") || path.includes("\\")) {
+    for (const segment of path.split(segmentBound)) {
+      const dots = segment.replace(/%2e/gi, ".")
+      if (dots === "." || dots === "..") return true
+    }
+    return path.includes("%00")
+  }
+  return false
+}
+
+export const mergeSlashes = (path: string): string => path.replace(/\/{2,}/g, "/")

@@ -1,0 +1,440 @@
+/**
+ * A request's phases, in order, on one page:
+ *
+ *   head      downstream/connection.ts reads it → start()
+ *   match     the table of this moment; the request keeps it                 → #match()
+ *   filters   answer, redirect, then what the chosen backend's head shall be → #route()
+ *   pick      an endpoint that is well and not tried yet                     → #attempt()
+ *   upstream  a pooled connection or a new one; the request goes out         → #send()
+ *   response  head and body come back, interim ones too                      → onRead()
+ *   log       counted, written, the connections are free again               → #finish()
+ *
+ * An Exchange belongs to one client connection and is used for its requests one after another: no promise, closure
+ * or object a request. What can go wrong arrives in fail() and onLost() and is judged by error.ts.
+ */
+import type { Answer } from "../bus/kinds/config.ts"
+import { pickEndpoint } from "./balance/endpoint.ts"
+import { tick } from "./clock.ts"
+import type { ClientConnection } from "./downstream/connection.ts"
+import { RequestRelay } from "./downstream/request.ts"
+import { BAD, DONE, DONE_HELD, HELD, MORE, ResponseRelay, UPGRADED } from "./downstream/response.ts"
+import { answerOf, isIdempotent, verdictOf, type Failure } from "./error.ts"
+import { Edits } from "./http1/edits.ts"
+import { USER_AGENT, X_FORWARDED_FOR, X_REQUEST_ID } from "./http1/field.ts"
+import type { ResponseHead } from "./http1/response.ts"
+import { answerText, requestText } from "./http1/write.ts"
+import { clientAddress } from "./downstream/client-address.ts"
+import { refusalOf } from "./downstream/refusal.ts"
+import type { ClusterHandle, CompiledBackend, CompiledRule } from "./table/table.ts"
+import type { Outcome } from "./telemetry/metrics.ts"
+import type { UpstreamConnection, UpstreamUser } from "./upstream/connection.ts"
+import type { Endpoint } from "./upstream/endpoint.ts"
+
+// Where an exchange is.
+const IDLE = 0
+const CONNECTING = 1
+const AWAITING = 2 // the request is on its way, or the answer
+const RESPONDING = 3 // the answer is on its way
+const FLUSHING = 4 // the answer is complete but for the client's taking it
+
+const requestEdits = new Edits()
+const responseEdits = new Edits()
+
+type UpstreamReason = (Failure & { side: "upstream" })["reason"]
+
+export class Exchange implements UpstreamUser {
+  readonly request = new RequestRelay()
+  readonly response: ResponseRelay
+  readonly #client: ClientConnection
+  #state = IDLE
+  #start = 0
+  #id = ""
+  #status = 0
+  #reason = ""
+  #bytes = 0
+  #rule: CompiledRule | null = null
+  #backend: CompiledBackend | null = null
+  #cluster: ClusterHandle | null = null
+  #text = ""
+  #endpoint: Endpoint | null = null
+  #connection: UpstreamConnection | null = null
+  #tried: Endpoint[] = []
+  #attempts = 0
+  /** 0: none. */
+  #requestDeadline = 0
+  #attemptDeadline = 0
+  #stepDeadline = 0
+  #halfClosedDeadline = 0
+
+  constructor(client: ClientConnection) {
+    this.#client = client
+    this.response = new ResponseRelay(client)
+  }
+
+  // === Head and match
+
+  /** The client's head is complete. */
+  start(): void {
+    const { head, server } = this.#client
+    this.#begin()
+    this.request.start(head, server.settings.requestBodyBytes)
+    this.#id = server.requestId()
+    const refusal = refusalOf(head, server.settings)
+    if (refusal !== null) this.fail({ side: "downstream", reason: refusal })
+    // RFC 9110 §9.3.7 and §7.6.2: about the gateway itself, or meant to end here.
+    else if (head.form === "asterisk" || (head.maxForwards === 0 && head.method === "OPTIONS")) this.#answer({ status: 200, headers: [], body: "" })
+    else this.#match()
+  }
+
+  /** What the client sent is no request. */
+  refuse(reason: (Failure & { side: "downstream" })["reason"]): void {
+    this.#client.head.clear()
+    this.#begin()
+    this.request.start(this.#client.head, 0)
+    this.request.refusal = "request-line"
+    this.#id = this.#client.server.requestId()
+    this.fail({ side: "downstream", reason })
+  }
+
+  #begin(): void {
+    this.#state = AWAITING
+    this.#start = tick()
+    this.#status = this.#bytes = this.#attempts = 0
+    this.#reason = this.#text = ""
+    this.#rule = this.#backend = this.#cluster = null
+    this.#requestDeadline = this.#attemptDeadline = this.#stepDeadline = this.#halfClosedDeadline = 0
+    if (this.#tried.length > 0) this.#tried.length = 0
+    this.response.start()
+    this.#client.server.onStarted()
+  }
+
+  #match(): void {
+    const { server } = this.#client
+    const table = server.table()
+    const rule = table.find(this.#client.head)
+    if (rule === null) this.fail({ side: "route", reason: "no-route" })
+    else {
+      this.#rule = rule
+      this.#requestDeadline = server.after(rule.requestTimeout ?? server.settings.requestTimeout)
+      this.#route(rule, table.port)
+    }
+  }
+
+  // === Filters
+
+  #route(rule: CompiledRule, port: number): void {
+    if (rule.answer !== null) return this.#answer(rule.answer)
+    const { head, forwarding, server } = this.#client
+    const backend = rule.redirect === null ? rule.pick() : null
+    const redirect = rule.redirect ?? backend?.redirect ?? null
+    if (redirect !== null) {
+      const { status, location } = redirect(head, forwarding.scheme, port)
+      return this.#answer({ status, headers: [["Location", location]], body: "" })
+    }
+    if (backend === null) return this.fail({ side: "route", reason: "no-backend" })
+    if (backend.answer !== null) return this.#answer(backend.answer)
+    if (backend.cluster === null) return this.fail({ side: "route", reason: "no-backend" })
+    this.#backend = backend
+    this.#cluster = backend.cluster
+    let edits: Edits | null = null
+    if (rule.requestHeaders !== null || backend.requestHeaders !== null) {
+      edits = requestEdits.begin(head)
+      rule.requestHeaders?.(edits)
+      backend.requestHeaders?.(edits)
+    }
+    const own = backend.rewrite === null ? undefined : backend.rewrite(head)
+    const general = rule.rewrite === null ? undefined : rule.rewrite(head)
+    const first = backend.cluster.endpoints[0]
+    this.#text = requestText(head, edits, forwarding, own?.path ?? general?.path, own?.host ?? general?.host, this.#id, server.settings.via, first === undefined ? "" : first.address)
+    this.#attempt(backend.cluster, false)
+  }
+
+  /** Edits of the response head by the route's filters; null: none. */
+  responseEdits(head: ResponseHead): Edits | null {
+    const rule = this.#rule?.responseHeaders ?? null
+    const backend = this.#backend?.responseHeaders ?? null
+    if (rule === null && backend === null) return null
+    responseEdits.begin(head)
+    backend?.(responseEdits)
+    rule?.(responseEdits)
+    return responseEdits
+  }
+
+  // === Pick and upstream
+
+  #attempt(cluster: ClusterHandle, isFresh: boolean, last: UpstreamReason | null = null): void {
+    const { settings } = this.#client.server
+    for (;;) {
+      const endpoint = this.#attempts < settings.attempts ? pickEndpoint(cluster, this.#tried, settings.balance) : null
+      if (endpoint === null) {
+        if (last !== null) this.fail({ side: "upstream", reason: last })
+        else this.fail({ side: "route", reason: cluster.emptyStatus === 500 ? "no-such-service" : "no-endpoint" })
+        return
+      }
+      if (this.#attempts++ > 0) this.#client.server.upstreamMetrics.retries++
+      endpoint.health.chosen()
+      const connection = endpoint.acquire(this, isFresh)
+      if (connection !== null) {
+        this.#endpoint = endpoint
+        this.#connection = connection
+        this.#attemptDeadline = this.#client.server.after(this.#rule?.backendTimeout ?? settings.backendTimeout)
+        if (connection.isConnected) this.#send(connection)
+        else {
+          this.#state = CONNECTING
+          this.#stepDeadline = this.#client.server.after(settings.connectTimeout)
+        }
+        return
+      }
+      endpoint.health.undecided()
+      this.#outcome((last = "overloaded"))
+      this.#tried.push(endpoint)
+    }
+  }
+
+  onConnected(): void {
+    if (this.#connection === null) return
+    tick()
+    this.#send(this.#connection)
+    this.#client.pump()
+  }
+
+  #send(connection: UpstreamConnection): void {
+    this.#state = AWAITING
+    this.request.sendOn(connection, this.#text)
+    this.#stepDeadline = this.#client.server.after(this.#client.server.settings.responseHeadTimeout)
+    if (this.request.isDone) this.request.flush()
+  }
+
+  /** The backend takes more of the request. */
+  onWritable(): void {
+    this.#client.pump()
+  }
+
+  /** The client may go on with this connection, as far as is known when the response begins. */
+  mayPersist(): boolean {
+    const { head, server, requests } = this.#client
+    const { settings } = server
+    if (!head.isPersistent || server.isDraining || this.#halfClosedDeadline !== 0 || (settings.requestsPerConnection > 0 && requests >= settings.requestsPerConnection)) return false
+    if (this.request.isDone) return true
+    // The answer comes before the request has: without a 100 it may never come, and too much of it is not waited for.
+    return this.request.refusal === null && (!head.expectsContinue || this.response.hasContinued) && (this.request.remaining === Infinity || this.request.remaining <= settings.drainBytes)
+  }
+
+  // === Response
+
+  onRead(buffer: Buffer, length: number, isLent: boolean): boolean {
+    const connection = this.#connection
+    if (connection === null) return false
+    const wasBegun = this.response.hasBegun
+    const found = this.response.onRead(buffer, length, isLent)
+    if (!wasBegun && this.response.hasBegun) {
+      this.#state = RESPONDING
+      this.#status = this.response.head.status
+      connection.endpoint.health.succeeded()
+      if (this.response.isBulk) connection.wantOwnBuffer()
+    }
+    switch (found) {
+      case MORE:
+        tick()
+        this.#stepDeadline = this.#afterRead()
+        return true
+      case HELD:
+        this.#stepDeadline = 0
+        return false
+      case DONE:
+        this.#finish()
+        return true
+      case DONE_HELD:
+        this.#state = FLUSHING
+        this.#stepDeadline = 0
+        return false
+      case BAD:
+        this.fail({ side: "upstream", reason: this.response.hasBegun ? "truncated" : "bad-response" })
+        return false
+      case UPGRADED:
+        this.fail({ side: "upstream", reason: "upgraded" })
+        return false
+      default:
+        return true
+    }
+  }
+
+  #afterRead(): number {
+    const { server } = this.#client
+    return server.after(this.response.hasBegun ? server.settings.responseBodyIdle : server.settings.responseHeadTimeout)
+  }
+
+  /** The client has taken what was written to it. */
+  onFlushed(): void {
+    if (this.#state === FLUSHING) this.#finish()
+    else if (this.#state === RESPONDING) {
+      tick()
+      this.#stepDeadline = this.#afterRead()
+      this.#connection?.resume()
+    }
+  }
+
+  // === What goes wrong
+
+  /** The backend's connection ended or failed. */
+  onLost(error: NodeJS.ErrnoException | null): void {
+    const connection = this.#connection
+    const endpoint = this.#endpoint
+    const cluster = this.#cluster
+    if (connection === null || endpoint === null || cluster === null) return
+    if (this.#state === RESPONDING) {
+      if (error === null && this.response.onEnd()) this.#finish()
+      else this.fail({ side: "upstream", reason: "truncated" })
+      return
+    }
+    if (this.#state === FLUSHING) return
+    const reason: UpstreamReason = this.#state === CONNECTING ? (error?.code === "ETIMEDOUT" ? "connect-timeout" : "refused") : error === null ? "closed" : "reset"
+    const isStale = connection.isReused && !this.response.hasReceived
+    if (!isStale) endpoint.health.failed()
+    this.#release(false, reason)
+    if (this.#state === CONNECTING) this.#retry(cluster, endpoint, reason, false)
+    // RFC 9110 §9.2.2: a pooled connection that was closed meanwhile; nothing of the request is lost.
+    else if (isStale && !this.request.isBodySent && isIdempotent(this.#client.head.method) && this.request.isDone) this.#retry(cluster, null, reason, true)
+    else this.fail({ side: "upstream", reason })
+  }
+
+  #retry(cluster: ClusterHandle, failed: Endpoint | null, reason: UpstreamReason, isFresh: boolean): void {
+    if (failed !== null) this.#tried.push(failed)
+    this.response.restart()
+    this.#attempt(cluster, isFresh, reason)
+    this.#client.pump()
+  }
+
+  /** Ends the exchange: with an answer if the client has none yet, else by cutting the connection. */
+  fail(failure: Failure): void {
+    if (this.#state === IDLE) return
+    this.#reason = failure.reason
+    if (this.#connection !== null) {
+      this.#release(false, failure.side === "upstream" ? failure.reason : "cancelled")
+    }
+    if (this.response.hasBegun) {
+      this.#log()
+      this.#client.destroy()
+      return
+    }
+    const verdict = verdictOf(failure)
+    this.#answer(answerOf(verdict), verdict.mustClose)
+  }
+
+  /** The client is gone, or has ended in the middle of its request. */
+  abort(): void {
+    if (this.#state === IDLE) return
+    this.noteReason("client-gone")
+    // For the log; nobody is there to read it.
+    if (this.#status === 0) this.#status = 499
+    this.#client.server.metrics.aborted++
+    this.#release(false, "cancelled")
+    this.#log()
+    this.#client.destroy()
+  }
+
+  /** The client's FIN after a complete request: half-close or abort, which only time tells. */
+  onHalfClosed(): void {
+    if (this.#state !== IDLE && !this.response.hasBegun) this.#halfClosedDeadline = this.#client.server.after(this.#client.server.settings.halfCloseTimeout)
+  }
+
+  noteReason(reason: string): void {
+    if (this.#reason === "") this.#reason = reason
+  }
+
+  /** Called several times a second. */
+  check(now: number): void {
+    if (this.#state === IDLE) return
+    if (this.#requestDeadline !== 0 && now >= this.#requestDeadline) this.fail({ side: "upstream", reason: "timeout" })
+    else if (this.#attemptDeadline !== 0 && now >= this.#attemptDeadline) this.fail({ side: "upstream", reason: "timeout" })
+    else if (this.#halfClosedDeadline !== 0 && now >= this.#halfClosedDeadline && !this.response.hasBegun) this.abort()
+    else if (this.#stepDeadline !== 0 && now >= this.#stepDeadline) this.#onStepTimeout()
+  }
+
+  #onStepTimeout(): void {
+    this.#stepDeadline = 0
+    switch (this.#state) {
+      case CONNECTING: {
+        const connection = this.#connection
+        connection?.destroy()
+        this.onLost(Object.assign(new Error("connect timed out"), { code: "ETIMEDOUT" }))
+        return
+      }
+      case AWAITING:
+        // Waiting for the client's body is bounded by the client's own time-out.
+        if (this.request.isDone || this.#connection?.isBlocked === true) this.fail({ side: "upstream", reason: "head-timeout" })
+        else this.#stepDeadline = this.#afterRead()
+        return
+      case RESPONDING:
+        this.fail({ side: "upstream", reason: "idle" })
+        return
+    }
+  }
+
+  // === The end
+
+  /** An answer of the gateway's own. */
+  #answer(answer: Answer, mustClose = false): void {
+    const { head, socket } = this.#client
+    const isPersistent = !mustClose && this.mayPersist()
+    this.#status = answer.status
+    this.#bytes = head.method === "HEAD" ? 0 : Buffer.byteLength(answer.body)
+    this.request.detach()
+    this.response.isPersistent = isPersistent
+    socket.write(answerText(answer, head.method === "HEAD", isPersistent, head.minor), "latin1")
+    this.#log()
+    this.#client.onAnswered(isPersistent)
+  }
+
+  /** The response is complete. */
+  #finish(): void {
+    const { isPersistent } = this.response
+    // Before its request: the rest is nobody's, and the backend must not wait for it on a pooled connection.
+    this.#release(this.response.head.isPersistent && this.request.isDone, "ok")
+    this.#log()
+    this.#client.onAnswered(isPersistent)
+  }
+
+  #release(isReusable: boolean, outcome: Outcome): void {
+    const connection = this.#connection
+    if (connection === null) return
+    this.#connection = null
+    this.request.detach()
+    if (outcome === "cancelled") connection.endpoint.health.undecided()
+    connection.endpoint.release(connection, isReusable)
+    this.#outcome(outcome)
+  }
+
+  #outcome(outcome: Outcome): void {
+    this.#client.server.upstreamMetrics.ended(outcome)
+  }
+
+  #log(): void {
+    const { server, head, forwarding } = this.#client
+    const milliseconds = tick() - this.#start
+    this.#state = IDLE
+    server.metrics.inFlight--
+    server.metrics.done(this.#status, milliseconds)
+    const { accessLog } = server
+    if (accessLog === null) return
+    const isTrusted = forwarding.trustedHops > 0
+    const endpoint = this.#endpoint
+    accessLog.write({
+      start: this.#start,
+      milliseconds,
+      id: (isTrusted ? head.known(X_REQUEST_ID) : undefined) ?? this.#id,
+      client: isTrusted ? clientAddress(forwarding.address, head.known(X_FORWARDED_FOR), forwarding.trustedHops) : forwarding.address,
+      method: head.method,
+      host: head.host,
+      path: head.path,
+      minor: head.minor,
+      status: this.#status,
+      bytes: this.#bytes + this.response.bytes,
+      userAgent: head.has(USER_AGENT) ? (head.known(USER_AGENT) ?? "") : "",
+      route: this.#rule?.id ?? "",
+      upstream: this.#attempts === 0 || endpoint === null ? "" : endpoint.name,
+      attempts: this.#attempts,
+      reason: this.#reason,
+    })
+  }
+}

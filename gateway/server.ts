@@ -1,0 +1,153 @@
+/**
+ * HTTP/1.1 on one listening socket: its connections, their clock, and its end. The process decides which sockets
+ * there are and which table each serves; a request takes the table when its head is complete and keeps it. Several
+ * workers are several HttpServers in several threads or processes on sockets of the same address (reusePort).
+ */
+import { randomBytes } from "node:crypto"
+import type net from "node:net"
+import { clock, tick } from "./clock.ts"
+import { ClientConnection } from "./downstream/connection.ts"
+import type { Settings } from "./settings.ts"
+import type { PortTable } from "./table/table.ts"
+import type { AccessLog } from "./telemetry/access-log.ts"
+import type { ListenerMetrics, Metrics, UpstreamMetrics } from "./telemetry/metrics.ts"
+
+/** For net.createServer: the answer to a half-closed request can still be sent; small writes are not held back. */
+export const socketOptions = { allowHalfOpen: true, noDelay: true } as const
+
+export interface HttpServerOptions {
+  /** Listening or not yet; made with socketOptions. */
+  readonly net: net.Server
+  /** Specification port: labels metrics, X-Forwarded-Port. */
+  readonly port: number
+  readonly table: () => PortTable
+  readonly settings: Settings
+  readonly metrics: Metrics
+  /** Null: none is written. */
+  readonly accessLog: AccessLog | null
+}
+
+const CHECK_MS = 50
+/** While nothing has been asked for a while. */
+const CHECK_IDLE_MS = 500
+const STAYS_FAST_MS = 2_000
+
+// Ids are unique without being read from a random source each time: a random process part and a counter.
+const processPart = randomBytes(8).toString("hex")
+let counter = 0
+
+export class HttpServer {
+  readonly port: number
+  readonly settings: Settings
+  readonly metrics: ListenerMetrics
+  readonly upstreamMetrics: UpstreamMetrics
+  readonly accessLog: AccessLog | null
+  readonly table: () => PortTable
+  isDraining = false
+  readonly #net: net.Server
+  readonly #connections: ClientConnection[] = []
+  #timer: NodeJS.Timeout | null = null
+  #isSlow = false
+  #lastStarted = 0
+  #onEmpty: (() => void) | null = null
+
+  constructor(options: HttpServerOptions) {
+    this.#net = options.net
+    this.port = options.port
+    this.table = options.table
+    this.settings = options.settings
+    this.metrics = options.metrics.listener(options.port)
+    this.upstreamMetrics = options.metrics.upstream
+    this.accessLog = options.accessLog
+    options.net.on("connection", (socket) => this.#accept(socket))
+  }
+
+  /** Requests being answered. */
+  get inFlight(): number {
+    return this.metrics.inFlight
+  }
+
+  get connections(): number {
+    return this.#connections.length
+  }
+
+  #accept(socket: net.Socket): void {
+    const { metrics } = this
+    metrics.accepted++
+    if (this.#connections.length >= this.settings.maxConnections) {
+      metrics.turnedAway++
+      socket.destroy()
+      return
+    }
+    tick()
+    const connection = new ClientConnection(socket, this)
+    connection.index = this.#connections.push(connection) - 1
+    metrics.connections++
+    if (this.#timer === null) this.#schedule()
+  }
+
+  /** The connection is closed. */
+  forget(connection: ClientConnection): void {
+    const last = this.#connections.pop()
+    if (last !== undefined && last !== connection) {
+      this.#connections[connection.index] = last
+      last.index = connection.index
+    }
+    this.metrics.connections--
+    if (this.#connections.length === 0) this.#onEmpty?.()
+  }
+
+  /** A deadline for check(): `milliseconds` from the last tick; 0 stays 0, none. */
+  after(milliseconds: number): number {
+    return milliseconds === 0 ? 0 : clock.now + milliseconds
+  }
+
+  requestId(): string {
+    counter++
+    return processPart + counter.toString(16).padStart(12, "0")
+  }
+
+  /** A request begins: its deadlines are short. */
+  onStarted(): void {
+    this.metrics.inFlight++
+    this.#lastStarted = clock.now
+    if (this.#isSlow && this.#timer !== null) {
+      clearTimeout(this.#timer)
+      this.#schedule()
+    }
+  }
+
+  #schedule(): void {
+    this.#isSlow = this.metrics.inFlight === 0 && clock.now - this.#lastStarted > STAYS_FAST_MS
+    this.#timer = setTimeout(() => this.#check(), this.#isSlow ? CHECK_IDLE_MS : CHECK_MS)
+    // What keeps the process alive is its sockets.
+    this.#timer.unref()
+  }
+
+  #check(): void {
+    const now = tick()
+    // Backwards: a check may remove its connection, and then the last one, already seen, takes its place.
+    for (let i = this.#connections.length - 1; i >= 0; i--) this.#connections[i]?.check(now)
+    if (this.#connections.length === 0) this.#timer = null
+    else this.#schedule()
+  }
+
+  /**
+   * Takes no more connections; idle ones end, answers in progress say `Connection: close`. Resolves when all are
+   * gone; after `milliseconds` the rest is cut off. Resolves with how many that were.
+   */
+  async drain(milliseconds: number): Promise<number> {
+    this.isDraining = true
+    this.#net.close()
+    for (const connection of [...this.#connections]) connection.onDrain()
+    if (this.#connections.length === 0) return 0
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, milliseconds)
+    this.#onEmpty = resolve
+    await promise
+    clearTimeout(timer)
+    const left = [...this.#connections]
+    for (const connection of left) connection.destroy()
+    return left.length
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * Counters of the data path in Prometheus text format. Label values are bounded by construction: ports of listeners,
+ * five status classes, a fixed list of outcomes. No series a route or endpoint: those are in the access log.
+ */
+import type { Endpoint } from "../upstream/endpoint.ts"
+
+/** How attempts at backends ended; the order is the index in `UpstreamMetrics.outcomes`. */
+export const outcomes = [
+  "ok", "refused", "connect-timeout", "overloaded", "reset", "closed", "bad-response", "upgraded", "head-timeout", "timeout", "truncated", "idle", "cancelled",
+] as const
+export type Outcome = (typeof outcomes)[number]
+
+const outcomeIndex: Readonly<Record<Outcome, number>> = {
+  ok: 0, refused: 1, "connect-timeout": 2, overloaded: 3, reset: 4, closed: 5, "bad-response": 6, upgraded: 7, "head-timeout": 8, timeout: 9, truncated: 10, idle: 11, cancelled: 12,
+}
+
+/** Upper bounds in milliseconds. */
+const bounds = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000] as const
+
+const codeClasses = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const
+
+/** Of one listening port. */
+export class ListenerMetrics {
+  readonly port: number
+  readonly #codes = new Float64Array(6)
+  readonly #buckets = new Float64Array(bounds.length + 1)
+  #milliseconds = 0
+  accepted = 0
+  /** Closed on accept: too many. */
+  turnedAway = 0
+  connections = 0
+  inFlight = 0
+  /** The client went away before its answer was complete. */
+  aborted = 0
+  refusedMessages = 0
+
+  constructor(port: number) {
+    this.port = port
+  }
+
+  done(status: number, milliseconds: number): void {
+    const code = status < 600 ? (status / 100) | 0 : 0
+    this.#codes[code] = (this.#codes[code] ?? 0) + 1
+    let bucket = 0
+    while (bucket < bounds.length && milliseconds > (bounds[bucket] ?? 0)) bucket++
+    this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + 1
+    this.#milliseconds += milliseconds
+  }
+
+  codes(): readonly (readonly [string, number])[] {
+    return codeClasses.map((name, i) => [name, this.#codes[i + 1] ?? 0])
+  }
+
+  /** Cumulative, with the sum in seconds. */
+  histogram(): { readonly buckets: readonly (readonly [string, number])[]; readonly count: number; readonly seconds: number } {
+    let count = 0
+    const buckets = bounds.map((bound, i): readonly [string, number] => [String(bound / 1000), (count += this.#buckets[i] ?? 0)])
+    count += this.#buckets[bounds.length] ?? 0
+    return { buckets, count, seconds: this.#milliseconds / 1000 }
+  }
+}
+
+export class UpstreamMetrics {
+  readonly #outcomes = new Float64Array(outcomes.length)
+  opened = 0
+  reused = 0
+  closed = 0
+  /** Attempts after the first of a request. */
+  retries = 0
+
+  ended(outcome: Outcome): void {
+    const index = outcomeIndex[outcome]
+    this.#outcomes[index] = (this.#outcomes[index] ?? 0) + 1
+  }
+
+  count(outcome: Outcome): number {
+    return this.#outcomes[outcomeIndex[outcome]] ?? 0
+  }
+}
+
+export class Metrics {
+  readonly upstream = new UpstreamMetrics()
+  /** Tables swapped in since start; written by who swaps. */
+  swaps = 0
+  /** Lines the access log could not keep. */
+  droppedLines = 0
+  readonly #listeners = new Map<number, ListenerMetrics>()
+
+  /** One object a port, whatever becomes of the socket: counters never go back. */
+  listener(port: number): ListenerMetrics {
+    let listener = this.#listeners.get(port)
+    if (listener === undefined) this.#listeners.set(port, (listener = new ListenerMetrics(port)))
+    return listener
+  }
+
+  get listeners(): IterableIterator<ListenerMetrics> {
+    return this.#listeners.values()
+  }
+
+  /** Prometheus text format 0.0.4. */
+  text(endpoints: Iterable<Endpoint>): string {
+    const out: string[] = []
+    const family = (name: string, type: "counter" | "gauge" | "histogram", help: string): void => {
+      out.push(`# HELP headgate_${name} ${help}`, `# TYPE headgate_${name} ${type}`)
+    }
+    const sample = (name: string, labels: string, value: number): void => {
+      out.push(`headgate_${name}${labels === "" ? "" : `{${labels}}`} ${value}`)
+    }
+    const ports = [...this.#listeners.values()].sort((a, b) => a.port - b.port)
+    family("http_requests_total", "counter", "Requests answered, by class of status.")
+    for (const own of ports) for (const [code, value] of own.codes()) sample("http_requests_total", `port="${own.port}",code="${code}"`, value)
+    family("http_request_duration_seconds", "histogram", "From the end of the request's head to the end of its response.")
+    for (const own of ports) {
+      const { buckets, count, seconds } = own.histogram()
+      for (const [bound, value] of buckets) sample("http_request_duration_seconds_bucket", `port="${own.port}",le="${bound}"`, value)
+      sample("http_request_duration_seconds_bucket", `port="${own.port}",le="+Inf"`, count)
+      sample("http_request_duration_seconds_sum", `port="${own.port}"`, seconds)
+      sample("http_request_duration_seconds_count", `port="${own.port}"`, count)
+    }
+    const each = (name: string, type: "counter" | "gauge", help: string, value: (own: ListenerMetrics) => number): void => {
+      family(name, type, help)
+      for (const own of ports) sample(name, `port="${own.port}"`, value(own))
+    }
+    each("http_requests_in_flight", "gauge", "Requests being answered.", (own) => own.inFlight)
+    each("http_requests_aborted_total", "counter", "Requests whose client went away before the answer was complete.", (own) => own.aborted)
+    each("http_requests_refused_total", "counter", "Messages that are not valid HTTP/1.1 or beyond a limit.", (own) => own.refusedMessages)
+    each("http_connections_total", "counter", "Client connections accepted.", (own) => own.accepted)
+    each("http_connections_turned_away_total", "counter", "Client connections closed on accept because there were too many.", (own) => own.turnedAway)
+    each("http_connections", "gauge", "Client connections open.", (own) => own.connections)
+    family("upstream_requests_total", "counter", "Attempts at backends, by how they ended.")
+    for (const outcome of outcomes) sample("upstream_requests_total", `outcome="${outcome}"`, this.upstream.count(outcome))
+    let connections = 0
+    let idle = 0
+    let ejected = 0
+    let count = 0
+    for (const endpoint of endpoints) {
+      count++
+      connections += endpoint.connections
+      idle += endpoint.idle
+      if (endpoint.health.isEjected) ejected++
+    }
+    const one = (name: string, type: "counter" | "gauge", help: string, value: number): void => {
+      family(name, type, help)
+      sample(name, "", value)
+    }
+    one("upstream_retries_total", "counter", "Attempts after the first of a request.", this.upstream.retries)
+    one("upstream_connections_opened_total", "counter", "Connections begun to backends.", this.upstream.opened)
+    one("upstream_connections_reused_total", "counter", "Requests sent on a pooled connection.", this.upstream.reused)
+    one("upstream_connections_closed_total", "counter", "Connections to backends closed.", this.upstream.closed)
+    one("upstream_connections", "gauge", "Connections to backends.", connections)
+    one("upstream_connections_idle", "gauge", "Connections to backends waiting in pools.", idle)
+    one("upstream_endpoints", "gauge", "Endpoints known.", count)
+    one("upstream_endpoints_ejected", "gauge", "Endpoints ejected by passive health.", ejected)
+    one("table_swaps_total", "counter", "Tables swapped in.", this.swaps)
+    one("access_log_dropped_total", "counter", "Lines the access log could not keep.", this.droppedLines)
+    return `${out.join("\n")}\n`
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * One connection to an endpoint: raw socket, one request at a time.
+ *
+ * Reads come through net's documented `onread`: no Buffer a read, no stream machinery. Its dangers, each tested in
+ * connection.test.ts: a read buffer is overwritten by the next read. So
+ *   1. all connections share one slab, whose octets must be copied or written out before onRead returns;
+ *   2. for bulk a connection gets a buffer of its own (wantOwnBuffer), which may be handed to write() only if reading
+ *      stays paused until that write is flushed (onRead returns false, later resume());
+ *   3. and the connection may go back to its pool only after that flush.
+ */
+import net from "node:net"
+import type { Endpoint } from "./endpoint.ts"
+
+const READ_BYTES = 65_536
+const slab = Buffer.allocUnsafeSlow(READ_BYTES)
+
+/** Who uses a connection. Called synchronously from socket events; after onLost nothing more comes. */
+export interface UpstreamUser {
+  onConnected(): void
+  /**
+   * `length` octets of `buffer`. `isLent`: the shared slab, see danger 1. False: pause (already paused when the call
+   * returns), until resume().
+   */
+  onRead(buffer: Buffer, length: number, isLent: boolean): boolean
+  /** What was written has gone; called only while isBlocked was seen true. */
+  onWritable(): void
+  /** The peer ended the connection (error null) or it failed. */
+  onLost(error: NodeJS.ErrnoException | null): void
+}
+
+export class UpstreamConnection {
+  readonly endpoint: Endpoint
+  user: UpstreamUser | null
+  isConnected = false
+  /** It has carried a request before: when it is lost without a word, it may have been stale. */
+  isReused = false
+  isOpen = true
+  /** When it went idle, in the pool's clock. */
+  idleSince = 0
+  readonly #socket: net.Socket
+  #ownBuffer: Buffer | null = null
+  #readsOwn = false
+  /** The user paused it. */
+  #isHeld = false
+  #current: Buffer = slab
+
+  constructor(endpoint: Endpoint, user: UpstreamUser) {
+    this.endpoint = endpoint
+    this.user = user
+    const socket = net.connect({
+      host: endpoint.address,
+      port: endpoint.port,
+      noDelay: true,
+      onread: {
+        buffer: () => (this.#current = this.#readsOwn ? (this.#ownBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES)) : this.#share()),
+        callback: (length) => this.#onRead(length),
+      },
+    })
+    this.#socket = socket
+    socket.on("connect", () => {
+      this.isConnected = true
+      this.user?.onConnected()
+    })
+    socket.on("drain", () => this.user?.onWritable())
+    socket.on("end", () => this.#onLost(null))
+    socket.on("error", (error) => this.#onLost(error))
+    socket.on("close", () => this.#onLost(null))
+  }
+
+  write(text: string): void {
+    this.#socket.write(text, "latin1")
+  }
+
+  /** The buffer must stay as it is until the write is flushed. */
+  writeBuffer(buffer: Buffer): void {
+    this.#socket.write(buffer)
+  }
+
+  cork(): void {
+    this.#socket.cork()
+  }
+
+  uncork(): void {
+    this.#socket.uncork()
+  }
+
+  /** Octets written that the kernel has not taken. */
+  get unsent(): number {
+    return this.#socket.writableLength
+  }
+
+  /** More is written than the stream's mark: onWritable will follow. */
+  get isBlocked(): boolean {
+    return this.#socket.writableNeedDrain
+  }
+
+  resume(): void {
+    this.#isHeld = false
+    this.#socket.resume()
+  }
+
+  /** From the next read on octets come in a buffer of this connection's own (danger 2), until it is idle. */
+  wantOwnBuffer(): void {
+    this.#readsOwn = true
+  }
+
+  /** Takes part in no exchange any more; reading goes on so that an end or an unasked octet is noticed. */
+  becomeIdle(now: number): void {
+    this.user = null
+    this.isReused = true
+    this.idleSince = now
+    this.#readsOwn = false
+    if (this.#isHeld) this.resume()
+  }
+
+  /** Idempotent. No event reaches the user afterwards. */
+  destroy(): void {
+    this.user = null
+    if (!this.isOpen) return
+    this.isOpen = false
+    this.#socket.destroy()
+    this.endpoint.onClosed(this)
+  }
+
+  #share(): Buffer {
+    this.#ownBuffer = null
+    return slab
+  }
+
+  #onRead(length: number): boolean {
+    const { user } = this
+    if (user !== null) {
+      const goesOn = user.onRead(this.#current, length, this.#current === slab)
+      this.#isHeld = !goesOn
+      return goesOn
+    }
+    // An octet that answers nothing: what follows on this connection cannot be trusted.
+    this.destroy()
+    return false
+  }
+
+  #onLost(error: NodeJS.ErrnoException | null): void {
+    const { user } = this
+    this.destroy()
+    user?.onLost(error)
+  }
+}
