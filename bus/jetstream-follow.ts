@@ -21,7 +21,9 @@ type Attached = Following & { reattach(): void; stalled(): void }
 
 export const followJetStream = ({ connection, manager, follower, infoOf, onStop }: Options): Attached => {
   const { stream, filter, from } = follower
-  let seen = from === "state" ? 0 : from.after
+  let seen = 0
+  /** Everything up to here needs no delivery. */
+  let position = from === "state" ? 0 : from.after
   let incarnation: string | undefined
   let caughtUp = false
   let ended = false
@@ -59,12 +61,12 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
 
   /** True when the store is the one followed so far. Compares with what was seen BEFORE asking (I8). */
   const verify = async (): Promise<StreamInfo | undefined> => {
-    const before = seen
+    const before = position
     const known = incarnation
     try {
       const info = await infoOf(stream)
       if (known !== undefined && info.incarnation !== known) return void lose("recreated")
-      if (info.lastSeq < before) return void lose(known === undefined ? "recreated" : "sequence-went-back")
+      if (info.lastSeq < before) return void lose("sequence-went-back")
       return info
     } catch (error) {
       if (error instanceof BusError && error.reason === "no-stream") return void lose("stream-missing")
@@ -111,7 +113,7 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
     max_deliver: 1,
     // A replay of the state that broke off starts anew: what was delivered is skipped, and a subject whose last
     // message is newer than `seen` comes again as it is now.
-    ...(from === "state" && !caughtUp ? { deliver_policy: DeliverPolicy.LastPerSubject } : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: seen + 1 }),
+    ...(from === "state" && !caughtUp ? { deliver_policy: DeliverPolicy.LastPerSubject } : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: position + 1 }),
   })
 
   const receive = (message: Msg, attachedAt: StreamInfo): void => {
@@ -133,7 +135,8 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
     if (consumerSeq !== expected) return void attach()
     expected++
     const pending = token[base + 6]
-    if (seq > seen) {
+    if (seq > position) {
+      position = seq
       seen = seq
       follower.onMessage({ subject: message.subject, seq, time: Number((token[base + 5] ?? "").slice(0, -6)), headers: plainHeaders(message.headers), data: message.data })
     }

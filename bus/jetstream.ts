@@ -1,9 +1,11 @@
 /** The Bus on NATS JetStream: the only file, with jetstream-follow.ts, that imports NATS. */
 import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, jetstreamManager, type JetStreamManager, type StreamConfig } from "@nats-io/jetstream"
-import { connect, headers as natsHeaders, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
-import { BusError, type Ack, type Bus, type Follower, type Following, type Message, type Outgoing, type StreamInfo, type StreamName } from "./bus.ts"
+import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
+import { reachesBack } from "./as-of.ts"
+import { BusError, type Bus, type BusErrorReason, type Follower, type Following, type Message, type StreamInfo, type StreamName } from "./bus.ts"
 import { followJetStream, plainHeaders } from "./jetstream-follow.ts"
-import { MAX_PAYLOAD, streams } from "./streams.ts"
+import { publisher } from "./jetstream-publish.ts"
+import { streams } from "./streams.ts"
 
 export interface ConnectOptions {
   readonly url: string
@@ -13,7 +15,6 @@ export interface ConnectOptions {
   readonly timeout?: number
 }
 
-const PUBLISH_TIMEOUT = 1000
 const MINIMUM = [2, 11] as const
 
 /** Connects and ensures the streams. Rejects with BusError: unreachable in time, or a server older than 2.11. */
@@ -72,8 +73,26 @@ const ensureStreams = async (manager: JetStreamManager): Promise<void> => {
   }
 }
 
+/** Whatever a read fails with, as a BusError. */
+const read = async <T>(what: string, ask: () => Promise<T>): Promise<T> => {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error instanceof BusError) throw error
+    const reason = readFailures[error instanceof Error ? error.name : ""]
+      ?? (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND ? "no-stream" : "rejected")
+    throw new BusError(reason, `${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+}
+
+const STREAM_NOT_FOUND = 10059
+/** By the name of the client's error. */
+const readFailures: Readonly<Record<string, BusErrorReason>> = {
+  TimeoutError: "timeout", RequestError: "no-stream", NoRespondersError: "no-stream", StreamNotFoundError: "no-stream", ClosedConnectionError: "closed", DrainingConnectionError: "closed",
+}
+
 const missing = (error: unknown): undefined => {
-  if (error instanceof JetStreamApiError && error.code === 10059) return undefined
+  if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined
   throw error
 }
 
@@ -87,40 +106,54 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
     if (info === undefined) throw new BusError("no-stream", `stream ${stream} does not exist`)
     return { incarnation: info.created, firstSeq: info.state.first_seq, lastSeq: info.state.last_seq, messages: info.state.messages }
   }
+  // Several refused messages ask for one repair.
+  let mending: Promise<void> | undefined
+  const mendStreams = (): Promise<void> => (mending ??= ensureStreams(manager).catch(() => undefined).finally(() => { mending = undefined }))
+  const outgoing = publisher(connection, () => void mendStreams())
+  let connections = 0
   const watchStatus = async (): Promise<void> => {
     for await (const status of connection.status()) {
-      if (status.type === "disconnect") for (const following of followings) following.stalled()
+      if (status.type === "disconnect") {
+        connections++
+        outgoing.disconnected()
+        for (const following of followings) following.stalled()
+      }
       if (status.type === "reconnect") {
         // A wiped store has no streams: make them before the followers look, so that they find the new incarnation.
-        await ensureStreams(manager).catch(() => undefined)
-        for (const following of followings) following.reattach()
+        const mine = connections
+        void mendStreams().then(() => {
+          if (mine !== connections) return
+          for (const following of followings) following.reattach()
+          outgoing.reconnected()
+        })
       }
     }
   }
   void watchStatus()
 
   const bus: Bus = {
-    publish: (message) => publish(connection, message),
+    publish: outgoing.publish,
     follow: (follower: Follower) => {
       const following = followJetStream({ connection, manager, follower, infoOf, onStop: () => followings.delete(following) })
       followings.add(following)
       return following
     },
-    last: async (stream, subject) => stored(await manager.direct.getMessage(stream, { last_by_subj: subject })),
-    at: async (stream, seq) => stored(await manager.direct.getMessage(stream, { seq })),
-    asOf: async (stream, subjects, upTo) => {
-      if (subjects.length > 1024) throw new BusError("rejected", "asOf answers at most 1,024 subjects")
-      const limit = "time" in upTo ? { up_to_time: new Date(upTo.time) } : { up_to_seq: upTo.seq }
+    last: (stream, subject) => read(`last of ${subject}`, async () => stored(await manager.direct.getMessage(stream, { last_by_subj: subject }))),
+    at: (stream, seq) => read(`${stream} ${seq}`, async () => stored(await manager.direct.getMessage(stream, { seq }))),
+    asOf: (stream, subjects, upTo) => read(`${stream} as of`, async () => {
+      if (subjects.length > 1024) throw new BusError("rejected", "asOf takes at most 1,024 subjects")
+      // The server's bound is exclusive and in nanoseconds, ours is inclusive and in milliseconds.
+      const limit = "time" in upTo ? { up_to_time: new Date(upTo.time + 1) } : { up_to_seq: upTo.seq }
       const messages: Message[] = []
       for await (const found of await manager.direct.getLastMessagesFor(stream, { multi_last: [...subjects], ...limit })) {
         messages.push({ subject: found.subject, seq: found.seq, time: found.time.getTime(), headers: plainHeaders(found.header), data: found.data })
       }
-      return { messages, complete: await keptSince(manager, stream, subjects, messages) }
-    },
-    info: infoOf,
-    purge: async (stream, filter, upTo) => {
+      return { messages, complete: await believable(manager, stream, subjects, messages) }
+    }),
+    info: (stream) => read(`${stream} info`, () => infoOf(stream)),
+    purge: (stream, filter, upTo) => read(`${stream} purge`, async () => {
       await manager.streams.purge(stream, upTo === undefined ? { filter } : { filter, seq: upTo + 1 })
-    },
+    }),
     hint: (subject, data) => connection.publish(subject, data),
     onHint: (filter, on) => {
       const subscription = connection.subscribe(filter, { callback: (error, message) => { if (error === null) on(message.subject, message.string()) } })
@@ -129,6 +162,7 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
     close: async () => {
       if (closed) return
       closed = true
+      await outgoing.drain()
       await Promise.all([...followings].map((following) => following.stop()))
       await connection.drain().catch(() => connection.close())
     },
@@ -136,60 +170,17 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
   return bus
 }
 
-/**
- * Whether nothing older was dropped that asOf would have had to answer with: a subject that has messages now, none
- * in the answer, and as many as the stream keeps, may have lost the one asked for.
- */
-const keptSince = async (manager: JetStreamManager, stream: StreamName, subjects: readonly string[], answered: readonly Message[]): Promise<boolean> => {
-  const has = new Set(answered.map((message) => message.subject))
-  for (const filter of subjects) {
+/** Reads, after an as-of answer, what reachesBack needs to know about it. */
+const believable = async (manager: JetStreamManager, stream: StreamName, asked: readonly string[], answered: readonly Message[]): Promise<boolean> => {
+  const names = new Set(answered.map((message) => message.subject))
+  const kept = new Map<string, number>()
+  let firstSeq = 0
+  for (const filter of asked.filter((subject) => !names.has(subject))) {
     const { state } = await manager.streams.info(stream, { subjects_filter: filter })
-    for (const [subject, count] of Object.entries(state.subjects ?? {})) if (!has.has(subject) && count >= streams[stream].perSubject) return false
+    firstSeq = state.first_seq
+    for (const [subject, count] of Object.entries(state.subjects ?? {})) kept.set(subject, count)
   }
-  return true
-}
-
-const publish = async (connection: NatsConnection, message: Outgoing): Promise<Ack> => {
-  if (connection.isClosed()) throw new BusError("closed", "the bus is closed")
-  const head = natsHeaders()
-  for (const [name, value] of Object.entries(message.headers ?? {})) head.set(name, value)
-  if (message.msgId !== undefined) head.set("Nats-Msg-Id", message.msgId)
-  if (message.expect !== undefined) {
-    head.set("Nats-Expected-Last-Subject-Sequence", String(message.expect.seq))
-    if (message.expect.subject !== undefined) head.set("Nats-Expected-Last-Subject-Sequence-Subject", message.expect.subject)
-  }
-  if (message.data.length > MAX_PAYLOAD - 4096) throw new BusError("too-large", `${message.subject}: ${message.data.length} bytes exceed the limit of ${MAX_PAYLOAD}`)
-  let answer: unknown
-  try {
-    answer = (await connection.request(message.subject, message.data, { timeout: PUBLISH_TIMEOUT, headers: head })).json()
-  } catch (error) {
-    throw publishError(message.subject, error)
-  }
-  return readAck(message.subject, answer)
-}
-
-const publishError = (subject: string, error: unknown): BusError => {
-  const name = error instanceof Error ? error.name : ""
-  const options = { cause: error }
-  if (name === "TimeoutError") return new BusError("timeout", `${subject}: no ack in ${PUBLISH_TIMEOUT} ms`, options)
-  if (name === "NoRespondersError" || name === "RequestError") return new BusError("no-stream", `${subject}: no stream stores it`, options)
-  if (name === "ClosedConnectionError" || name === "DrainingConnectionError") return new BusError("closed", "the bus is closed", options)
-  if (name === "InvalidArgumentError") return new BusError("too-large", `${subject}: ${String(error)}`, options)
-  return new BusError("disconnected", `${subject}: ${String(error)}`, options)
-}
-
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
-
-const readAck = (subject: string, answer: unknown): Ack => {
-  if (!isRecord(answer)) throw new BusError("rejected", `${subject}: the server's ack is not an object`)
-  if (isRecord(answer["error"])) {
-    const { err_code: code, description } = answer["error"]
-    // 10071 wrong last sequence, 10164 wrong last sequence of another subject.
-    const reason = code === 10071 || code === 10164 ? "conflict" : code === 10054 ? "too-large" : "rejected"
-    throw new BusError(reason, `${subject}: ${String(description)}`)
-  }
-  if (typeof answer["seq"] !== "number") throw new BusError("rejected", `${subject}: the server's ack has no sequence`)
-  return { seq: answer["seq"], duplicate: answer["duplicate"] === true }
+  return reachesBack(streams[stream], { asked, answered: names, kept, firstSeq })
 }
 
 const stored = (message: { subject: string; seq: number; time: Date; header: MsgHdrs | undefined; data: Uint8Array } | null): Message | undefined =>

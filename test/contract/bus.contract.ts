@@ -145,6 +145,40 @@ export const busContract = (name: string, subject: Subject): void => {
       expect(await bus.asOf("RESOURCES", ["resource.a.n.x"], { seq: 3 })).toEqual({ messages: [], complete: false })
     })
 
+    test("as of a time includes what was stored in its last millisecond, and nothing later", async () => {
+      await put("a.n.x", "1")
+      const first = await bus.at("RESOURCES", 1)
+      await put("a.n.y", "2")
+      while ((await bus.last("RESOURCES", "resource.a.n.y"))?.time === first?.time) await put("a.n.y", "2")
+      const then = await bus.asOf("RESOURCES", ["resource.>"], { time: first?.time ?? 0 })
+      expect(then.messages.find((message) => message.subject === "resource.a.n.x")?.seq).toBe(1)
+      expect(then.messages.every((message) => message.time <= (first?.time ?? 0))).toBe(true)
+      expect(await bus.asOf("RESOURCES", ["resource.>"], { time: (first?.time ?? 0) - 1 })).toEqual({ messages: [], complete: true })
+    })
+
+    test("as of by sequence answers each subject's last message by then", async () => {
+      for (const [name, value] of [["x", "1"], ["y", "2"], ["x", "3"]] as const) await put(`a.n.${name}`, value)
+      const { messages, complete } = await bus.asOf("RESOURCES", ["resource.a.n.x", "resource.a.n.y", "resource.a.n.z"], { seq: 2 })
+      expect(messages.map((message) => [message.seq, text(message)]).sort()).toEqual([[1, "1"], [2, "2"]])
+      expect(complete).toBe(true)
+    })
+
+    test("a follower from a sequence the stream never had says the store went back", async () => {
+      await put("a.n.x", "1")
+      expect(await collect(bus, "resource.>", { after: 5 }).lost).toBe("sequence-went-back")
+    })
+
+    test("hints reach whoever listens, and stop when it does not", async () => {
+      const heard: string[] = []
+      const got = Promise.withResolvers<void>()
+      const off = bus.onHint("progress.>", (name, data) => { heard.push(`${name} ${data}`); got.resolve() })
+      await bus.info("RESOURCES")
+      bus.hint("progress.f", "1")
+      await got.promise
+      off()
+      expect(heard).toEqual(["progress.f 1"])
+    })
+
     test("purging a subject forgets it wholly", async () => {
       await put("a.n.x", "1")
       await put("a.n.x", "2")

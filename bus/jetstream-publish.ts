@@ -1,0 +1,211 @@
+/**
+ * Publishing on JetStream: pipelined in call order, with answers on one inbox and one timer for all. Not the client's
+ * own request(): that costs a promise race and a timer a message, buffers over an outage what was already given up,
+ * and starts the clock of a message that still waits behind 20,000 others.
+ */
+import { createInbox, headers as natsHeaders, type Msg, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
+import { BusError, type Ack, type Outgoing } from "./bus.ts"
+
+/** Without an answer for so long it is unknown whether a message was stored. */
+export const PUBLISH_TIMEOUT = 1000
+/** Messages and bytes under way at once: enough to keep the server busy, few enough to be answered within the time. */
+const WINDOW = 1000
+const WINDOW_BYTES = 8 * 1024 * 1024
+/** Left for headers when a body is measured. */
+const HEADROOM = 4096
+
+interface Pending {
+  readonly subject: string
+  readonly data: Uint8Array
+  readonly headers: MsgHdrs
+  readonly resolve: (ack: Ack) => void
+  readonly reject: (error: BusError) => void
+  /** When it was called, or sent, on the monotonic clock, ms. */
+  since: number
+}
+
+export interface Publisher {
+  publish(message: Outgoing): Promise<Ack>
+  disconnected(): void
+  reconnected(): void
+  /** Resolves when everything called so far is answered or given up. */
+  drain(): Promise<void>
+}
+
+/** `onNoStream`: the server has no stream for the subject of a message just refused. */
+export const publisher = (connection: NatsConnection, onNoStream: () => void): Publisher => {
+  const inbox = createInbox()
+  const encoder = new TextEncoder()
+  /** Called and not yet sent; what lies before `first` has been. */
+  let waiting: (Pending | undefined)[] = []
+  let first = 0
+  /** By number; insertion order is sending order. */
+  const inFlight = new Map<number, Pending>()
+  let bytes = 0
+  let sent = 0
+  let isConnected = true
+  let timer: NodeJS.Timeout | undefined
+  let due = 0
+  let idle: (() => void)[] = []
+
+  const settled = (): void => {
+    if (first < waiting.length || inFlight.size > 0) return
+    clearTimeout(timer)
+    timer = undefined
+    for (const resolve of idle) resolve()
+    idle = []
+  }
+
+  const shift = (): Pending | undefined => {
+    const next = waiting[first]
+    if (next === undefined) return undefined
+    waiting[first++] = undefined
+    if (first === waiting.length) {
+      waiting = []
+      first = 0
+    }
+    return next
+  }
+
+  const send = (): void => {
+    while (isConnected && inFlight.size < WINDOW && bytes < WINDOW_BYTES) {
+      const next = shift()
+      if (next === undefined) break
+      try {
+        connection.publish(next.subject, next.data, { headers: next.headers, reply: `${inbox}.${++sent}` })
+        next.since = performance.now()
+        inFlight.set(sent, next)
+        bytes += next.data.length
+      } catch (error) {
+        next.reject(sendError(next.subject, error))
+      }
+    }
+    arm()
+    settled()
+  }
+
+  const arm = (): void => {
+    const oldest = inFlight.values().next().value ?? waiting[first]
+    if (timer !== undefined || oldest === undefined) return
+    due = oldest.since + PUBLISH_TIMEOUT
+    timer = setTimeout(expire, Math.max(due - performance.now(), 1))
+  }
+
+  const expire = (): void => {
+    timer = undefined
+    const now = performance.now()
+    if (now - due > 250) {
+      // This process stood still, not the server: answers wait in the socket, read them first.
+      due = now
+      timer = setTimeout(expire, 100)
+      return
+    }
+    for (const [number, pending] of inFlight) {
+      if (now - pending.since < PUBLISH_TIMEOUT) break
+      take(number)?.reject(new BusError("timeout", `${pending.subject}: no answer in ${PUBLISH_TIMEOUT} ms; stored or not is unknown`))
+    }
+    for (let next = waiting[first]; !isConnected && next !== undefined && now - next.since >= PUBLISH_TIMEOUT; next = waiting[first]) {
+      const pending = shift()
+      pending?.reject(new BusError("disconnected", `${pending.subject}: not sent, the server cannot be reached`))
+    }
+    send()
+  }
+
+  const take = (number: number): Pending | undefined => {
+    const pending = inFlight.get(number)
+    if (pending === undefined || !inFlight.delete(number)) return undefined
+    bytes -= pending.data.length
+    return pending
+  }
+
+  const answered = (message: Msg): void => {
+    const pending = take(Number(message.subject.slice(inbox.length + 1)))
+    if (pending === undefined) return
+    if (message.headers?.code === 503) {
+      pending.reject(new BusError("no-stream", `${pending.subject}: no stream stores it`))
+      onNoStream()
+    } else settle(pending, message)
+    if (first < waiting.length) send()
+    else settled()
+  }
+  const subscription = connection.subscribe(`${inbox}.*`, { callback: (error, message) => { if (error === null) answered(message) } })
+
+  return {
+    publish: (message) => {
+      if (connection.isClosed() || subscription.isClosed()) return Promise.reject(new BusError("closed", "the bus is closed"))
+      const data = typeof message.data === "string" ? encoder.encode(message.data) : message.data
+      const limit = (connection.info?.max_payload ?? 1024 * 1024) - HEADROOM
+      if (data.length > limit) return Promise.reject(new BusError("too-large", `${message.subject}: ${data.length} bytes exceed the limit of ${limit}`))
+      return new Promise<Ack>((resolve, reject) => {
+        try {
+          waiting.push({ subject: message.subject, data, headers: headersOf(message), resolve, reject, since: performance.now() })
+        } catch (error) {
+          reject(sendError(message.subject, error))
+          return
+        }
+        send()
+      })
+    },
+    disconnected: () => {
+      isConnected = false
+      // Sent and not answered: whether they were stored nobody can say now, and no answer will come.
+      for (const number of inFlight.keys()) {
+        const pending = take(number)
+        pending?.reject(new BusError("timeout", `${pending.subject}: the connection broke before the answer; stored or not is unknown`))
+      }
+      const now = performance.now()
+      for (const pending of waiting) if (pending !== undefined) pending.since = now
+      clearTimeout(timer)
+      timer = undefined
+      arm()
+      settled()
+    },
+    reconnected: () => {
+      isConnected = true
+      send()
+    },
+    drain: () => (first >= waiting.length && inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
+  }
+}
+
+const headersOf = ({ headers, msgId, expect }: Outgoing): MsgHdrs => {
+  const head = natsHeaders()
+  if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.append(name, value)
+  if (msgId !== undefined) head.append("Nats-Msg-Id", msgId)
+  if (expect !== undefined) {
+    head.append("Nats-Expected-Last-Subject-Sequence", String(expect.seq))
+    if (expect.subject !== undefined) head.append("Nats-Expected-Last-Subject-Sequence-Subject", expect.subject)
+  }
+  return head
+}
+
+const sendError = (subject: string, error: unknown): BusError => {
+  const name = error instanceof Error ? error.name : ""
+  const options = { cause: error }
+  if (name === "ClosedConnectionError" || name === "DrainingConnectionError") return new BusError("closed", "the bus is closed", options)
+  if (String(error).includes("max_payload")) return new BusError("too-large", `${subject}: ${String(error)}`, options)
+  return new BusError("rejected", `${subject}: ${String(error)}`, options)
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
+
+/** JetStream error codes: wrong last sequence, the same of another subject, message above the stream's or the server's limit. */
+const WRONG_LAST_SEQUENCE = new Set<unknown>([10071, 10164])
+const MESSAGE_TOO_LARGE = 10054
+
+const settle = (pending: Pending, message: Msg): void => {
+  let answer: unknown
+  try {
+    answer = message.json()
+  } catch (error) {
+    pending.reject(new BusError("rejected", `${pending.subject}: the server's ack is not JSON`, { cause: error }))
+    return
+  }
+  const failure = isRecord(answer) ? answer["error"] : undefined
+  if (isRecord(failure)) {
+    const code = failure["err_code"]
+    const reason = WRONG_LAST_SEQUENCE.has(code) ? "conflict" : code === MESSAGE_TOO_LARGE ? "too-large" : "rejected"
+    pending.reject(new BusError(reason, `${pending.subject}: ${String(failure["description"])}`))
+  } else if (isRecord(answer) && typeof answer["seq"] === "number") pending.resolve({ seq: answer["seq"], duplicate: answer["duplicate"] === true })
+  else pending.reject(new BusError("rejected", `${pending.subject}: the server's ack has no sequence`))
+}
