@@ -42,9 +42,9 @@ export interface Index<T> {
 
 export interface Wiring {
   /** Current values of a kind in `reads`. */
-  from<T>(kind: Kind<T>): Collection<T>
+  readonly from: <T>(kind: Kind<T>) => Collection<T>
   /** Publishes a collection as a kind in `writes`; keys `<plane>/<id>`. Once a kind. */
-  into<T>(kind: Kind<T>, collection: Collection<T>): void
+  readonly into: <T>(kind: Kind<T>, collection: Collection<T>) => void
 }
 
 export interface Reconciler {

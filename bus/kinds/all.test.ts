@@ -67,5 +67,6 @@ test("kinds have unique names within their stream, and are found by them", () =>
   for (const kind of kinds) expect(kindByName(kind.stream, kind.name)).toBe(kind)
   expect(resourceApi("gateway.networking.k8s.io/v1beta1", "ReferenceGrant")?.kind).toBe(resourceApi("gateway.networking.k8s.io/v1", "ReferenceGrant")?.kind)
   expect(resourceApi("apps/v1", "Deployment")).toBeUndefined()
-  expect(resourceApis.map((api) => api.kind.name)).toEqual([...resourceApis.map((api) => api.kind.name)].sort())
+  const names = resourceApis.map((api) => api.kind.name)
+  expect(names).toEqual(names.toSorted())
 })

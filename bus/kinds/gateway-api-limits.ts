@@ -1,6 +1,6 @@
 /** What the Gateway API's CRDs check beyond shapes (v1.7, standard channel): patterns, counts, CEL rules. */
 import { isIP } from "node:net"
-import { GATEWAY_GROUP, type Gateway, type GatewayClass, type ReferenceGrant } from "./gateway-api.ts"
+import { GATEWAY_GROUP, type Gateway, type GatewayClass, type GatewayListener, type ReferenceGrant } from "./gateway-api.ts"
 import { DNS_SUBDOMAIN, Problems, type Problem } from "./limits.ts"
 
 const CONTROLLER = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/
@@ -27,23 +27,7 @@ export const gatewayLimits = ({ metadata, spec }: Gateway): readonly Problem[] =
   problems.count("spec.listeners", spec.listeners, 1, 64)
   problems.unique("spec.listeners", spec.listeners, (listener) => listener.name, "name")
   problems.unique("spec.listeners", spec.listeners, (listener) => `${listener.port} ${listener.protocol} ${listener.hostname ?? ""}`, "port, protocol and hostname")
-  for (const [i, listener] of spec.listeners.entries()) {
-    const at = `spec.listeners[${i}]`
-    problems.name(`${at}.name`, listener.name)
-    problems.range(`${at}.port`, listener.port, 1, 65535)
-    problems.pattern(`${at}.protocol`, listener.protocol, PROTOCOL, 255, "a protocol", "HTTP")
-    if (listener.hostname !== "") problems.hostname(`${at}.hostname`, listener.hostname, true)
-    if (["TCP", "UDP"].includes(listener.protocol) && (listener.hostname ?? "") !== "") problems.add(`${at}.hostname`, "Forbidden", `${listener.protocol} listeners have no hostname`, "Remove it.")
-    if (["HTTP", "TCP", "UDP"].includes(listener.protocol) && listener.tls !== undefined) problems.add(`${at}.tls`, "Forbidden", `${listener.protocol} listeners have no tls`, "Remove it, or use protocol HTTPS.")
-    problems.count(`${at}.allowedRoutes.kinds`, listener.allowedRoutes.kinds, 0, 8)
-    const selector = listener.allowedRoutes.namespaces.selector
-    for (const [k, expression] of (selector?.matchExpressions ?? []).entries()) {
-      const takesValues = expression.operator === "In" || expression.operator === "NotIn"
-      const has = (expression.values ?? []).length > 0
-      if (takesValues === has) continue
-      problems.add(`${at}.allowedRoutes.namespaces.selector.matchExpressions[${k}].values`, takesValues ? "Required" : "Forbidden", `operator ${expression.operator} ${takesValues ? "needs values" : "takes no values"}`, takesValues ? "Add a value." : "Remove the values.")
-    }
-  }
+  for (const [i, listener] of spec.listeners.entries()) listenerLimits(problems, `spec.listeners[${i}]`, listener)
   problems.count("spec.addresses", spec.addresses, 0, 16)
   problems.unique("spec.addresses", spec.addresses, (address) => (address.value === undefined ? undefined : `${address.type} ${address.value}`), "type and value")
   for (const [i, address] of (spec.addresses ?? []).entries()) {
@@ -52,6 +36,23 @@ export const gatewayLimits = ({ metadata, spec }: Gateway): readonly Problem[] =
     }
   }
   return problems.found
+}
+
+const listenerLimits = (problems: Problems, at: string, listener: GatewayListener): void => {
+  problems.name(`${at}.name`, listener.name)
+  problems.range(`${at}.port`, listener.port, 1, 65535)
+  problems.pattern(`${at}.protocol`, listener.protocol, PROTOCOL, 255, "a protocol", "HTTP")
+  if (listener.hostname !== "") problems.hostname(`${at}.hostname`, listener.hostname, true)
+  if (["TCP", "UDP"].includes(listener.protocol) && (listener.hostname ?? "") !== "") problems.add(`${at}.hostname`, "Forbidden", `${listener.protocol} listeners have no hostname`, "Remove it.")
+  if (["HTTP", "TCP", "UDP"].includes(listener.protocol) && listener.tls !== undefined) problems.add(`${at}.tls`, "Forbidden", `${listener.protocol} listeners have no tls`, "Remove it, or use protocol HTTPS.")
+  problems.count(`${at}.allowedRoutes.kinds`, listener.allowedRoutes.kinds, 0, 8)
+  const selector = listener.allowedRoutes.namespaces.selector
+  for (const [k, expression] of (selector?.matchExpressions ?? []).entries()) {
+    const takesValues = expression.operator === "In" || expression.operator === "NotIn"
+    const has = (expression.values ?? []).length > 0
+    if (takesValues === has) continue
+    problems.add(`${at}.allowedRoutes.namespaces.selector.matchExpressions[${k}].values`, takesValues ? "Required" : "Forbidden", `operator ${expression.operator} ${takesValues ? "needs values" : "takes no values"}`, takesValues ? "Add a value." : "Remove the values.")
+  }
 }
 
 export const referenceGrantLimits = ({ metadata, spec }: ReferenceGrant): readonly Problem[] => {

@@ -78,13 +78,16 @@ const ruleLimits = (problems: Problems, at: string, rule: HTTPRouteRule): void =
       problems.add(`${field}.${name}.path.replacePrefixMatch`, "Forbidden", "it needs a rule with exactly one match, of path type PathPrefix", "Split the rule, or use ReplaceFullPath.")
     }
   }
-  const { request, backendRequest } = rule.timeouts ?? {}
+  timeoutLimits(problems, `${at}.timeouts`, rule.timeouts)
+}
+
+const timeoutLimits = (problems: Problems, at: string, { request, backendRequest }: NonNullable<HTTPRouteRule["timeouts"]> = {}): void => {
   for (const [name, text] of [["request", request], ["backendRequest", backendRequest]] as const) {
-    if (text !== undefined && durationMs(text) === undefined) problems.add(`${at}.timeouts.${name}`, "InvalidValue", `"${text}" is not a duration`, "Write something like 500ms, 10s or 1m30s.")
+    if (text !== undefined && durationMs(text) === undefined) problems.add(`${at}.${name}`, "InvalidValue", `"${text}" is not a duration`, "Write something like 500ms, 10s or 1m30s.")
   }
-  const whole = request === undefined ? undefined : durationMs(request)
-  const part = backendRequest === undefined ? undefined : durationMs(backendRequest)
-  if (whole !== undefined && part !== undefined && whole !== 0 && part > whole) problems.add(`${at}.timeouts.backendRequest`, "InvalidValue", "it is longer than timeouts.request", "Shorten it.")
+  const whole = durationMs(request ?? "0s") ?? 0
+  const part = durationMs(backendRequest ?? "0s") ?? 0
+  if (whole !== 0 && part > whole) problems.add(`${at}.backendRequest`, "InvalidValue", "it is longer than timeouts.request", "Shorten it.")
 }
 
 const matchLimits = (problems: Problems, at: string, match: HTTPRouteMatch): void => {
