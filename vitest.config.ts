@@ -1,8 +1,10 @@
+import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 
 /** `system` starts real processes: after everything else, one file at a time. */
 export default defineConfig({
-  resolve: { conditions: ["headgate-source"] },
+  // As `import … from "headgate"` resolves where the package is installed.
+  resolve: { alias: { headgate: join(import.meta.dirname, "functions/index.ts") } },
   test: {
     reporters: ["default"],
     projects: [

@@ -24,13 +24,17 @@ let backend: Backend
 let running: Running
 let edits = 0
 
-const isNotes = (value: unknown): value is readonly Note[] => Array.isArray(value) && value.every((one: unknown) => typeof one === "object" && one !== null && "reason" in one && "message" in one)
+const isNote = (value: unknown): value is Note => typeof value === "object" && value !== null && "reason" in value && "message" in value
 
 const notes = async (): Promise<readonly Note[]> => {
   const { stdout, stderr } = await world.cli(["get", "notes", "-o", "json"])
-  const value: unknown = JSON.parse(stdout)
-  if (!isNotes(value)) throw new Error(`not notes: ${stdout}${stderr}`)
-  return value
+  const items: unknown = JSON.parse(stdout)
+  if (!Array.isArray(items)) throw new Error(`not a list: ${stdout}${stderr}`)
+  return items.map((item: unknown) => {
+    const value = typeof item === "object" && item !== null && "value" in item ? item.value : undefined
+    if (!isNote(value)) throw new Error(`not a note: ${JSON.stringify(item)}`)
+    return value
+  })
 }
 
 /** Everything else keeps working: an edit of another file is answered, by the same processes. */
