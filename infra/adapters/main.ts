@@ -1,6 +1,13 @@
-/** `headgate adapter <which>`: what publishes the outside world. */
-export const main = async (argv: string[]): Promise<void> => {
-  const [which, ...rest] = argv
-  if (which !== "files") throw new Error(`there is no adapter "${which ?? ""}"; there is: files`)
-  await (await import("./files/main.ts")).main(rest)
+/** `headgate adapter <name>`: each adapter loads only itself. */
+const HELP = `headgate adapter <name> [options]
+
+  files   a folder of manifests (headgate adapter files --help)
+`
+
+export const main = async ([name, ...rest]: string[]): Promise<void> => {
+  if (name === "files") return (await import("./files/main.ts")).main(rest)
+  const asked = name === undefined || name === "--help" || name === "-h"
+  const out = asked && name !== undefined ? process.stdout : process.stderr
+  out.write(asked ? HELP : `headgate adapter: there is no adapter "${name}"\n${HELP}`)
+  if (out === process.stderr) process.exitCode = 2
 }

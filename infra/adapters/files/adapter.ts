@@ -1,0 +1,217 @@
+/**
+ * The file adapter's life: folders are watched throughout; what they ask for is published in sessions. A session is
+ * one connection, one lease and one knowledge of what the stream holds; it ends when any of them is lost, and the
+ * next one publishes whatever then differs (everything, into a new store).
+ */
+import { Deferred, Effect, Schedule, type Scope } from "effect"
+import { type Bus, BusError } from "../../../bus/bus.ts"
+import { canonical } from "../../../bus/canonical.ts"
+import { resourceApis } from "../../../bus/kinds/all.ts"
+import { parseSubject, resourceSubject } from "../../../bus/subject.ts"
+import { acquireLease, type Lease } from "../../../bus/unit/lease.ts"
+import { asNote, Catalog, type Desired, type FileFault } from "./catalog.ts"
+import { Folder } from "./folder.ts"
+import type { ManifestOptions } from "./manifest.ts"
+import { type Held, heldOf, Publisher } from "./publisher.ts"
+
+export interface FilesAdapterOptions {
+  readonly connect: () => Promise<Bus>
+  /** Absolute paths. */
+  readonly folders: readonly string[]
+  readonly controllerNames: ManifestOptions["controllerNames"]
+  /** Of the lease `adapter.files`. */
+  readonly holder: string
+  /** ms; default: the lease's. */
+  readonly ttl?: number
+  /** How long deleted objects are remembered, ms. */
+  readonly forgetAfter: number
+  readonly log: (line: Readonly<Record<string, unknown>> & { readonly message: string }) => void
+}
+
+export const LEASE = "adapter.files"
+
+/** Runs until interrupted; then sends what is on its way, gives the lease back and closes. */
+export const filesAdapter = (options: FilesAdapterOptions): Effect.Effect<never> =>
+  Effect.gen(function* () {
+    const source = new Source(options)
+    yield* Effect.acquireRelease(Effect.sync(() => source.open()), () => Effect.sync(() => source.close()))
+    const log = (level: string, message: string, reason: string) => Effect.sync(() => options.log({ level, message, reason }))
+    return yield* Effect.scoped(session(options, source)).pipe(
+      Effect.flatMap((reason) => log("warn", "session over", reason)),
+      Effect.catch((error) => log("error", "session failed", error.message).pipe(Effect.andThen(Effect.suspend(() => Effect.sleep(200 + Math.random() * 200))))),
+      Effect.forever,
+    )
+  }).pipe(Effect.scoped)
+
+class SessionError extends Error {}
+
+const attempt = <A>(run: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, SessionError> =>
+  Effect.tryPromise({ try: run, catch: (cause) => new SessionError(cause instanceof Error ? cause.message : String(cause), { cause }) })
+
+/** At the end of a session nothing may hold up the end. */
+const closing = (run: () => Promise<void>): Effect.Effect<void> => attempt(run).pipe(Effect.timeout("2 seconds"), Effect.ignore)
+
+/** Succeeds with why it ended. */
+const session = Effect.fnUntraced(function* (options: FilesAdapterOptions, source: Source) {
+  const began = performance.now()
+  const over = yield* Deferred.make<string>()
+  const end = (reason: string): void => void Deferred.doneUnsafe(over, Effect.succeed(reason))
+  const bus = yield* Effect.acquireRelease(attempt(options.connect), (opened) => closing(() => opened.close()))
+  const { incarnation } = yield* attempt(() => bus.info("RESOURCES"))
+  yield* watchForLoss(bus, end)
+  const { lease, held } = yield* takeOver(bus, options, end)
+  yield* attempt(() => source.ready)
+  const { catalog } = source
+  const publisher = yield* Effect.acquireRelease(
+    Effect.sync(() => source.attach(new Publisher({
+      bus, epoch: lease.epoch, desired: catalog.desired, held, onOver: end,
+      onForeign: (subject) => source.note(subject, "OwnedByAnotherAdapter", "error", "is published by another adapter, which stands", "Remove it here or there."),
+      onRejected: (subject, message) => source.note(subject, "Rejected", "error", `was refused by the bus: ${message}`, "Shorten the object."),
+    }), held)),
+    (attached) => Effect.sync(() => source.detach()).pipe(Effect.andThen(closing(() => attached.stop()))),
+  )
+  yield* attempt(() => publisher.settled())
+  // Only after the whole list is stored may functions take absence for absence.
+  source.markSynced(incarnation)
+  yield* attempt(() => publisher.settled())
+  options.log({ level: "info", message: "in sync", files: catalog.files, resources: catalog.desired.size, published: publisher.published, epoch: lease.epoch, ms: Math.round(performance.now() - began) })
+  yield* attempt(() => publisher.forget(options.forgetAfter)).pipe(
+    Effect.catch((error) => Effect.sync(() => options.log({ level: "warn", message: "tombstones not forgotten", reason: error.message }))),
+    Effect.repeat(Schedule.spaced("10 minutes")),
+    Effect.forkScoped,
+  )
+  return yield* Deferred.await(over)
+})
+
+const SYNC_MARKS = "resource.sync.>"
+
+const watchForLoss = (bus: Bus, end: (reason: string) => void): Effect.Effect<unknown, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => bus.follow({ stream: "RESOURCES", filter: SYNC_MARKS, from: "state", onMessage: () => undefined, onLost: (reason) => end(`the store was lost: ${reason}`) })),
+    (following) => closing(() => following.stop()),
+  )
+
+interface TakenOver {
+  readonly lease: Lease
+  readonly held: Map<string, Held>
+}
+
+/** The lease, and then what the stream holds: nobody else changes that from here on. */
+const takeOver = Effect.fnUntraced(function* (bus: Bus, options: FilesAdapterOptions, end: (reason: string) => void): Effect.fn.Return<TakenOver, SessionError, Scope.Scope> {
+  let above = 0
+  for (;;) {
+    const lease = yield* Effect.acquireRelease(
+      attempt((signal) => acquireLease(bus, {
+        name: LEASE, holder: options.holder, above, signal, ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
+        onWaiting: (holder) => options.log({ level: "info", message: "waiting for the lease", holder }),
+        onLost: (reason, message) => end(`${reason}: ${message}`),
+      })),
+      (taken) => closing(() => taken.release()),
+      { interruptible: true },
+    )
+    const held = yield* attempt(() => readHeld(bus))
+    // Leases may have been lost where resources were not.
+    above = Math.max(0, ...[...held.values()].filter((each) => each.own).map((each) => each.epoch))
+    if (above <= lease.epoch) return { lease, held }
+    yield* closing(() => lease.release())
+  }
+})
+
+/** The last message of every resource. */
+const readHeld = (bus: Bus): Promise<Map<string, Held>> =>
+  new Promise((resolve, reject) => {
+    const held = new Map<string, Held>()
+    const following = bus.follow({
+      stream: "RESOURCES",
+      filter: "resource.>",
+      from: "state",
+      onMessage: (message) => void held.set(message.subject, heldOf(message)),
+      onCaughtUp: () => queueMicrotask(() => void following.stop().then(() => resolve(held), reject)),
+      onLost: (reason) => reject(new BusError("no-stream", `RESOURCES was lost: ${reason}`)),
+    })
+  })
+
+/** The folders and what they ask for, with the publisher of the moment behind them. */
+class Source {
+  readonly catalog: Catalog
+  readonly #folder: Folder
+  readonly #log: FilesAdapterOptions["log"]
+  #ready: Promise<void> | undefined
+  #publisher: Publisher | undefined
+  #marks: readonly string[] = []
+
+  constructor({ folders, controllerNames, log }: FilesAdapterOptions) {
+    const catalog = new Catalog({ controllerNames })
+    this.catalog = catalog
+    this.#log = log
+    this.#folder = new Folder(folders, {
+      content: (file, text, settled) => catalog.put(file, text, settled),
+      missing: (file) => catalog.miss(file),
+      gone: (file) => catalog.remove(file),
+      fault: (file, fault) => catalog.fail(file, fault),
+      folderFault: (folder, fault) => this.#folderFault(folder, fault),
+      batch: () => this.#flush(),
+    })
+  }
+
+  /** When every file found at first has been read. */
+  get ready(): Promise<void> {
+    return (this.#ready ??= Promise.resolve())
+  }
+
+  open(): void {
+    this.#ready = this.#folder.start()
+  }
+
+  close(): void {
+    this.#folder.stop()
+  }
+
+  /** Publishes what differs from `held`, and every change from now on. */
+  attach(publisher: Publisher, held: ReadonlyMap<string, Held>): Publisher {
+    for (const [subject, { own, body, source }] of held) {
+      const parsed = parseSubject(subject)
+      if (own && body !== undefined && parsed?.is === "resource" && parsed.kind !== "note" && parsed.kind !== "sync") this.catalog.adopt(subject, { kind: parsed.kind, key: parsed.key, body, version: "", source })
+    }
+    for (const subject of this.#marks) this.catalog.say(subject, undefined)
+    this.catalog.settle()
+    this.#publisher = publisher
+    publisher.touch([...this.catalog.desired.keys(), ...held.keys()].filter((subject) => !subject.startsWith(SYNC_MARKS.slice(0, -1))))
+    return publisher
+  }
+
+  detach(): void {
+    this.#publisher = undefined
+  }
+
+  /** `sync` marks of every kind, also of those with no object. */
+  markSynced(incarnation: string): void {
+    const marks = resourceApis.map(({ kind }) => [resourceSubject("sync", `/${kind.name}`), { kind: "sync", key: `/${kind.name}`, body: canonical({ incarnation, complete: true }), version: "", source: "" } satisfies Desired] as const)
+    this.#marks = marks.map(([subject]) => subject)
+    for (const [subject, mark] of marks) this.catalog.say(subject, mark)
+    this.catalog.settle()
+    this.#publisher?.touch(this.#marks)
+  }
+
+  note(about: string, reason: string, severity: "warning" | "error", what: string, fix: string): void {
+    const desired = this.catalog.desired.get(about)
+    const parsed = parseSubject(about)
+    if (parsed?.is !== "resource") return
+    const [namespace = "", name = ""] = parsed.key.split("/")
+    const file = desired?.source ?? ""
+    const [subject, value] = asNote(file, `${reason}/${parsed.kind}/${parsed.key}`, { severity, reason, message: `${parsed.kind} ${parsed.key} ${what}.`, about: { kind: parsed.kind, namespace, name }, fix, ...(file === "" ? {} : { file }) })
+    this.catalog.say(subject, value)
+    this.#flush()
+  }
+
+  #folderFault(folder: string, fault: FileFault | undefined): void {
+    const [subject, note] = asNote(folder, "folder", { severity: "error", ...(fault ?? { reason: "", message: "", fix: "" }), file: folder })
+    if (fault !== undefined) this.#log({ level: "error", message: fault.message })
+    this.catalog.say(subject, fault === undefined ? undefined : note)
+  }
+
+  #flush(): void {
+    const changed = this.catalog.settle()
+    this.#publisher?.touch(changed)
+  }
+}

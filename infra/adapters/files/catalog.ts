@@ -1,0 +1,346 @@
+/**
+ * What the files ask for, object by object, kept up to date file by file. Holds documents by their text, so a new
+ * version of a file reads only the documents that changed. No I/O: Folder feeds it, Publisher publishes `desired`.
+ */
+import { hash } from "node:crypto"
+import { canonical } from "../../../bus/canonical.ts"
+import type { Note } from "../../../bus/kinds/config.ts"
+import { resourceSubject } from "../../../bus/subject.ts"
+import { lineOfField } from "./document.ts"
+import { type Manifest, type ManifestObject, type ManifestOptions, namespaceBody, readManifest } from "./manifest.ts"
+import { splitDocuments } from "./split.ts"
+
+/** One resource as it should stand on the bus. */
+export interface Desired {
+  readonly kind: string
+  /** `<namespace>/<name>` */
+  readonly key: string
+  readonly body: string
+  /** For the envelope's version; "" for what the adapter says itself. */
+  readonly version: string
+  /** File it comes from; "" for what the adapter says itself. */
+  readonly source: string
+}
+
+interface Document extends Manifest {
+  readonly file: SourceFile
+  readonly text: string
+  /** Position and line in the newest version of the file. */
+  index: number
+  line: number
+}
+
+interface Claim {
+  readonly document: Document
+  readonly object: ManifestObject
+}
+
+interface SourceFile {
+  readonly name: string
+  /** Text → documents with it, in order. */
+  documents: ReadonlyMap<string, Document[]>
+  /** True while it is gone, but perhaps only being replaced. */
+  missing: boolean
+  /** Why the file as a whole cannot be read. */
+  fault: FileFault | undefined
+  notes: ReadonlyMap<string, Desired>
+}
+
+export interface FileFault {
+  readonly reason: string
+  readonly message: string
+  readonly fix: string
+}
+
+/** Problems of one file that become notes of their own; the rest is counted in one more. */
+const NOTES_PER_FILE = 50
+
+export class Catalog {
+  readonly #options: Omit<ManifestOptions, "json">
+  readonly #files = new Map<string, SourceFile>()
+  readonly #claims = new Map<string, Claim[]>()
+  /** Subjects claimed more than once. */
+  readonly #contested = new Set<string>()
+  /** Subject → documents that name it and are invalid. */
+  readonly #blocked = new Map<string, Set<Document>>()
+  /** Objects per namespace, for the Namespaces nobody declares. */
+  readonly #namespaces = new Map<string, number>()
+  readonly #duplicateNotes = new Map<string, ReadonlyMap<string, Desired>>()
+  readonly #desired = new Map<string, Desired>()
+  #touched = new Set<string>()
+  #changed = new Set<string>()
+
+  constructor(options: Omit<ManifestOptions, "json">) {
+    this.#options = options
+  }
+
+  /** Subject → what should stand there. */
+  get desired(): ReadonlyMap<string, Desired> {
+    return this.#desired
+  }
+
+  get files(): number {
+    return this.#files.size
+  }
+
+  /**
+   * A file's new content. With `settled` false the file may still be written to: when a document of it cannot be
+   * read, nothing is taken over and the answer is false.
+   */
+  put(name: string, text: string, settled = true): boolean {
+    const file = this.#files.get(name)
+    const json = name.endsWith(".json")
+    const pieces = json ? (text.trim() === "" ? [] : [{ text, line: 1 }]) : splitDocuments(text)
+    const documents = new Map<string, Document[]>()
+    const target = file ?? { name, documents: new Map(), missing: false, fault: undefined, notes: new Map() }
+    const before = new Map([...target.documents].map(([key, list]) => [key, [...list]]))
+    const added: Document[] = []
+    const kept: [Document, number, number][] = []
+    for (const [index, piece] of pieces.entries()) {
+      let document = before.get(piece.text)?.shift()
+      if (document === undefined) {
+        document = { ...readManifest(piece.text, { ...this.#options, json }), file: target, text: piece.text, index, line: piece.line }
+        if (!settled && (document.broken || document.blocked.length > 0)) return false
+        added.push(document)
+      } else kept.push([document, index, piece.line])
+      const same = documents.get(piece.text)
+      if (same === undefined) documents.set(piece.text, [document])
+      else same.push(document)
+    }
+    const wasBroken = isBroken(target)
+    this.#files.set(name, target)
+    for (const [document, index, line] of kept) {
+      document.index = index
+      document.line = line
+    }
+    target.documents = documents
+    target.missing = false
+    target.fault = undefined
+    for (const gone of before.values()) for (const document of gone) this.#retract(document)
+    for (const document of added) this.#assert(document)
+    for (const subject of this.#contested) this.#touched.add(subject)
+    if (wasBroken && !isBroken(target)) this.#touchSource(name)
+    this.#noteFile(target)
+    return true
+  }
+
+  /** The file is not there at the moment: its objects stay, but give way to others that claim the same name. */
+  miss(name: string): void {
+    const file = this.#files.get(name)
+    if (file === undefined || file.missing) return
+    file.missing = true
+    for (const subject of this.#contested) this.#touched.add(subject)
+  }
+
+  remove(name: string): void {
+    const file = this.#files.get(name)
+    if (file === undefined) return
+    this.#files.delete(name)
+    for (const list of file.documents.values()) for (const document of list) this.#retract(document)
+    file.documents = new Map()
+    file.fault = undefined
+    this.#touchSource(name)
+    this.#noteFile(file)
+  }
+
+  /** The file is there and cannot be read: what came from it stays. */
+  fail(name: string, fault: FileFault): void {
+    const file = this.#files.get(name) ?? { name, documents: new Map(), missing: false, fault, notes: new Map() }
+    file.fault = fault
+    file.missing = false
+    this.#files.set(name, file)
+    this.#noteFile(file)
+  }
+
+  /** A resource of ours that the stream holds and no file claims: goes with the next `settle`, unless the file it came from is broken. */
+  adopt(subject: string, held: Desired): void {
+    if (this.#claims.has(subject) || this.#desired.has(subject)) return
+    this.#desired.set(subject, held)
+    this.#count(held, 1)
+    this.#touched.add(subject)
+  }
+
+  /** Brings `desired` up to date; returns the subjects whose value changed since the last call. */
+  settle(): ReadonlySet<string> {
+    while (this.#touched.size > 0) {
+      const touched = this.#touched
+      this.#touched = new Set()
+      for (const subject of touched) this.#resolve(subject)
+    }
+    const changed = this.#changed
+    this.#changed = new Set()
+    return changed
+  }
+
+  /** Something the adapter itself has to say about a subject outside of files. */
+  say(subject: string, desired: Desired | undefined): void {
+    this.#set(subject, desired)
+  }
+
+  #assert(document: Document): void {
+    for (const object of document.objects) {
+      const claims = this.#claims.get(object.subject)
+      if (claims === undefined) this.#claims.set(object.subject, [{ document, object }])
+      else {
+        claims.push({ document, object })
+        this.#contested.add(object.subject)
+      }
+      this.#touched.add(object.subject)
+    }
+    for (const subject of document.blocked) {
+      const documents = this.#blocked.get(subject) ?? new Set()
+      documents.add(document)
+      this.#blocked.set(subject, documents)
+      this.#touched.add(subject)
+    }
+  }
+
+  #retract(document: Document): void {
+    for (const { subject } of document.objects) {
+      const rest = (this.#claims.get(subject) ?? []).filter((claim) => claim.document !== document)
+      if (rest.length === 0) this.#claims.delete(subject)
+      else this.#claims.set(subject, rest)
+      this.#touched.add(subject)
+    }
+    for (const subject of document.blocked) {
+      const documents = this.#blocked.get(subject)
+      documents?.delete(document)
+      if (documents?.size === 0) this.#blocked.delete(subject)
+      this.#touched.add(subject)
+    }
+  }
+
+  /** What came from a file that was broken and may have been kept for that reason alone. */
+  #touchSource(name: string): void {
+    for (const [subject, desired] of this.#desired) if (desired.source === name) this.#touched.add(subject)
+  }
+
+  #resolve(subject: string): void {
+    const claims = [...(this.#claims.get(subject) ?? [])].sort(byPrecedence)
+    if (claims.length < 2) this.#contested.delete(subject)
+    this.#noteDuplicates(subject, claims)
+    const winner = claims[0]
+    const current = this.#desired.get(subject)
+    if (current !== undefined && current.kind !== "note" && this.#isGuarded(subject, current, winner)) return
+    if (winner !== undefined) {
+      const { object, document } = winner
+      this.#set(subject, { kind: object.kind, key: `${object.namespace}/${object.name}`, body: object.body, version: object.version, source: document.file.name })
+      return
+    }
+    const undeclared = this.#undeclared.get(subject)
+    const used = undeclared !== undefined && (this.#namespaces.get(undeclared) ?? 0) > 0
+    this.#set(subject, used ? { kind: "namespace", key: `/${undeclared}`, body: namespaceBody(undeclared), version: "", source: "" } : undefined)
+  }
+
+  /** The last good version stands while the file it came from names it invalidly, or cannot be read as a whole. */
+  #isGuarded(subject: string, current: Desired, winner: Claim | undefined): boolean {
+    if (current.source === "" || winner?.document.file.name === current.source) return false
+    const file = this.#files.get(current.source)
+    if (file === undefined) return false
+    const names = [...(this.#blocked.get(subject) ?? [])].some((document) => document.file === file)
+    return (names || isBroken(file)) && (winner === undefined || precedes(file, winner.document.file))
+  }
+
+  /** Namespace subject → name, for every namespace ever used. */
+  readonly #undeclared = new Map<string, string>()
+
+  #count(desired: Desired, by: 1 | -1): void {
+    const namespace = desired.key.slice(0, desired.key.indexOf("/"))
+    if (namespace === "" || desired.kind === "note") return
+    const used = (this.#namespaces.get(namespace) ?? 0) + by
+    if (used === 0) this.#namespaces.delete(namespace)
+    else this.#namespaces.set(namespace, used)
+    if (used > 1 || (used === 1 && by === -1)) return
+    const subject = resourceSubject("namespace", `/${namespace}`)
+    this.#undeclared.set(subject, namespace)
+    this.#touched.add(subject)
+  }
+
+  #set(subject: string, desired: Desired | undefined): void {
+    const current = this.#desired.get(subject)
+    if (desired === undefined) {
+      if (current !== undefined && this.#desired.delete(subject)) this.#count(current, -1)
+    } else {
+      this.#desired.set(subject, desired)
+      if (current === undefined) this.#count(desired, 1)
+    }
+    if (current?.body !== desired?.body) this.#changed.add(subject)
+  }
+
+  #noteDuplicates(subject: string, claims: readonly Claim[]): void {
+    const [winner, ...losers] = claims
+    const before = this.#duplicateNotes.get(subject)
+    if (before === undefined && losers.length === 0) return
+    const notes = new Map<string, Desired>()
+    for (const { document, object } of losers) {
+      if (winner === undefined || document.file.missing) continue
+      const { kindName: kind, namespace, name } = object
+      const first = `${winner.document.file.name} line ${lineOf(winner.document, winner.object)}`
+      const [noteSubject, note] = asNote(document.file.name, `DuplicateName/${kind}/${namespace}/${name}/${document.index}`, {
+        severity: "error",
+        reason: "DuplicateName",
+        message: `${kind} ${namespace === "" ? name : `${namespace}/${name}`} is also in ${first}, which stands (the first file in byte order, then the first in the file).`,
+        about: { kind, namespace, name },
+        field: "metadata.name",
+        fix: "Rename or remove one of the two.",
+        file: document.file.name,
+        line: lineOf(document, object),
+      })
+      notes.set(noteSubject, note)
+    }
+    this.#replaceNotes(before ?? new Map(), notes)
+    if (notes.size === 0) this.#duplicateNotes.delete(subject)
+    else this.#duplicateNotes.set(subject, notes)
+  }
+
+  #noteFile(file: SourceFile): void {
+    const notes = new Map<string, Desired>()
+    if (file.fault !== undefined) {
+      const [subject, note] = asNote(file.name, file.fault.reason, { severity: "error", ...file.fault, file: file.name })
+      notes.set(subject, note)
+    }
+    let more = 0
+    const wrong: Document[] = []
+    for (const list of file.documents.values()) for (const document of list) if (document.problems.length > 0) wrong.push(document)
+    for (const document of wrong.sort((a, b) => a.index - b.index)) {
+      for (const [n, { note, line }] of document.problems.entries()) {
+        if (notes.size >= NOTES_PER_FILE) {
+          more++
+          continue
+        }
+        const id = note.about === undefined ? `${note.reason}/${document.index}/${n}` : `${note.reason}/${note.about.kind}/${note.about.namespace}/${note.about.name}/${note.field ?? n}`
+        let [subject, desired] = asNote(file.name, id, { ...note, file: file.name, line: document.line + line - 1 })
+        if (notes.has(subject)) [subject, desired] = asNote(file.name, `${id}/${document.index}/${n}`, { ...note, file: file.name, line: document.line + line - 1 })
+        notes.set(subject, desired)
+      }
+    }
+    if (more > 0) {
+      const [subject, note] = asNote(file.name, "More", { severity: "warning", reason: "MoreProblems", message: `${more} more problems in this file are not listed.`, fix: "Correct the listed ones first.", file: file.name })
+      notes.set(subject, note)
+    }
+    this.#replaceNotes(file.notes, notes)
+    file.notes = notes
+  }
+
+  #replaceNotes(before: ReadonlyMap<string, Desired>, after: ReadonlyMap<string, Desired>): void {
+    for (const subject of before.keys()) if (!after.has(subject)) this.#set(subject, undefined)
+    for (const [subject, note] of after) this.#set(subject, note)
+  }
+}
+
+const isBroken = (file: SourceFile): boolean => file.fault !== undefined || [...file.documents.values()].some((list) => list.some((document) => document.broken))
+
+/** A file that is there before one that is gone, then byte order of the name. */
+const precedes = (a: SourceFile, b: SourceFile): boolean => compareFiles(a, b) < 0
+const compareFiles = (a: SourceFile, b: SourceFile): number => (a.missing === b.missing ? Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)) : a.missing ? 1 : -1)
+const byPrecedence = (a: Claim, b: Claim): number => compareFiles(a.document.file, b.document.file) || a.document.index - b.document.index
+
+const lineOf = (document: Document, object: ManifestObject): number => document.line - 1 + lineOfField(document.text, [...object.path, "metadata", "name"])
+
+/** Subject and value of a note; key `files/<file>/<id>`, hashed where a path would make the subject too long for the server. */
+export const asNote = (file: string, id: string, note: Omit<Note, "schema">): readonly [string, Desired] => {
+  const plain = `${file}/${id}`.toWellFormed()
+  const name = plain.length > 300 ? `${plain.slice(0, 200)}/${hash("sha256", plain).slice(0, 16)}` : plain
+  const key = `files/${name}`
+  return [resourceSubject("note", key), { kind: "note", key, body: canonical({ schema: 1, ...note }), version: "", source: "" }]
+}

@@ -1,0 +1,73 @@
+/** `headgate adapter files`: the folder of manifests as a source of resources. */
+import { hostname } from "node:os"
+import { statSync } from "node:fs"
+import { resolve } from "node:path"
+import { parseArgs } from "node:util"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { connectBus } from "../../../bus/jetstream.ts"
+import { filesAdapter } from "./adapter.ts"
+import { OWN_CONTROLLER } from "./manifest.ts"
+
+const HELP = `headgate adapter files --manifests DIR [--manifests DIR …] [options]
+
+Publishes every *.yaml, *.yml and *.json under DIR (multi-document, recursive) to the bus at HEADGATE_NATS_URL and
+keeps it up to date as files change. What is wrong with a file becomes a note: see "headgate get notes".
+
+  --manifests DIR         folder to watch; may be given several times
+  --controller-name NAME  GatewayClasses of this controller are ours; may be given several times, * takes all
+                          (default ${OWN_CONTROLLER})
+  --forget-after DAYS     forget deleted objects after so many days (default 7)
+  --help
+
+Environment: HEADGATE_NATS_URL (default nats://127.0.0.1:4222), HEADGATE_HOLDER (whose lease: the same holder takes it
+over at once, another waits).
+Exit status: 0 ended by a signal, 1 failed, 2 the command line is wrong.
+`
+
+export const main = async (argv: string[]): Promise<void> => {
+  const flags = readFlags(argv)
+  if (flags === undefined) return
+  const random = Math.random().toString(36).slice(2, 10)
+  NodeRuntime.runMain(
+    filesAdapter({
+      connect: () => connectBus({ url: process.env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222", name: "adapter.files" }),
+      folders: flags.folders,
+      controllerNames: flags.controllerNames,
+      holder: process.env["HEADGATE_HOLDER"] ?? `${hostname()}-${process.pid}-${random}`,
+      forgetAfter: flags.forgetAfter,
+      log: (line) => void process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...line })}\n`),
+    }),
+  )
+}
+
+interface Flags {
+  readonly folders: readonly string[]
+  readonly controllerNames: ReadonlySet<string> | "any"
+  readonly forgetAfter: number
+}
+
+const readFlags = (argv: readonly string[]): Flags | undefined => {
+  const wrong = (message: string): undefined => {
+    process.stderr.write(`headgate adapter files: ${message}\n`)
+    process.exitCode = 2
+  }
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: { manifests: { type: "string", multiple: true }, "controller-name": { type: "string", multiple: true }, "forget-after": { type: "string", default: "7" }, help: { type: "boolean", short: "h" } },
+    })
+    if (values.help === true) {
+      process.stdout.write(HELP)
+      return undefined
+    }
+    const folders = (values.manifests ?? []).map((folder) => resolve(folder))
+    if (folders.length === 0) return wrong("--manifests DIR is needed; --help tells more")
+    for (const folder of folders) if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) return wrong(`${folder} is not a folder`)
+    const days = Number(values["forget-after"])
+    if (!(days > 0)) return wrong("--forget-after takes a number of days above 0")
+    const names = values["controller-name"] ?? [OWN_CONTROLLER]
+    return { folders, controllerNames: names.includes("*") ? "any" : new Set(names), forgetAfter: days * 86_400_000 }
+  } catch (error) {
+    return wrong(error instanceof Error ? error.message : String(error))
+  }
+}
