@@ -45,13 +45,14 @@ export class Staging {
     const all = [...changes]
     this.#check(all)
     this.#isStaged = true
-    let differs = force
+    const isFirst = force && this.#rev === 0 && this.#pending === undefined
+    let differs = isFirst
     for (const { subject, body, causes: rowCauses } of all) differs = this.#want(subject, body ?? undefined, rowCauses) || differs
     if (complete) {
       const named = new Set(all.map(({ subject }) => subject))
       for (const subject of this.state.keys()) if (!named.has(subject)) differs = this.#want(subject, undefined, causes) || differs
     }
-    if (force || this.#force === "with-next") this.#force = true
+    if (isFirst || this.#force === "with-next") this.#force = true
     if (differs) this.#because(causes, traceparent)
   }
 

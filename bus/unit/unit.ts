@@ -118,6 +118,8 @@ export interface UnitWriterOptions {
    * that a writer frozen before the take-over is refused from now on. 0: never. No effect on a unit without commit.
    */
   readonly fence?: number
+  /** Bytes of diff above which it travels in parts. Default PART_BYTES (commit.ts); the model test sets it low. */
+  readonly partBytes?: number
   /** How long a removed entry's tombstone is kept before its subject is purged, ms. Default 7 days. */
   readonly tombstoneWindow?: number
   /** A retry, a repair, a gap in history …, for notes and metrics. */
@@ -146,7 +148,7 @@ export interface StageOptions {
   readonly causes?: readonly string[]
   /** The first one given until the next commit names that commit's trace. */
   readonly traceparent?: string
-  /** Commit even when nothing differs: the first commit of a unit that has none. */
+  /** A unit that has no commit gets one even when there is nothing in it. */
   readonly force?: boolean
   /** `changes` is the whole state: what it does not name is removed. */
   readonly complete?: boolean

@@ -163,7 +163,7 @@ class Writer implements UnitWriter {
   }
 
   async #commit(pending: Pending): Promise<void> {
-    const chunks = chunkRows(pending.rows)
+    const chunks = chunkRows(pending.rows, this.#options.partBytes)
     let message: Outgoing | undefined
     for (let attempt = 0; ; attempt++) {
       let seq: number | undefined
