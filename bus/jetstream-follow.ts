@@ -4,7 +4,7 @@
  */
 import { AckPolicy, DeliverPolicy, JetStreamApiError, ReplayPolicy, type ConsumerConfig, type JetStreamManager } from "@nats-io/jetstream"
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from "@nats-io/transport-node"
-import { BusError, type Follower, type Following, type LostReason, type StreamInfo, type StreamName } from "./bus.ts"
+import { BusError, type Follower, type Following, type LostReason, type Message, type StreamInfo, type StreamName } from "./bus.ts"
 
 const HEARTBEAT = 5000
 const CHECK = 10_000
@@ -17,7 +17,12 @@ interface Options {
   readonly onStop: () => void
 }
 
-type Attached = Following & { reattach(): void; stalled(): void }
+export interface Attached extends Following {
+  reattach(): void
+  stalled(): void
+  /** Is the store still the one followed? Says so by onLost if it is not. */
+  check(): void
+}
 
 export const followJetStream = ({ connection, manager, follower, infoOf, onStop }: Options): Attached => {
   const { stream, filter, from } = follower
@@ -138,9 +143,19 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
     if (seq > position) {
       position = seq
       seen = seq
-      follower.onMessage({ subject: message.subject, seq, time: Number((token[base + 5] ?? "").slice(0, -6)), headers: plainHeaders(message.headers), data: message.data })
+      hand({ subject: message.subject, seq, time: Number((token[base + 5] ?? "").slice(0, -6)), headers: plainHeaders(message.headers), data: message.data })
     }
     if (pending === "0") reachedEnd(attachedAt)
+  }
+
+  /** The client would swallow what a callback throws and go silent: it is thrown where it ends the process. */
+  const hand = (message: Message): void => {
+    try {
+      follower.onMessage(message)
+    } catch (error) {
+      end()
+      setImmediate(() => { throw error })
+    }
   }
 
   /** Pending counts can stay above zero when what was counted is superseded; an idle consumer is asked. */
@@ -165,6 +180,7 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
     },
     reattach: () => void attach(),
     stalled: () => stalled(true),
+    check: () => void verify().catch(() => undefined),
     stop: async () => {
       if (ended) return
       end()

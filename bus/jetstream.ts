@@ -2,8 +2,8 @@
 import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, jetstreamManager, type JetStreamManager, type StreamConfig } from "@nats-io/jetstream"
 import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
 import { reachesBack } from "./as-of.ts"
-import { BusError, type Bus, type BusErrorReason, type Follower, type Following, type Message, type StreamInfo, type StreamName } from "./bus.ts"
-import { followJetStream, plainHeaders } from "./jetstream-follow.ts"
+import { BusError, type Bus, type BusErrorReason, type Follower, type Message, type StreamInfo, type StreamName } from "./bus.ts"
+import { followJetStream, plainHeaders, type Attached } from "./jetstream-follow.ts"
 import { publisher } from "./jetstream-publish.ts"
 import { streams } from "./streams.ts"
 
@@ -15,6 +15,7 @@ export interface ConnectOptions {
   readonly timeout?: number
 }
 
+const CLOSE_PATIENCE = 1000
 const MINIMUM = [2, 11] as const
 
 /** Connects and ensures the streams. Rejects with BusError: unreachable in time, or a server older than 2.11. */
@@ -97,7 +98,7 @@ const missing = (error: unknown): undefined => {
 }
 
 const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bus => {
-  const followings = new Set<Following & { reattach(): void; stalled(): void }>()
+  const followings = new Set<Attached>()
   let closed = false
   const infoOf = async (stream: StreamName): Promise<StreamInfo> => {
     const info = await manager.streams.info(stream).catch((error: unknown) => {
@@ -109,7 +110,7 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
   // Several refused messages ask for one repair.
   let mending: Promise<void> | undefined
   const mendStreams = (): Promise<void> => (mending ??= ensureStreams(manager).catch(() => undefined).finally(() => { mending = undefined }))
-  const outgoing = publisher(connection, () => void mendStreams())
+  const outgoing = publisher(connection, () => void mendStreams().then(() => { for (const following of followings) following.check() }))
   let connections = 0
   const watchStatus = async (): Promise<void> => {
     for await (const status of connection.status()) {
@@ -163,8 +164,12 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
       if (closed) return
       closed = true
       await outgoing.drain()
-      await Promise.all([...followings].map((following) => following.stop()))
-      await connection.drain().catch(() => connection.close())
+      // A server that is gone or frozen answers nothing: closing does not wait for it.
+      const orderly = Promise.all([...followings].map((following) => following.stop())).then(() => connection.drain()).catch(() => undefined)
+      let patience: NodeJS.Timeout | undefined
+      await Promise.race([orderly, new Promise<void>((resolve) => { patience = setTimeout(resolve, CLOSE_PATIENCE) })])
+      clearTimeout(patience)
+      if (!connection.isClosed()) await connection.close()
     },
   }
   return bus

@@ -35,21 +35,37 @@ const go: Fetcher = {
   },
 }
 
-/** Takes the binary out of the image; on Linux only, as the image holds a Linux binary. */
+/** What may be at hand without a registry comes last; each is checked for its version like any other binary. */
+const IMAGES = [`nats:${VERSION}-alpine`, `nats:${VERSION}`, "nats:2.12-alpine", "nats:2.11-alpine", "nats:latest"]
+const IN_IMAGE = ["/usr/local/bin/nats-server", "/nats-server"]
+
+/** Takes the binary out of an image; on Linux only, as the image holds a Linux binary. */
 const container: Fetcher = {
   name: "docker",
   fetch: async (scratch) => {
     if (process.platform !== "linux") throw new Error("the image holds a Linux binary")
-    const { stdout } = await run("docker", ["create", `nats:${VERSION}-alpine`], { timeout: 300_000 })
-    const id = stdout.trim()
-    try {
-      await run("docker", ["cp", `${id}:/usr/local/bin/nats-server`, join(scratch, "nats-server")])
-    } finally {
-      await run("docker", ["rm", id])
+    await run("docker", ["version", "--format", "{{.Server.Version}}"], { timeout: 20_000 })
+    const problems: string[] = []
+    for (const image of IMAGES) {
+      const id = await run("docker", ["create", image], { timeout: 300_000 }).then(({ stdout }) => stdout.trim(), (error: unknown) => {
+        problems.push(`${image}: ${lastLine(error)}`)
+      })
+      if (id === undefined) continue
+      try {
+        for (const path of IN_IMAGE) {
+          const copied = await run("docker", ["cp", `${id}:${path}`, join(scratch, "nats-server")]).then(() => true, () => false)
+          if (copied) return join(scratch, "nats-server")
+        }
+        problems.push(`${image}: holds no nats-server where it is expected`)
+      } finally {
+        await run("docker", ["rm", id])
+      }
     }
-    return join(scratch, "nats-server")
+    throw new Error(problems.join("; "))
   },
 }
+
+const lastLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).trim().split("\n").at(-1) ?? ""
 
 /** The official release; its own list of checksums is the reference. */
 const release: Fetcher = {

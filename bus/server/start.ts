@@ -8,6 +8,7 @@ import { join } from "node:path"
 export interface NatsServer {
   readonly url: string
   readonly port: number
+  readonly pid: number
   readonly process: ChildProcess
   /** SIGTERM, then waits for the end. */
   stop(): Promise<void>
@@ -38,6 +39,7 @@ export const startNatsServer = async ({ binary, storeDir, port, stdio = "ignore"
     return {
       url: `nats://127.0.0.1:${found}`,
       port: found,
+      pid: child.pid ?? 0,
       process: child,
       stop: async () => {
         if (child.exitCode !== null || child.signalCode !== null) return

@@ -1,0 +1,181 @@
+/** What only a real server can break: kill, freeze, loss of the store, many starting at once. */
+import { execFile } from "node:child_process"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { afterEach, beforeEach, expect, test } from "vitest"
+import { jetstreamManager } from "@nats-io/jetstream"
+import { connect } from "@nats-io/transport-node"
+import { BusError, type Bus, type Message } from "./bus.ts"
+import { connectBus } from "./jetstream.ts"
+import { findNatsServer, startNatsServer, type NatsServer } from "./server.ts"
+
+const run = promisify(execFile)
+let folder: string
+let server: NatsServer
+let buses: Bus[]
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "headgate bus "))
+  server = await startNatsServer({ binary: await findNatsServer(), storeDir: folder })
+  buses = []
+})
+afterEach(async () => {
+  server.process.kill("SIGCONT")
+  await Promise.all(buses.map((bus) => bus.close()))
+  await server.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+const open = async (): Promise<Bus> => {
+  const bus = await connectBus({ url: server.url, name: "test" })
+  buses.push(bus)
+  return bus
+}
+
+const kill = async (): Promise<void> => {
+  const gone = new Promise((resolve) => server.process.once("exit", resolve))
+  server.process.kill("SIGKILL")
+  await gone
+}
+const start = async (): Promise<void> => {
+  server = await startNatsServer({ binary: await findNatsServer(), storeDir: folder, port: server.port })
+}
+
+/** The signal stops one thread after the other: frozen is when the system says so. */
+const freeze = async (): Promise<void> => {
+  server.process.kill("SIGSTOP")
+  for (;;) if ((await run("ps", ["-o", "state=", "-p", String(server.pid)])).stdout.trim().startsWith("T")) return
+}
+
+/** As a writer does it: the same message id until it is known. */
+const publishUntilStored = async (bus: Bus, subject: string, data: string, msgId: string): Promise<number> => {
+  for (;;) {
+    try {
+      return (await bus.publish({ subject, data, msgId })).seq
+    } catch (error) {
+      if (!(error instanceof BusError) || (error.reason !== "timeout" && error.reason !== "disconnected" && error.reason !== "no-stream")) throw error
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+}
+
+const watch = (bus: Bus, filter = "resource.>") => {
+  const messages: Message[] = []
+  const stalls: boolean[] = []
+  const lost = Promise.withResolvers<string>()
+  const caughtUp = Promise.withResolvers<void>()
+  let check = (): void => undefined
+  const following = bus.follow({
+    stream: "RESOURCES", filter, from: "state",
+    onMessage: (message) => { messages.push(message); check() },
+    onCaughtUp: () => caughtUp.resolve(),
+    onLost: lost.resolve,
+    onStalled: (stalled) => { stalls.push(stalled); check() },
+  })
+  const until = (holds: () => boolean): Promise<void> => new Promise((resolve) => {
+    check = () => { if (holds()) resolve() }
+    check()
+  })
+  return { following, messages, stalls, lost: lost.promise, caughtUp: caughtUp.promise, until }
+}
+
+test("kill -9 and restart: nothing is lost or doubled, and live again within 1.5 s of the restart", async () => {
+  const [reader, writer] = await Promise.all([open(), open()])
+  const seen = watch(reader)
+  await seen.caughtUp
+  let stopped = false
+  let count = 0
+  const writing = (async () => {
+    while (!stopped) await publishUntilStored(writer, `resource.a.n.x${++count}`, String(count), `1:${count}`)
+  })()
+  await seen.until(() => seen.messages.length >= 50)
+  await kill()
+  await seen.until(() => seen.stalls.at(-1) === true)
+  const before = seen.messages.length
+  await start()
+  const restarted = performance.now()
+  await seen.until(() => seen.messages.length > before + 1)
+  const live = performance.now() - restarted
+  stopped = true
+  await writing
+  await seen.until(() => seen.messages.length === count)
+  expect(seen.messages.map((message) => message.subject)).toEqual(Array.from({ length: count }, (_, i) => `resource.a.n.x${i + 1}`))
+  expect(new Set(seen.messages.map((message) => message.seq)).size).toBe(count)
+  expect(seen.stalls).toEqual([true, false])
+  expect(live).toBeLessThan(1500)
+})
+
+test("a replay of the state that breaks off misses no subject and repeats none", async () => {
+  const bus = await open()
+  await Promise.all(Array.from({ length: 20_000 }, (_, i) => bus.publish({ subject: `resource.a.n.x${i}`, data: "" })))
+  const seen = watch(await open())
+  await seen.until(() => seen.messages.length >= 100)
+  expect(seen.messages.length).toBeLessThan(20_000)
+  await kill()
+  await start()
+  await publishUntilStored(bus, "resource.a.n.x5", "new", "1:1")
+  await publishUntilStored(bus, "resource.a.n.x19999", "new", "1:2")
+  await seen.caughtUp
+  await seen.until(() => seen.messages.at(-1)?.seq === 20_002)
+  expect(new Set(seen.messages.map((message) => message.seq)).size).toBe(seen.messages.length)
+  expect(new Set(seen.messages.map((message) => message.subject)).size).toBe(20_000)
+})
+
+test("a frozen server: publishes say unknown after 1 s, and all goes on when it thaws", async () => {
+  const bus = await open()
+  const seen = watch(bus)
+  await seen.caughtUp
+  await freeze()
+  const started = performance.now()
+  const outcome = await bus.publish({ subject: "resource.a.n.x", data: "1", msgId: "1:1" }).then(() => "stored", (error: unknown) => (error instanceof BusError ? error.reason : String(error)))
+  expect(outcome).toBe("timeout")
+  expect(performance.now() - started).toBeLessThan(1500)
+  server.process.kill("SIGCONT")
+  await publishUntilStored(bus, "resource.a.n.x", "1", "1:1")
+  await seen.until(() => seen.messages.length === 1)
+  expect((await bus.info("RESOURCES")).lastSeq).toBe(1)
+})
+
+test("closing does not wait for a server that is frozen", async () => {
+  const bus = await open()
+  await watch(bus).caughtUp
+  await freeze()
+  const started = performance.now()
+  await bus.close()
+  expect(performance.now() - started).toBeLessThan(2500)
+})
+
+test("a deleted stream is a loss for its followers, and is made anew for publishers", async () => {
+  const bus = await open()
+  await bus.publish({ subject: "resource.a.n.x", data: "1" })
+  const seen = watch(bus)
+  await seen.caughtUp
+  const admin = await connect({ servers: server.url })
+  await (await jetstreamManager(admin)).streams.delete("RESOURCES")
+  await admin.close()
+  expect(await bus.publish({ subject: "resource.a.n.x", data: "2" }).then(() => "stored", (error: unknown) => (error instanceof BusError ? error.reason : String(error)))).toBe("no-stream")
+  expect(await publishUntilStored(bus, "resource.a.n.x", "2", "1:1")).toBe(1)
+  expect(["stream-missing", "recreated"]).toContain(await seen.lost)
+  expect(seen.messages).toHaveLength(1)
+})
+
+test("twenty that start at once on an empty store all connect, and find what their streams are for", async () => {
+  const all = await Promise.all(Array.from({ length: 20 }, () => open()))
+  const incarnations = await Promise.all(all.map(async (bus) => (await bus.info("CONFIG")).incarnation))
+  expect(new Set(incarnations).size).toBe(1)
+  await Promise.all(all.map((bus, i) => bus.publish({ subject: `config.p.route.r${i}`, data: "" })))
+  expect((await all[0]?.info("CONFIG"))?.messages).toBe(20)
+})
+
+test("losses are never reported while messages pour in during the check", async () => {
+  const [reader, writer] = await Promise.all([open(), open()])
+  const seen = watch(reader)
+  await seen.caughtUp
+  const checks = Promise.all(Array.from({ length: 50 }, () => reader.info("RESOURCES")))
+  await Promise.all(Array.from({ length: 5000 }, (_, i) => writer.publish({ subject: `resource.a.n.x${i % 100}`, data: "" })))
+  await checks
+  await seen.until(() => seen.following.seen === 5000)
+  expect(await Promise.race([seen.lost, Promise.resolve("no loss")])).toBe("no loss")
+})
