@@ -79,15 +79,18 @@ describe("the barrier", () => {
     expect(barrier.deadline).toBeUndefined()
   })
 
-  it("starts over empty", () => {
+  it("starts over with what another fold has: nothing held, absent clusters removed", () => {
     const barrier = new Barrier<number>()
-    barrier.offer(offer("endpoints", 1, clusterChange("a", true)), 0)
-    barrier.offer(offer("routes", 2, routeChange("r", ["b"])), 0)
+    barrier.offer(offer("endpoints", 1, clusterChange("a", true), clusterChange("b", true)), 0)
     barrier.advance(0)
-    expect([...barrier.reset()]).toEqual(["a"])
+    barrier.offer(offer("routes", 2, routeChange("r", ["absent"])), 0)
+    barrier.reset(new Set(["b"]))
     expect(barrier.held).toBe(0)
-    expect(barrier.advance(PATIENCE * 2)).toBeUndefined()
-    expect(barrier.has("a")).toBe(false)
+    expect([...(barrier.advance(1)?.clusters ?? [])]).toEqual([["a", null]])
+    barrier.offer(offer("routes", 3, routeChange("r", ["b"])), 2)
+    expect(commitsOf(barrier.advance(2))).toEqual([3])
+    barrier.offer(offer("routes", 4, routeChange("r", ["a"])), 3)
+    expect(barrier.advance(3)).toBeUndefined()
   })
 })
 

@@ -115,16 +115,16 @@ export class Barrier<C> {
   }
 
   /**
-   * Starts over for another fold: nothing is held or present any more. Answers the clusters that were present, so
-   * that the caller can remove those the new fold does not have.
+   * Starts over for another fold that has these clusters: nothing is held any more, and what was present and is not
+   * among them is removed with the next `advance`. Offers that follow may be differences only.
    */
-  reset(): ReadonlySet<string> {
-    const were = new Set(this.#present)
+  reset(present: ReadonlySet<string>): void {
+    this.#clusters = new Map()
+    for (const id of this.#present) if (!present.has(id)) this.#clusters.set(id, null)
     this.#present.clear()
+    for (const id of present) this.#present.add(id)
     this.#queues.clear()
-    this.#clusters.clear()
     this.#passed = []
-    return were
   }
 
   /** How many commits after the first `from` go together: the most whose merged routes lack nothing. */

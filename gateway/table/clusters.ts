@@ -37,6 +37,13 @@ export class Clusters {
     return this.#clusters
   }
 
+  /** Every endpoint that a cluster names. */
+  endpoints(): ReadonlySet<EndpointHandle> {
+    const named = new Set<EndpointHandle>()
+    for (const { endpoints } of this.#clusters.values()) for (const endpoint of endpoints) named.add(endpoint)
+    return named
+  }
+
   get(id: string): ClusterHandle {
     return this.#at(id)
   }

@@ -16,7 +16,7 @@ import { HostChange, HostRoutes } from "./match.ts"
 import { type CompiledListener, CompiledPort } from "./port.ts"
 import type { Fresh } from "./radix.ts"
 import { compileRoute, type Weighted } from "./rule.ts"
-import type { PortTable, Table } from "./table.ts"
+import type { EndpointHandle, PortTable, Table } from "./table.ts"
 
 /** null: removed. */
 export interface Batch {
@@ -62,8 +62,14 @@ export class TableCompiler {
     return this.#notes
   }
 
-  get routeCount(): number {
-    return this.#routes.size
+  /** Every endpoint that a cluster names. */
+  endpoints(): ReadonlySet<EndpointHandle> {
+    return this.#clusters.endpoints()
+  }
+
+  /** Listener entries given so far, served or not. */
+  get listeners(): ReadonlyMap<string, Listener> {
+    return this.#listeners
   }
 
   /** The new table; the same one when only clusters changed. */

@@ -1,0 +1,82 @@
+/**
+ * Tells the bus what this pod serves (bus/kinds/applied.ts), after every swap and whenever it changes. One message in
+ * flight; what changes meanwhile goes into the next, so that a burst of swaps costs a few acks. What was told already
+ * is not told again, unless the stream may have lost it.
+ */
+import type { Bus } from "../bus/bus.ts"
+import { canonical } from "../bus/canonical.ts"
+import type { Applied } from "../bus/kinds/applied.ts"
+import { appliedSubject } from "../bus/subject.ts"
+
+const RETRY_FIRST_MS = 100
+const RETRY_MAX_MS = 5000
+
+export class Acks {
+  readonly #current: () => Applied
+  #bus: Bus | undefined
+  #told = ""
+  #isDue = false
+  #sending: Promise<void> | undefined
+  #retry: NodeJS.Timeout | undefined
+  #failures = 0
+
+  constructor(current: () => Applied) {
+    this.#current = current
+  }
+
+  attach(bus: Bus): void {
+    this.#bus = bus
+    this.request()
+  }
+
+  /** Something of `current` changed. */
+  request(): void {
+    this.#isDue = true
+    if (this.#bus !== undefined && this.#sending === undefined && this.#retry === undefined) this.#sending = this.#send(this.#bus)
+  }
+
+  /** The stream may not have the last ack any more. */
+  repeat(): void {
+    this.#told = ""
+    this.request()
+  }
+
+  /** Resolves when what was requested is stored, or could not be for the moment. */
+  async flush(): Promise<void> {
+    while (this.#sending !== undefined) await this.#sending
+  }
+
+  stop(): void {
+    clearTimeout(this.#retry)
+    this.#bus = undefined
+  }
+
+  async #send(bus: Bus): Promise<void> {
+    while (this.#isDue) {
+      this.#isDue = false
+      const applied = this.#current()
+      const data = canonical(applied)
+      if (data === this.#told) continue
+      try {
+        await bus.publish({ subject: appliedSubject(applied.plane, applied.pod), data })
+        this.#told = data
+        this.#failures = 0
+      } catch {
+        // Said by the subscription when the bus is away; an ack that is late is no news of its own.
+        this.#isDue = true
+        this.#retryLater()
+        break
+      }
+    }
+    this.#sending = undefined
+  }
+
+  #retryLater(): void {
+    const wait = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(this.#failures++, 10)) * (0.5 + Math.random())
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined
+      this.request()
+    }, wait)
+    this.#retry.unref()
+  }
+}

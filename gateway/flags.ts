@@ -1,0 +1,77 @@
+/** What `headgate gateway` can be told: flags, then the environment, then defaults. */
+import { hostname } from "node:os"
+import { join } from "node:path"
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util"
+import { environmentOf, flagOf, parseSettings, settingNames, type Settings } from "./settings.ts"
+
+export interface Flags {
+  readonly plane: string
+  readonly pod: string
+  /** Address for listeners that name none. */
+  readonly bind: string
+  readonly admin: { readonly host: string; readonly port: number }
+  /** Folder of the snapshot. */
+  readonly data: string
+  readonly portOffset: number
+  /** How long requests may finish after SIGTERM, and after a listener is gone, ms. */
+  readonly drain: number
+  readonly natsUrl: string
+  readonly settings: Settings
+}
+
+export const usage = `headgate gateway: serves what functions have put on the bus for one data plane
+
+  --plane NAME                  data plane (default)
+  --pod NAME                    name in acks (host name)
+  --bind ADDRESS                for listeners that name no address (::)
+  --admin ADDRESS:PORT          admin port (127.0.0.1:9901)
+  --data FOLDER                 where the snapshot is kept ($HEADGATE_DATA/gateway, .headgate/gateway)
+  --port-offset-on-eacces N     ports that may not be bound are served N higher (8000; 0: not at all)
+  --drain MS                    how long requests may finish on SIGTERM (10000)
+  --nats URL                    the bus ($HEADGATE_NATS_URL, nats://127.0.0.1:4222)
+
+Limits and time-outs, milliseconds and octets, 0: none; also as environment, --head-timeout is HEADGATE_HEAD_TIMEOUT:
+  ${settingNames.map(flagOf).join(" ")}
+`
+
+/** Throws TypeError that says what is wrong. "help" when asked for it. */
+export const parseFlags = (argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Flags | "help" => {
+  const options: ParseArgsOptionsConfig = { help: { type: "boolean" } }
+  for (const name of ["plane", "pod", "bind", "admin", "data", "port-offset-on-eacces", "drain", "nats"]) options[name] = { type: "string" }
+  for (const name of settingNames) options[flagOf(name).slice(2)] = { type: "string" }
+  const given = new Map(Object.entries(parseArgs({ args: [...argv], strict: true, options }).values))
+  if (given.get("help") === true) return "help"
+  const flag = (name: string): string | undefined => {
+    const value = given.get(name)
+    return typeof value === "string" ? value : undefined
+  }
+  const wholeNumber = (name: string, standard: number): number => {
+    const value = flag(name)
+    if (value === undefined) return standard
+    if (!/^\d{1,9}$/.test(value)) throw new TypeError(`--${name}: "${value}" is not a whole number`)
+    return Number(value)
+  }
+  const limits: Partial<Record<keyof Settings, string>> = {}
+  for (const name of settingNames) {
+    const value = flag(flagOf(name).slice(2)) ?? env[environmentOf(name)]
+    if (value !== undefined) limits[name] = value
+  }
+  return {
+    plane: flag("plane") ?? "default",
+    pod: flag("pod") ?? hostname(),
+    bind: flag("bind") ?? "::",
+    admin: addressOf(flag("admin") ?? "127.0.0.1:9901"),
+    data: flag("data") ?? join(env["HEADGATE_DATA"] ?? ".headgate", "gateway"),
+    portOffset: wholeNumber("port-offset-on-eacces", 8000),
+    drain: wholeNumber("drain", 10_000),
+    natsUrl: flag("nats") ?? env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222",
+    settings: parseSettings(limits),
+  }
+}
+
+const addressOf = (text: string): { readonly host: string; readonly port: number } => {
+  const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:\s]*)):(\d{1,5})$/.exec(text)
+  const port = Number(found?.[3])
+  if (found === null || port > 65_535) throw new TypeError(`--admin: "${text}" is not ADDRESS:PORT`)
+  return { host: found[1] ?? (found[2] === undefined || found[2] === "" ? "127.0.0.1" : found[2]), port }
+}

@@ -1,0 +1,253 @@
+/**
+ * Which sockets there are. A door is what a table calls a port: `<address or *>:<port>`, with an HTTP server of its
+ * own. An acceptor is a bound socket; it hands each connection to the door of the address it came to, else to the
+ * door for any address. So listeners share ports, a gateway for all addresses and one for a single address can share
+ * a port number, and sockets can be opened anew without touching connections.
+ *
+ * A port that cannot be bound harms nothing else: it is noted and tried again until it can. One that this process may
+ * not bind (EACCES, below 1024) is served `offset` higher, unless a listener wants that very port. A door whose
+ * listeners are gone drains: it answers 404, ends its connections, and is forgotten.
+ */
+import net from "node:net"
+import type { Notes } from "./notes.ts"
+import { HostIndex } from "./table/host.ts"
+import { type CompiledListener, CompiledPort } from "./table/port.ts"
+import type { PortTable } from "./table/table.ts"
+
+/** gateway/server.ts, on a net.Server that never listens: connections are handed to it. */
+export interface Door {
+  drain(milliseconds: number): Promise<number>
+}
+
+export interface ListenOptions {
+  /** For doors of any address: `::` is every address, IPv4 too. */
+  readonly bind: string
+  /** Added to ports that may not be bound; 0: they stay unbound. */
+  readonly offset: number
+  /** How long connections of a door that is gone may finish their requests, ms. */
+  readonly drain: number
+  readonly open: (server: net.Server, port: number, table: () => PortTable) => Door
+  readonly socketOptions: net.ServerOpts
+  readonly notes: Notes
+  /** A socket was bound, or could not be. */
+  readonly onChange: () => void
+}
+
+/** Where a port is served. */
+export interface Bound {
+  readonly address: string
+  /** 0: not bound, `error` says why. */
+  readonly port: number
+  readonly error?: string
+}
+
+interface OpenDoor {
+  readonly server: net.Server
+  readonly door: Door
+  table: PortTable
+}
+
+const RETRY_FIRST_MS = 100
+const RETRY_MAX_MS = 5000
+const ANY = "*"
+
+class Acceptor {
+  readonly address: string
+  readonly port: number
+  readonly isForAny: boolean
+  /** undefined before the first attempt has ended. */
+  bound: Bound | undefined
+  server: net.Server | undefined
+  retry: NodeJS.Timeout | undefined
+  attempts = 0
+  isClosed = false
+
+  constructor(address: string, port: number, isForAny: boolean) {
+    this.address = address
+    this.port = port
+    this.isForAny = isForAny
+  }
+
+  get name(): string {
+    return `${this.address.includes(":") ? `[${this.address}]` : this.address}:${this.port}`
+  }
+}
+
+export class Listening {
+  readonly #options: ListenOptions
+  readonly #doors = new Map<string, OpenDoor>()
+  /** By `<address>|<port>`. */
+  readonly #acceptors = new Map<string, Acceptor>()
+  readonly #drains = new Set<Promise<unknown>>()
+  #isStopped = false
+
+  constructor(options: ListenOptions) {
+    this.#options = options
+  }
+
+  /** Every socket wanted is bound or was tried. */
+  get isSettled(): boolean {
+    for (const { bound } of this.#acceptors.values()) if (bound === undefined) return false
+    return true
+  }
+
+  /** Where the door of a table's port is served; undefined: not tried yet, or no such door. */
+  boundAt(key: string): Bound | undefined {
+    const { address, port } = partsOf(key)
+    return (this.#acceptors.get(`${address}|${port}`) ?? this.#acceptors.get(`${this.#options.bind}|${port}`))?.bound
+  }
+
+  /** Takes a new table's ports, in the tick of the swap. */
+  update(ports: ReadonlyMap<string, PortTable>): void {
+    if (this.#isStopped) return
+    for (const [key, table] of ports) {
+      const open = this.#doors.get(key)
+      if (open !== undefined) open.table = table
+      else this.#openDoor(key, table)
+    }
+    for (const [key, open] of this.#doors) if (!ports.has(key)) this.#closeDoor(key, open)
+    this.#bindWanted(wanted(ports.keys(), this.#options.bind))
+  }
+
+  /** Takes no more connections, lets requests finish for at most `milliseconds`, cuts the rest. Resolves with how many. */
+  async drain(milliseconds: number): Promise<number> {
+    this.#isStopped = true
+    for (const acceptor of this.#acceptors.values()) this.#close(acceptor)
+    const cut = await Promise.all([...this.#doors.values()].map(({ door }) => door.drain(milliseconds)))
+    await Promise.all(this.#drains)
+    return cut.reduce((sum, one) => sum + one, 0)
+  }
+
+  #openDoor(key: string, table: PortTable): void {
+    const server = net.createServer(this.#options.socketOptions)
+    const open: OpenDoor = { server, table, door: this.#options.open(server, table.port, () => open.table) }
+    this.#doors.set(key, open)
+  }
+
+  #closeDoor(key: string, open: OpenDoor): void {
+    this.#doors.delete(key)
+    open.table = new CompiledPort(open.table.port, HostIndex.empty<CompiledListener>())
+    const drained = open.door.drain(this.#options.drain).finally(() => this.#drains.delete(drained))
+    this.#drains.add(drained)
+  }
+
+  #bindWanted(acceptors: ReadonlyMap<string, Acceptor>): void {
+    for (const [key, acceptor] of this.#acceptors) {
+      if (acceptors.has(key)) continue
+      this.#acceptors.delete(key)
+      this.#close(acceptor)
+    }
+    for (const [key, acceptor] of acceptors) {
+      if (this.#acceptors.has(key)) continue
+      this.#acceptors.set(key, acceptor)
+      this.#giveWay(acceptor)
+      this.#listen(acceptor, acceptor.port, acceptor.address)
+    }
+  }
+
+  /** A port served elsewhere yields to the listener that asked for that very port. */
+  #giveWay(to: Acceptor): void {
+    for (const other of this.#acceptors.values()) {
+      if (other === to || other.bound?.port !== to.port || other.port === to.port) continue
+      const server = other.server
+      other.server = undefined
+      server?.close()
+      this.#failed(other, `port ${to.port}, where it was served because ${other.port} may not be bound, is another listener's`)
+    }
+  }
+
+  #listen(acceptor: Acceptor, port: number, address: string): void {
+    const server = net.createServer(this.#options.socketOptions, (socket) => this.#accept(acceptor, socket))
+    acceptor.server = server
+    const onError = (error: NodeJS.ErrnoException): void => {
+      if (acceptor.isClosed || acceptor.server !== server) return
+      acceptor.server = undefined
+      const { offset } = this.#options
+      if (error.code === "EACCES" && offset > 0 && port === acceptor.port && port + offset < 65_536) {
+        const isWanted = [...this.#acceptors.values()].some((other) => other.port === port + offset)
+        if (isWanted) this.#failed(acceptor, `this process may not bind it, and ${port + offset}, where it would be served, is another listener's`)
+        else this.#listen(acceptor, port + offset, address)
+      } else if (error.code === "EAFNOSUPPORT" && address === "::") this.#listen(acceptor, port, "0.0.0.0")
+      else this.#failed(acceptor, reasonOf(error, port))
+    }
+    server.once("error", onError)
+    server.listen({ port, host: address, exclusive: true, backlog: 511 }, () => {
+      if (acceptor.isClosed || acceptor.server !== server) {
+        server.close()
+        return
+      }
+      server.off("error", onError)
+      // Out of file descriptors while accepting, for instance: the socket stays, the next accept may do.
+      server.on("error", (error) => this.#options.notes.set(`accept/${acceptor.name}`, { severity: "error", reason: "AcceptFailed", message: `${acceptor.name}: ${error.message}.` }))
+      acceptor.attempts = 0
+      acceptor.bound = { address, port }
+      this.#options.notes.clear(`socket/${acceptor.name}`)
+      this.#options.onChange()
+    })
+  }
+
+  #failed(acceptor: Acceptor, why: string): void {
+    acceptor.bound = { address: acceptor.address, port: 0, error: why }
+    this.#options.notes.set(`socket/${acceptor.name}`, {
+      severity: "error", reason: "PortUnavailable", message: `${acceptor.name} is not served: ${why}. It is tried again until it can be.`,
+      fix: "Free the port, or give the listener another one.",
+    })
+    this.#options.onChange()
+    const wait = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(acceptor.attempts++, 10)) * (0.75 + Math.random() / 2)
+    acceptor.retry = setTimeout(() => this.#listen(acceptor, acceptor.port, acceptor.address), wait)
+    acceptor.retry.unref()
+  }
+
+  #close(acceptor: Acceptor): void {
+    acceptor.isClosed = true
+    clearTimeout(acceptor.retry)
+    acceptor.server?.close()
+    this.#options.notes.clear(`socket/${acceptor.name}`)
+    this.#options.notes.clear(`accept/${acceptor.name}`)
+  }
+
+  #accept(acceptor: Acceptor, socket: net.Socket): void {
+    const to = socket.localAddress
+    const own = to === undefined ? undefined : this.#doors.get(`${to.startsWith("::ffff:") ? to.slice(7) : to}:${acceptor.port}`)
+    const door = own ?? (acceptor.isForAny ? this.#doors.get(`${ANY}:${acceptor.port}`) : undefined)
+    if (door === undefined) socket.destroy()
+    else door.server.emit("connection", socket)
+  }
+}
+
+/** One acceptor a port for any address if a door wants that, else one an address. */
+const wanted = (keys: Iterable<string>, bind: string): ReadonlyMap<string, Acceptor> => {
+  const byPort = new Map<number, string[]>()
+  for (const key of keys) {
+    const { address, port } = partsOf(key)
+    byPort.set(port, [...(byPort.get(port) ?? []), address])
+  }
+  const acceptors = new Map<string, Acceptor>()
+  const add = (address: string, port: number, isForAny: boolean): void => void acceptors.set(`${address}|${port}`, new Acceptor(address, port, isForAny))
+  for (const [port, addresses] of byPort) {
+    if (addresses.includes(ANY)) {
+      add(bind, port, true)
+      // A process bound to one address by default still serves the others that were asked for by name.
+      if (bind !== "::" && bind !== "0.0.0.0") for (const address of addresses) if (address !== ANY && address !== bind) add(address, port, false)
+    } else for (const address of addresses) add(address, port, false)
+  }
+  return acceptors
+}
+
+const partsOf = (key: string): { readonly address: string; readonly port: number } => {
+  const colon = key.lastIndexOf(":")
+  return { address: key.slice(0, colon), port: Number(key.slice(colon + 1)) }
+}
+
+const reasonOf = (error: NodeJS.ErrnoException, port: number): string => {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return `port ${port} is in use by another process`
+    case "EACCES":
+      return `this process may not bind port ${port}`
+    case "EADDRNOTAVAIL":
+      return "this machine does not have the address"
+    default:
+      return error.message
+  }
+}

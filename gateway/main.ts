@@ -1,0 +1,254 @@
+/**
+ * The gateway process. First what was served last is loaded from disk and served; then the bus is asked. What wires
+ * the parts is here, and nothing else.
+ */
+import { mkdirSync } from "node:fs"
+import { join } from "node:path"
+import type { Bus } from "../bus/bus.ts"
+import type { Applied, AppliedListener } from "../bus/kinds/applied.ts"
+import { encodeToken } from "../bus/subject.ts"
+import { Acks } from "./ack.ts"
+import { listenAdmin } from "./admin.ts"
+import { parseFlags, usage, type Flags } from "./flags.ts"
+import { Listening } from "./listen.ts"
+import { stdoutLog, type Log } from "./log.ts"
+import { Notes } from "./notes.ts"
+import { HttpServer, socketOptions } from "./server.ts"
+import { loadSnapshot, SnapshotWriter } from "./snapshot.ts"
+import { Subscription } from "./subscribe.ts"
+import { bindKeys } from "./table/compile.ts"
+import { AccessLog } from "./telemetry/access-log.ts"
+import { Metrics } from "./telemetry/metrics.ts"
+import { Endpoints } from "./upstream/endpoints.ts"
+import { LocalWorker } from "./workers.ts"
+
+const SWEEP_MS = 5000
+
+/** Runs until SIGTERM or SIGINT. Exit code 2: wrong flags, 1: cannot start. */
+export const main = async (argv: string[]): Promise<void> => {
+  let flags: Flags | "help"
+  try {
+    flags = parseFlags(argv, process.env)
+  } catch (error) {
+    process.stderr.write(`headgate gateway: ${error instanceof Error ? error.message : String(error)}\n`)
+    process.exitCode = 2
+    return
+  }
+  if (flags === "help") {
+    process.stdout.write(usage)
+    return
+  }
+  // A reader of our output that went away is no reason to stop serving.
+  process.stdout.on("error", () => {})
+  const log = stdoutLog
+  try {
+    const gateway = await startGateway(flags, log)
+    const { connectBus } = await import("../bus/jetstream.ts")
+    const connecting = connect(() => connectBus({ url: flags.natsUrl, name: `gateway ${flags.plane}/${flags.pod}` }), gateway, log)
+    await stopSignal(log)
+    await gateway.stop()
+    await connecting.stop()
+    log("info", "stopped")
+    process.exit(0)
+  } catch (error) {
+    process.stderr.write(`headgate gateway: ${error instanceof Error ? error.message : String(error)}\n`)
+    process.exit(1)
+  }
+}
+
+export interface Gateway {
+  readonly adminPort: number
+  applied(): Applied
+  /** Once, when the bus can be reached. */
+  attach(bus: Bus): void
+  /** Drains, bounded by the flag. */
+  stop(): Promise<void>
+}
+
+/** A gateway in this process that serves what is on disk; `attach` gives it a bus. */
+export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => {
+  const { plane, pod, settings } = flags
+  const metrics = new Metrics()
+  const endpoints = new Endpoints(settings, metrics.upstream)
+  const accessLog = settings.accessLog ? new AccessLog(1, metrics) : null
+  let isStopping = false
+  const acks = new Acks(() => applied())
+  const notes = new Notes(() => acks.request())
+  const listening = new Listening({
+    bind: flags.bind, offset: flags.portOffset, drain: flags.drain, notes, socketOptions,
+    open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, accessLog }),
+    onChange: () => {
+      acks.request()
+      logListeners()
+    },
+  })
+  const worker = new LocalWorker({
+    endpoints,
+    onSwap: (table) => {
+      metrics.swaps++
+      listening.update(table.ports)
+    },
+  })
+  let snapshot: SnapshotWriter | undefined
+  const subscription = new Subscription({
+    plane, workers: [worker], notes,
+    onStep: (fn, head, rows) => snapshot?.step(fn, head, rows),
+    onReplaced: () => snapshot?.replaced(),
+    onApplied: () => acks.request(),
+    onRestored: () => acks.repeat(),
+  })
+
+  const listeners = (): AppliedListener[] => {
+    const all: AppliedListener[] = []
+    for (const [id, listener] of [...worker.listeners].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const conflict = worker.notes.get(`listener/${id}`)
+      for (const key of bindKeys(listener)) {
+        const bound = conflict === undefined ? listening.boundAt(key) : { address: flags.bind, port: 0, error: conflict.message }
+        const { address, port, error } = bound ?? { address: flags.bind, port: 0, error: "not tried yet" }
+        all.push({ id, protocol: listener.protocol, address, port, specPort: listener.port, ...(error === undefined ? {} : { error }) })
+      }
+    }
+    return all
+  }
+  const applied = (): Applied => {
+    const waiting = isStopping ? "The gateway is stopping." : (subscription.waiting ?? (listening.isSettled ? undefined : "Ports are being bound."))
+    return {
+      schema: 1, pod, plane, ready: waiting === undefined, ...(waiting === undefined ? {} : { waiting }),
+      admin: `http://${flags.admin.host.includes(":") ? `[${flags.admin.host}]` : flags.admin.host}:${adminPort}`,
+      units: Object.fromEntries([...subscription.units].map(([fn, { head: { rev, epoch, seq, digest } }]) => [fn, { rev, epoch, seq, digest }])),
+      listeners: listeners(),
+      notes: notes.list(worker.notes),
+    }
+  }
+  let logged = ""
+  const logListeners = (): void => {
+    const now = listeners().map(({ id, address, port, specPort, error }) => ({ id, address, port, specPort, ...(error === undefined ? {} : { error }) }))
+    const line = JSON.stringify(now)
+    if (line === logged) return
+    logged = line
+    log("info", "listening", { listeners: now })
+  }
+
+  let adminPort = flags.admin.port
+  const admin = await listenAdmin({
+    ...flags.admin, applied,
+    state: () => ({ generation: worker.table.generation, held: subscription.held, busAway: subscription.isStalled, incarnation: subscription.incarnation }),
+    units: () => subscription.units,
+    reload: () => subscription.reload(),
+    metrics: () => metrics.text(endpoints.all()) + ownMetrics(applied(), subscription, worker),
+  })
+  const bound = admin.address()
+  if (bound !== null && typeof bound === "object") adminPort = bound.port
+
+  const path = join(flags.data, `${encodeToken(plane)}.snapshot`)
+  const onSnapshotError = (error: unknown): void => {
+    const message = error instanceof Error ? error.message : String(error)
+    notes.set("snapshot", { severity: "warning", reason: "SnapshotFailed", message: `The snapshot on disk cannot be used: ${message}. Serving goes on; a start without the bus would have nothing to serve.` })
+    log("warning", "snapshot", { path, error: message })
+  }
+  const loaded = await loadSnapshot(path, plane).catch((error: unknown) => {
+    onSnapshotError(error)
+    return undefined
+  })
+  if (loaded !== undefined) {
+    subscription.restore(loaded)
+    log("info", "serving the snapshot on disk", { units: Object.fromEntries([...loaded.units].map(([fn, { head }]) => [fn, head.rev])) })
+  }
+  try {
+    mkdirSync(flags.data, { recursive: true })
+  } catch (error) {
+    onSnapshotError(error)
+  }
+  snapshot = new SnapshotWriter({ path, plane, current: () => ({ incarnation: subscription.incarnation, units: subscription.units }), onError: onSnapshotError }, loaded === undefined)
+  const sweep = setInterval(() => endpoints.sweep(), SWEEP_MS)
+  sweep.unref()
+
+  return {
+    adminPort,
+    applied,
+    attach: (bus) => {
+      subscription.attach(bus)
+      acks.attach(bus)
+    },
+    stop: async () => {
+      isStopping = true
+      acks.request()
+      const cut = await listening.drain(flags.drain)
+      if (cut > 0) log("warning", "connections were cut off", { connections: cut })
+      await Promise.all([subscription.stop(), acks.flush(), snapshot.flush(), accessLog?.flushed()])
+      clearInterval(sweep)
+      acks.stop()
+      worker.stop()
+      endpoints.close()
+      admin.close()
+      admin.closeAllConnections()
+    },
+  }
+}
+
+const CONNECT_FIRST_MS = 50
+const CONNECT_MAX_MS = 2000
+
+/** Tries until the bus answers; serving does not wait for it. */
+const connect = (open: () => Promise<Bus>, gateway: Gateway, log: Log): { stop(): Promise<void> } => {
+  let bus: Bus | undefined
+  const stopped = new AbortController()
+  const run = async (): Promise<void> => {
+    for (let attempt = 0; !stopped.signal.aborted; attempt++) {
+      try {
+        bus = await open()
+        break
+      } catch (error) {
+        if (attempt === 0) log("warning", "the bus cannot be reached; trying again", { error: error instanceof Error ? error.message : String(error) })
+        const wait = Math.min(CONNECT_MAX_MS, CONNECT_FIRST_MS * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random())
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, wait)
+          stopped.signal.addEventListener("abort", () => {
+            clearTimeout(timer)
+            resolve()
+          }, { once: true })
+        })
+      }
+    }
+    if (bus === undefined) return
+    log("info", "connected to the bus")
+    if (!stopped.signal.aborted) gateway.attach(bus)
+  }
+  const running = run()
+  return {
+    stop: async () => {
+      stopped.abort()
+      if (bus === undefined) return
+      await running
+      await bus.close()
+    },
+  }
+}
+
+/** Resolves with the first SIGTERM or SIGINT; the second ends the process at once. */
+const stopSignal = (log: Log): Promise<void> =>
+  new Promise((resolve) => {
+    let isSecond = false
+    const onSignal = (signal: NodeJS.Signals): void => {
+      if (isSecond) process.exit(1)
+      isSecond = true
+      log("info", "draining", { signal })
+      resolve()
+    }
+    process.on("SIGTERM", onSignal)
+    process.on("SIGINT", onSignal)
+  })
+
+const ownMetrics = ({ ready, notes, units }: Applied, { held, isStalled }: Subscription, worker: LocalWorker): string => {
+  const lines: string[] = []
+  const gauge = (name: string, help: string, samples: readonly (readonly [labels: string, value: number])[]): void => {
+    lines.push(`# HELP headgate_${name} ${help}`, `# TYPE headgate_${name} gauge`, ...samples.map(([labels, value]) => `headgate_${name}${labels} ${value}`))
+  }
+  gauge("ready", "1 once a complete configuration is served.", [["", ready ? 1 : 0]])
+  gauge("bus_away", "1 while the bus cannot be reached.", [["", isStalled ? 1 : 0]])
+  gauge("commits_held", "Commits that wait for clusters.", [["", held]])
+  gauge("notes", "Notes on what is not served as asked for.", [["", notes.length]])
+  gauge("clusters", "Clusters known.", [["", worker.table.clusters.size]])
+  gauge("unit_revision", "Revision served, by function.", Object.entries(units).map(([fn, { rev }]) => [`{function="${fn}"}`, rev]))
+  return `${lines.join("\n")}\n`
+}
