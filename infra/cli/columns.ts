@@ -10,7 +10,7 @@ interface Columns {
 const at = (value: unknown, ...path: readonly (string | number)[]): unknown =>
   path.reduce<unknown>((found, step) => (typeof found === "object" && found !== null ? Reflect.get(found, step) : undefined), value)
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
-const text = (value: unknown): string => (value === undefined || value === null || value === "" ? "-" : typeof value === "object" ? JSON.stringify(value) : String(value))
+const text = (value: unknown): string => (typeof value === "string" ? value || "-" : value === undefined || value === null ? "-" : JSON.stringify(value))
 const joined = (values: readonly unknown[]): string => (values.length === 0 ? "-" : values.map(text).join(","))
 const namespaced = ({ key }: Item): readonly [string, string] => {
   const slash = key.indexOf("/")
