@@ -161,6 +161,29 @@ test("a deleted stream is a loss for its followers, and is made anew for publish
   expect(seen.messages).toHaveLength(1)
 })
 
+test("the history goes on when the stream it copies is made anew, whoever and however many make it", async () => {
+  const all = await Promise.all(Array.from({ length: 4 }, () => open()))
+  const [bus] = all
+  if (bus === undefined) throw new Error("no bus")
+  const seen: string[] = []
+  let check = (): void => undefined
+  bus.follow({ stream: "HISTORY", filter: "resource.>", from: { after: 0 }, onMessage: (message) => { seen.push(message.subject); check() } })
+  const until = (count: number): Promise<void> => new Promise((resolve) => {
+    check = () => { if (seen.length >= count) resolve() }
+    check()
+  })
+  for (let i = 0; i < 5; i++) await bus.publish({ subject: "resource.a.n.x", data: "" })
+  await until(5)
+  for (const round of [1, 2]) {
+    const admin = await connect({ servers: server.url })
+    await (await jetstreamManager(admin)).streams.delete("RESOURCES")
+    await admin.close()
+    await Promise.all(all.map((other, i) => publishUntilStored(other, `resource.a.n.y${i}`, "", `${round}:${i}`)))
+    await until(5 + 4 * round)
+  }
+  expect(seen.slice(5).toSorted()).toEqual([0, 0, 1, 1, 2, 2, 3, 3].map((i) => `resource.a.n.y${i}`))
+})
+
 test("twenty that start at once on an empty store all connect, and find what their streams are for", async () => {
   const all = await Promise.all(Array.from({ length: 20 }, () => open()))
   const incarnations = await Promise.all(all.map(async (bus) => (await bus.info("CONFIG")).incarnation))

@@ -46,8 +46,13 @@ const connectWithin = async (url: string, name: string, timeout: number): Promis
   }
 }
 
+/** Metadata of a stream with sources: the incarnation it reads from, when that was made after it. */
+const SOURCED_FROM = "headgate-source"
+
 /** Creates what is missing and brings limits up to date. Safe when several processes do it at once. */
 const ensureStreams = async (manager: JetStreamManager): Promise<void> => {
+  /** Streams made just now: when, which names their incarnation. */
+  const created = new Map<string, string>()
   for (const [name, shape] of Object.entries(streams)) {
     const config = {
       name,
@@ -64,12 +69,22 @@ const ensureStreams = async (manager: JetStreamManager): Promise<void> => {
     } satisfies Partial<StreamConfig> & { name: string }
     const have = await manager.streams.info(name).catch(missing)
     if (have === undefined) {
-      await manager.streams.add(config).catch((error: unknown) => {
+      const made = await manager.streams.add(config).catch((error: unknown) => {
         // 10058: another process created it a moment ago, perhaps as a newer version would: that one stands.
         if (!(error instanceof JetStreamApiError && error.code === 10058)) throw error
       })
+      if (made !== undefined) created.set(name, made.created)
+    } else if (shape.sources?.some((source) => created.has(source)) === true) {
+      // The server goes on after the sequence it had read from the lost incarnation, and would wait for it in vain.
+      // A source with another filter is another source to it, and starts at the beginning. What several processes
+      // decide here at once is equal, and whoever comes later finds it done for this incarnation.
+      const incarnation = shape.sources.map((source) => created.get(source) ?? "").join()
+      if (have.config.metadata?.[SOURCED_FROM] === incarnation) continue
+      const filtered = have.config.sources?.[0]?.filter_subject !== undefined
+      const sources = shape.sources.map((source) => ({ name: source, ...(filtered ? {} : { filter_subject: streams[source].subjects[0] ?? ">" }) }))
+      await manager.streams.update(name, { ...config, sources, metadata: { ...have.config.metadata, [SOURCED_FROM]: incarnation } })
     } else if (have.config.max_msgs_per_subject !== config.max_msgs_per_subject || have.config.max_age !== config.max_age || have.config.max_bytes !== config.max_bytes) {
-      await manager.streams.update(name, config)
+      await manager.streams.update(name, { ...config, sources: have.config.sources ?? [], metadata: have.config.metadata ?? {} })
     }
   }
 }
