@@ -164,6 +164,13 @@ export const Note = Struct({
 })
 export type Note = typeof Note.Type
 
+/**
+ * id: the function's name, in the control plane. Its presence says that everything the function derived when it first
+ * ran on this store has been committed: what reads a kind it writes may take absence for absence.
+ */
+export const FunctionDeclaration = Struct({ ...schema1, version: String, reads: Array(String), writes: Array(String) })
+export type FunctionDeclaration = typeof FunctionDeclaration.Type
+
 export const kinds = {
   listener: configKind("listener", Listener),
   route: configKind("route", Route),
@@ -172,6 +179,7 @@ export const kinds = {
   plan: configKind("plan", Plan),
   overlay: openKind("overlay", Overlay),
   note: configKind("note", Note),
+  function: configKind("function", FunctionDeclaration),
 } as const
 
 /** The plane of what belongs to no gateway: functions' notes. No gateway reads it. */

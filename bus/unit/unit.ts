@@ -130,9 +130,11 @@ export interface UnitWriterOptions {
 /** openUnit rejects with this: the unit's last commit is of a later lease. Acquire again, above `epoch`. */
 export class HigherEpochError extends Error {
   override readonly name = "HigherEpochError"
+  readonly unit: UnitId
   readonly epoch: number
   constructor(unit: UnitId, epoch: number) {
     super(`unit ${unit.plane}/${unit.fn} was committed by a writer of the higher epoch ${epoch}`)
+    this.unit = unit
     this.epoch = epoch
   }
 }

@@ -10,8 +10,9 @@ import { Trail, type Triggers } from "./causes.ts"
 import { tableOf, TableCollection } from "./operators.ts"
 import { inOrder } from "./order.ts"
 import { Output } from "./output.ts"
-import { type Node, Scope } from "./scope.ts"
+import { type About, type Node, Scope } from "./scope.ts"
 import { Source } from "./source.ts"
+import type { Origin } from "./table.ts"
 import { Tracker } from "./tracker.ts"
 
 /** A row that is other than after the last pass. */
@@ -30,6 +31,8 @@ export interface EngineOptions {
   readonly functions: readonly Reconciler[]
   /** Where what derivations say goes: the kind, and the plane of the rows. */
   readonly notes: { readonly kind: Kind<Note>; readonly plane: string }
+  /** Whom a note about an input member is about; default: its kind's name as it is on the bus, and its key. */
+  readonly about?: About
 }
 
 export interface Engine {
@@ -43,18 +46,31 @@ export interface Engine {
   stage<T>(kind: Kind<T>, key: Key, value: T | undefined, seq: number): void
   /** Something is staged. */
   readonly isStale: boolean
+  /** What the host of `fn` has to say about a member, in place of what it said about it before. Counts from the next pass on. */
+  say(fn: string, member: Origin, notes: readonly Note[]): void
   /** Brings everything up to date. Changes by function in order, kind and key; in the first pass: every row. */
   pass(): readonly RowChange[]
   /** Every current row of a kind a function writes, by key. */
   rows<T>(fn: string, kind: Kind<T>): readonly Member<T>[]
   /** The inputs a current row was made from, `<kind>/<key>@<seq>`, the one it was mapped from first; at most 64, then "…". */
   causes(fn: string, kind: Kind<unknown>, key: Key): readonly string[]
-  /** Inputs whose derivation in `fn` threw: its last output stays until something it read changes. */
-  parked(fn: string): readonly string[]
+  /** `<kind>/<key>` of the inputs whose derivation in `fn` threw: what was last made of them stays. */
+  parked(fn: string): ReadonlySet<string>
 }
 
 const isOf = <T>(source: Source<unknown>, kind: Kind<T>): source is Source<T> => source.kind === kind
 const isOutputOf = <T>(output: Output<unknown>, kind: Kind<T>): output is Output<T> => output.kind === kind
+
+const tracedTo = (input: { trace(key: Key, trail: Trail): void }, key: Key): readonly string[] => {
+  const trail = new Trail()
+  input.trace(key, trail)
+  return trail.causes()
+}
+
+const plainly: About = ({ kind, key }) => {
+  const slash = key.indexOf("/")
+  return slash < 0 ? undefined : { kind, namespace: key.slice(0, slash), name: key.slice(slash + 1) }
+}
 
 class Graph implements Engine {
   readonly functions: readonly Reconciler[]
@@ -63,13 +79,11 @@ class Graph implements Engine {
   readonly #scopes: Scope[] = []
   readonly #sources: Source<unknown>[] = []
   readonly #outputs: Output<unknown>[] = []
-  readonly #notesKind: Kind<Note>
 
-  constructor({ functions, notes }: EngineOptions) {
+  constructor({ functions, notes, about = plainly }: EngineOptions) {
     this.functions = inOrder(functions, notes.kind)
-    this.#notesKind = notes.kind
     for (const fn of this.functions) {
-      const scope = new Scope(fn.name, notes.plane, this.#tracker, this.#nodes)
+      const scope = new Scope({ name: fn.name, plane: notes.plane, about }, this.#tracker, this.#nodes)
       this.#scopes.push(scope)
       this.#wire(fn, scope)
       this.#outputs.push(new Output(scope, notes.kind, scope.notes.out))
@@ -85,13 +99,17 @@ class Graph implements Engine {
   }
 
   get isStale(): boolean {
-    return this.#sources.some((source) => source.isStale)
+    return this.#sources.some((source) => source.isStale) || this.#scopes.some((scope) => scope.notes.isStale)
   }
 
   stage<T>(kind: Kind<T>, key: Key, value: T | undefined, seq: number): void {
     const source = this.#source(kind)
     if (source === undefined) throw new TypeError(`no function reads "${kind.name}"`)
     source.stage(key, value, seq)
+  }
+
+  say(fn: string, member: Origin, notes: readonly Note[]): void {
+    this.#scope(fn).sayFor(member, notes)
   }
 
   pass(): readonly RowChange[] {
@@ -113,17 +131,23 @@ class Graph implements Engine {
   }
 
   causes(fn: string, kind: Kind<unknown>, key: Key): readonly string[] {
-    const trail = new Trail()
-    this.#output(fn, kind).table.trace(key, trail)
-    return trail.causes()
+    return tracedTo(this.#output(fn, kind).table, key)
   }
 
-  parked(fn: string): readonly string[] {
-    const scope = this.#scopes.find((each) => each.name === fn)
-    return [...(scope?.parked ?? [])].map((cell) => {
+  parked(fn: string): ReadonlySet<string> {
+    const refs = new Set<string>()
+    for (const cell of this.#scope(fn).parked) {
       const origin = cell.node.input.origin(cell.key)
-      return origin === undefined ? cell.key : `${origin.kind}/${origin.key}`
-    })
+      if (origin !== undefined) refs.add(`${origin.kind}/${origin.key}`)
+      else for (const ref of tracedTo(cell.node.input, cell.key)) refs.add(ref.slice(0, ref.lastIndexOf("@")))
+    }
+    return refs
+  }
+
+  #scope(fn: string): Scope {
+    const scope = this.#scopes.find((each) => each.name === fn)
+    if (scope === undefined) throw new TypeError(`there is no function "${fn}" here`)
+    return scope
   }
 
   #source<T>(kind: Kind<T>): Source<T> | undefined {

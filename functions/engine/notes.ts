@@ -4,7 +4,7 @@ import type { Trail, Triggers } from "./causes.ts"
 import { mergeTriggers } from "./causes.ts"
 import { type Provenance, Table } from "./table.ts"
 
-interface Sayer {
+export interface Sayer {
   trace(trail: Trail): void
 }
 
@@ -37,6 +37,10 @@ export class Notes implements Provenance {
 
   constructor(plane: string, fn: string) {
     this.#prefix = `${plane}/${fn}/`
+  }
+
+  get isStale(): boolean {
+    return this.#touched.size > 0
   }
 
   /** Everything `sayer` says from now on. */

@@ -1,11 +1,14 @@
 /** The commands people type. `headgate <command> --help` tells of each. */
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Console, Effect, Exit, Option, Schema } from "effect"
-import { Argument, Command, Flag } from "effect/cli"
+import { Argument, CliConfig, CliError, Command, Flag, GlobalFlag } from "effect/cli"
 import { events } from "./events.ts"
 import { get } from "./get.ts"
 import { connectToRunning, observe } from "./observe.ts"
 import { up } from "./up.ts"
+
+const { version }: { readonly version: string } = createRequire(import.meta.url)("headgate/package.json")
 
 class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandFailed", { message: Schema.String }) {}
 
@@ -54,14 +57,47 @@ const eventsCommand = Command.make(
   }, Effect.scoped),
 ).pipe(Command.withDescription("Show every edit and what became of it"))
 
+const validateCommand = Command.make(
+  "validate",
+  {
+    folder: Argument.String("folder").pipe(Argument.withDescription("Folder of manifests")),
+    json: Flag.Boolean("json").pipe(Flag.withDescription("Print the problems as a JSON list"), Flag.withDefault(false)),
+    controllerName: Flag.String("controller-name").pipe(Flag.withDescription("GatewayClasses of this controller are ours; * for any (default: headgate.dev/gateway)"), Flag.optional),
+  },
+  Effect.fnUntraced(function*({ folder, json, controllerName }) {
+    const found = yield* attempt(async () => {
+      const { validate, validationText } = await import("./validate.ts")
+      const validation = validate(folder, Option.isSome(controllerName) ? [controllerName.value] : undefined)
+      process.stdout.write(json ? `${JSON.stringify(validation.notes, null, 2)}\n` : validationText(validation))
+      return validation
+    })
+    if (found.notes.some(({ severity }) => severity === "error")) process.exitCode = 1
+  }),
+).pipe(Command.withDescription("Check a folder of manifests without starting anything; exit status 1 when there are errors"))
+
 const headgate = Command.make("headgate").pipe(
-  Command.withDescription("A Kubernetes gateway whose control plane is an event log"),
-  Command.withSubcommands([upCommand, getCommand, eventsCommand]),
+  Command.withDescription(`A Kubernetes gateway whose control plane is an event log.
+
+  The parts of a running Headgate are commands of their own, against the bus at HEADGATE_NATS_URL:
+    headgate adapter files --manifests DIR    publishes a folder of manifests
+    headgate functions [NAME | ./FILE.ts …]   derives configuration
+    headgate gateway                          serves it
+  HEADGATE_DATA (default .headgate) is the folder of one installation; several run side by side.
+  Exit status: 0 done, 1 failed or problems found, 2 the command line is wrong.`),
+  Command.withSubcommands([upCommand, getCommand, eventsCommand, validateCommand]),
 )
 
+/** 2 for a command line that cannot be read, 1 for what failed or what a command has set. */
+const exitStatus = (exit: Exit.Exit<void, unknown>): number => {
+  if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return typeof process.exitCode === "number" ? process.exitCode : 0
+  const error = Cause.squash(exit.cause)
+  if (!CliError.isCliError(error)) return 1
+  return error._tag === "ShowHelp" && error.errors.length === 0 ? 0 : 2
+}
+
 export const main = (): void =>
-  Command.run(headgate, { version: "0.1.0" }).pipe(
+  Command.run(headgate, { version }).pipe(
     Effect.catchTag("CommandFailed", (error) => Console.error(`headgate: ${error.message}`).pipe(Effect.andThen(Effect.sync(() => { process.exitCode = 1 })))),
-    Effect.provide(NodeServices.layer),
-    NodeRuntime.runMain({ teardown: (exit, onExit) => onExit(process.exitCode === undefined && (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) ? 0 : 1) }),
+    Effect.provide([NodeServices.layer, CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })]),
+    NodeRuntime.runMain({ teardown: (exit, onExit) => onExit(exitStatus(exit)), disableErrorReporting: true }),
   )

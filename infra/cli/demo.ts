@@ -1,7 +1,7 @@
 /** The demo of one data folder: its own copy of infra/demo, to play with, and two backends on ports of its own. */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
 import { join } from "node:path"
+import { freePort } from "./free-port.ts"
 
 export interface DemoBackend {
   readonly name: string
@@ -49,12 +49,3 @@ ports:
 endpoints:
   - addresses: ["127.0.0.1"]
 `
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      server.close(() => (typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no free port"))))
-    })
-  })

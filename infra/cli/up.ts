@@ -13,6 +13,7 @@ import type { Applied } from "../../bus/kinds/applied.ts"
 import { keepRunning, type Child, type ChildOptions } from "./child.ts"
 import { dataFolder, holdDataFolder, writeRunning, type Running } from "./data-folder.ts"
 import { prepareDemo } from "./demo.ts"
+import { freePort } from "./free-port.ts"
 import { answers, followApplied } from "./readiness.ts"
 import { readyLine, readyTable } from "./up-report.ts"
 
@@ -43,7 +44,7 @@ export const up = async (options: UpOptions): Promise<void> => {
       children.push(keepRunning({ name: `demo backend ${backend.name}`, report, ...part(`demo-${backend.name}`, ["demo-backend", "--name", backend.name, "--port", String(backend.port)]) }))
     }
     const controllers = options.controllerNames.flatMap((name) => ["--controller-name", name])
-    const gateway = keepRunning({ name: "gateway", report, ...part("gateway", ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", options.admin, "--data", join(data, "gateway")]) })
+    const gateway = keepRunning({ name: "gateway", report, ...part("gateway", ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", await adminAddress(options.admin, report), "--data", join(data, "gateway")]) })
     const functions = keepRunning({ name: "functions", report, ...part("functions", ["functions"]) })
     const adapter = keepRunning({ name: "adapter", report, ...part("adapter", ["adapter", "files", "--manifests", manifests, ...controllers]) })
 
@@ -58,6 +59,14 @@ export const up = async (options: UpOptions): Promise<void> => {
   } finally {
     hold.release()
   }
+}
+
+/** The admin address asked for; another port when something else has it. */
+const adminAddress = async (wanted: string, report: (line: string) => void): Promise<string> => {
+  const [host = "127.0.0.1", port = "9901"] = wanted.split(":")
+  const free = await freePort(Number(port), host)
+  if (free !== Number(port)) report(`admin port ${port} is taken: using ${free}`)
+  return `${host}:${free}`
 }
 
 /** Resolves at the first SIGINT or SIGTERM; at the second the process ends, and with it, by their pipes, its children. */

@@ -123,25 +123,32 @@ class ManifestReader {
       this.#problem([...path, "kind"], { severity: "error", reason: "UnknownKind", message: `There is no kind ${kindName}.`, about, field: "kind", fix: `Did you mean kind: ${near.kindName}?` })
       return
     }
-    this.#problem([...path, "kind"], { severity: "info", reason: "UnknownKind", message: `${apiVersion} ${kindName} is not a kind Headgate reads, so this object is left aside.`, about, field: "kind", fix: `Kinds read here: ${resourceApis.map((each) => each.kindName).join(", ")}.` })
+    this.#problem([...path, "kind"], {
+      severity: NOT_FOR_US.test(apiVersion) ? "info" : "warning",
+      reason: "UnknownKind",
+      message: `${apiVersion} ${kindName} is not a kind Headgate reads, so this object is left aside.`,
+      about,
+      field: "kind",
+      fix: `Check apiVersion and kind, or take the object elsewhere. Kinds read here: ${resourceApis.map((each) => each.kindName).join(", ")}.`,
+    })
   }
 
   #object(api: ResourceApi, item: Readonly<Record<string, unknown>>, path: FieldPath): void {
-    const read = readResource(api, api.kindName === "Namespace" ? withNameLabel(item) : item)
     const metadata = isObject(item["metadata"]) ? item["metadata"] : {}
     const name = text(metadata["name"])
     const namespace = api.namespaced ? text(metadata["namespace"]) || "default" : ""
     const about = { kind: api.kindName, namespace, name }
     const at = (field: string): FieldPath => [...path, ...pathOfField(item, field)]
-    for (const { field, reason, message, fix } of read.unknown) this.#problem(at(field), { severity: "warning", reason, message: sentence(message), about, field, fix })
-    const block = (): void => {
-      if (name === "" || !name.isWellFormed() || !namespace.isWellFormed()) this.#broken = true
-      else this.#blocked.push(resourceSubject(api.kind.name, `${namespace}/${name}`))
+    const bytes = this.#text.length < MAX_BODY / 4 ? 0 : Buffer.byteLength(JSON.stringify(item))
+    if (bytes > MAX_BODY) {
+      this.#problem(path, { severity: "error", reason: "ObjectTooLarge", message: `${api.kindName} ${name} has ${bytes} bytes; at most ${MAX_BODY} fit into one event.`, about, fix: "Split it into several objects, or shorten its annotations." })
+      return this.#block(api, namespace, name)
     }
+    const read = readResource(api, api.kindName === "Namespace" ? withNameLabel(item) : item)
+    for (const { field, reason, message, fix } of read.unknown) this.#problem(at(field), { severity: "warning", reason, message: sentence(message), about, field, fix })
     if (!read.ok) {
       for (const { field, reason, message, fix } of read.problems) this.#problem(at(field), { severity: "error", reason, message: sentence(message), about, field, fix })
-      block()
-      return
+      return this.#block(api, namespace, name)
     }
     if (api.kindName === "GatewayClass" && !this.#isOurs(item)) {
       const controller = isObject(item["spec"]) ? text(item["spec"]["controllerName"]) : ""
@@ -149,12 +156,6 @@ class ManifestReader {
       return
     }
     const body = canonical(withoutIdentity(read.resource.value))
-    const bytes = Buffer.byteLength(body)
-    if (bytes > MAX_BODY) {
-      this.#problem(path, { severity: "error", reason: "ObjectTooLarge", message: `${api.kindName} ${name} has ${bytes} bytes; at most ${MAX_BODY} fit into one event.`, about, fix: "Split it into several objects, or shorten its annotations." })
-      block()
-      return
-    }
     this.#objects.push({
       subject: resourceSubject(api.kind.name, read.resource.key),
       kind: api.kind.name,
@@ -167,11 +168,20 @@ class ManifestReader {
     })
   }
 
+  /** The object is named and cannot be used: what was published of it stays. */
+  #block(api: ResourceApi, namespace: string, name: string): void {
+    if (name === "" || !name.isWellFormed() || !namespace.isWellFormed()) this.#broken = true
+    else this.#blocked.push(resourceSubject(api.kind.name, `${namespace}/${name}`))
+  }
+
   #isOurs(item: Readonly<Record<string, unknown>>): boolean {
     const controller = isObject(item["spec"]) ? item["spec"]["controllerName"] : undefined
     return this.#options.controllerNames === "any" || (typeof controller === "string" && this.#options.controllerNames.has(controller))
   }
 }
+
+/** Kubernetes' own groups: what stands beside routes in one folder is meant for others. */
+const NOT_FOR_US = /^(?:v1|(?:apps|batch|autoscaling|policy|(?!gateway\.networking)[a-z.-]+\.k8s\.io)\/[a-z0-9]+)$/
 
 export const OWN_CONTROLLER = "headgate.dev/gateway"
 

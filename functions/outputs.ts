@@ -1,0 +1,261 @@
+/**
+ * The engine → the bus: rows become canonical bodies in the units of their functions, one unit a plane. The first
+ * time only the difference to what is stored is published, removals included; then what each pass changed.
+ */
+import { Schema } from "effect"
+import type { Bus } from "../bus/bus.ts"
+import { canonical } from "../bus/canonical.ts"
+import { CONTROL_PLANE, type FunctionDeclaration, kinds } from "../bus/kinds/config.ts"
+import type { Kind } from "../bus/kinds/kind.ts"
+import { configSubject } from "../bus/subject.ts"
+import { MAX_BODY, type StagedChange, type UnitChange, type UnitReader, type UnitWriterOptions } from "../bus/unit/unit.ts"
+import type { Engine, RowChange } from "./engine/engine.ts"
+import { Publication } from "./publication.ts"
+import type { Key, Reconciler } from "./reconcile.ts"
+
+/** What a process that holds the leases of its functions writes with. */
+export interface Mandate {
+  readonly epoch: number
+  /** Of the lease; see UnitWriterOptions. */
+  readonly fence: number
+}
+
+export interface OutputsOptions {
+  readonly bus: Bus
+  /** Of all of CONFIG, `claimable`. */
+  readonly reader: () => UnitReader
+  readonly engine: Engine
+  /** Names this process in its commits. */
+  readonly writer: string
+  /** `<kind>/<key>` of inputs that cannot be read: what was made of them before is not taken away. */
+  readonly unreadable: ReadonlySet<string>
+  /** This process may write no more. */
+  onOver(error: unknown): void
+  onNote(reason: string, message: string): void
+}
+
+const encoders = new WeakMap<Kind<unknown>, (value: unknown) => unknown>()
+const encode = (kind: Kind<unknown>, value: unknown): unknown => {
+  let encoder = encoders.get(kind)
+  if (encoder === undefined) encoders.set(kind, (encoder = Schema.encodeUnknownSync(kind.schema)))
+  return encoder(value)
+}
+
+const place = (key: Key): { readonly plane: string; readonly id: string } => {
+  const slash = key.indexOf("/")
+  return { plane: key.slice(0, slash), id: key.slice(slash + 1) }
+}
+
+const LIMIT = 64
+const withoutSeq = (cause: string): string => cause.slice(0, cause.lastIndexOf("@"))
+
+interface Row {
+  readonly kind: Kind<unknown>
+  readonly key: Key
+  readonly value: unknown
+}
+
+export class Outputs {
+  readonly #options: OutputsOptions
+  /** By `<plane>/<function>`; none before `start`. */
+  readonly #units = new Map<string, Publication>()
+  readonly #mandates = new Map<string, Mandate>()
+  /** Causes of rows as the units' last commits say, until `start`. */
+  #stored = new Map<string, readonly string[]>()
+  /** Rows kept though nothing derives them now: subject → the members that cannot be derived from. */
+  readonly #held = new Map<string, { readonly fn: Reconciler; readonly plane: string; readonly because: ReadonlySet<string> }>()
+  /** `<fn> <kind>/<key>` of rows that cannot be published. */
+  readonly #refused = new Set<string>()
+  #started = false
+  #isOver = false
+
+  constructor(options: OutputsOptions) {
+    this.#options = options
+  }
+
+  /** A commit of a unit of one of these functions, by the process before. */
+  stored({ rows }: UnitChange): void {
+    if (this.#started) return
+    for (const [subject, body, causes] of rows) {
+      if (body === null) this.#stored.delete(subject)
+      else this.#stored.set(subject, causes)
+    }
+  }
+
+  /** Publishes the difference between what is derived now and what is stored. Resolves once it is staged. */
+  async start(mandates: ReadonlyMap<string, Mandate>): Promise<void> {
+    const { engine, reader } = this.#options
+    for (const [fn, mandate] of mandates) this.#mandates.set(fn, mandate)
+    const planes = new Map(engine.functions.map((fn) => [fn, new Set([CONTROL_PLANE, ...reader().units().filter((unit) => unit.fn === fn.name).map((unit) => unit.plane)])]))
+    for (const [fn, known] of planes) for (const row of this.#rowsOf(fn)) known.add(place(row.key).plane)
+    await Promise.all([...planes].flatMap(([fn, known]) => [...known].map((plane) => this.#unit(plane, fn).opened)))
+    if (this.#isOver) return
+    // What passed meanwhile is in the rows: from here on nothing waits, so nothing is missed or said twice.
+    this.#started = true
+    for (const fn of this.#backwards()) this.#stageAll(fn)
+    this.#stored = new Map()
+  }
+
+  /** What a pass changed. The last functions first: a gateway has clusters before the routes that name them. */
+  publish(changes: readonly RowChange[], traceparent: string | undefined): void {
+    if (!this.#started) return
+    for (const fn of this.#backwards()) {
+      const byPlane = new Map<string, { readonly staged: StagedChange[]; readonly causes: Set<string> }>()
+      for (const change of changes) {
+        if (change.fn !== fn.name) continue
+        const { plane } = place(change.key)
+        let unit = byPlane.get(plane)
+        if (unit === undefined) byPlane.set(plane, (unit = { staged: [], causes: new Set() }))
+        const staged = this.#changeOf(fn, change, this.#unit(plane, fn))
+        if (staged === undefined) continue
+        unit.staged.push(change.value === undefined ? { ...staged, causes: change.triggers ?? [] } : staged)
+        for (const cause of change.triggers ?? staged.causes) if (unit.causes.size < LIMIT + 1) unit.causes.add(cause)
+      }
+      for (const [plane, { staged, causes }] of byPlane) {
+        if (staged.length > 0) this.#unit(plane, fn).stage(staged, { causes: [...causes], ...(traceparent === undefined ? {} : { traceparent }) })
+      }
+    }
+    if (this.#held.size > 0) this.#letGo()
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all([...this.#units.values()].map((unit) => unit.settled()))
+  }
+
+  async stop(): Promise<void> {
+    this.#started = false
+    await Promise.all([...this.#units.values()].map((unit) => unit.stop()))
+  }
+
+  #backwards(): readonly Reconciler[] {
+    return this.#options.engine.functions.toReversed()
+  }
+
+  #unit(plane: string, fn: Reconciler): Publication {
+    const key = `${plane}/${fn.name}`
+    const known = this.#units.get(key)
+    if (known !== undefined) return known
+    const mandate = this.#mandates.get(fn.name)
+    if (mandate === undefined) throw new TypeError(`the lease of ${fn.name} is not held`)
+    const { bus, reader, writer, onNote } = this.#options
+    const onOver = (error: unknown): void => {
+      this.#isOver = true
+      this.#options.onOver(error)
+    }
+    const options: UnitWriterOptions = {
+      unit: { plane, fn: fn.name },
+      ...mandate,
+      writer,
+      version: fn.version,
+      reader: reader(),
+      onSteppedDown: (reason, message) => onOver(new Error(`${reason}: ${message}`)),
+      onNote,
+    }
+    const unit = new Publication(bus, options, onOver)
+    this.#units.set(key, unit)
+    return unit
+  }
+
+  *#rowsOf(fn: Reconciler): Generator<Row> {
+    for (const kind of [...fn.writes, kinds.note]) for (const [key, value] of this.#options.engine.rows(fn.name, kind)) yield { kind, key, value }
+  }
+
+  #stageAll(fn: Reconciler): void {
+    const wanted = new Map<string, { readonly changes: StagedChange[]; readonly subjects: Set<string> }>()
+    const units = [...this.#units].filter(([key, { plane }]) => key === `${plane}/${fn.name}`).map(([, unit]) => unit)
+    for (const { plane } of units) wanted.set(plane, { changes: [], subjects: new Set() })
+    for (const row of this.#rowsOf(fn)) {
+      const { plane, id } = place(row.key)
+      const change = this.#changeOf(fn, row, this.#unit(plane, fn))
+      const unit = wanted.get(plane)
+      unit?.subjects.add(configSubject(plane, row.kind.name, id))
+      if (change !== undefined) unit?.changes.push(change)
+    }
+    const declaration = declarationOf(fn)
+    wanted.get(CONTROL_PLANE)?.subjects.add(declaration.subject)
+    const parked = this.#options.engine.parked(fn.name)
+    for (const unit of units) {
+      const { changes, subjects } = wanted.get(unit.plane) ?? { changes: [], subjects: new Set() }
+      for (const subject of unit.state.keys()) {
+        if (subjects.has(subject)) continue
+        const because = this.#stuck(this.#stored.get(subject) ?? [], parked)
+        if (because.size > 0) this.#held.set(subject, { fn, plane: unit.plane, because })
+        else changes.push({ subject, body: null, causes: [] })
+      }
+      if (changes.length > 0) unit.stage(changes, { causes: [...new Set(changes.flatMap(({ causes }) => causes))].slice(0, LIMIT + 1) })
+    }
+    this.#declare(fn, declaration, units.filter((unit) => unit.plane !== CONTROL_PLANE))
+  }
+
+  /** Says that everything derived so far is committed: only after it is. */
+  #declare(fn: Reconciler, declaration: StagedChange, others: readonly Publication[]): void {
+    const unit = this.#unit(CONTROL_PLANE, fn)
+    if (unit.state.get(declaration.subject) === declaration.body) return
+    // A writer that is over rejects here, and has said so by onOver.
+    void Promise.all(others.map((other) => other.settled())).then(() => unit.stage([declaration], {}), () => undefined)
+  }
+
+  /**
+   * Of what a row was made from, what cannot be derived from now: the member it was mapped from is parked, or any is
+   * unreadable. After a restart the last good output of such a member is known only as what is published.
+   */
+  #stuck(causes: readonly string[], parked: ReadonlySet<string>): ReadonlySet<string> {
+    const { unreadable } = this.#options
+    const members = causes.map(withoutSeq)
+    const [first] = members
+    const stuck = members.filter((member) => unreadable.has(member))
+    return new Set(first !== undefined && parked.has(first) ? [first, ...stuck] : stuck)
+  }
+
+  /** Takes away what was held for members that can be derived from again, or are gone. */
+  #letGo(): void {
+    const { engine, unreadable } = this.#options
+    for (const [subject, { fn, plane, because }] of this.#held) {
+      const parked = engine.parked(fn.name)
+      if ([...because].some((member) => parked.has(member) || unreadable.has(member))) continue
+      this.#held.delete(subject)
+      this.#unit(plane, fn).stage([{ subject, body: null, causes: [] }], {})
+    }
+  }
+
+  /** Undefined when the unit has it so already, or it cannot be published: then what was published stays. */
+  #changeOf(fn: Reconciler, { kind, key, value }: Row, unit: Publication): StagedChange | undefined {
+    const { plane, id } = place(key)
+    const subject = configSubject(plane, kind.name, id)
+    this.#held.delete(subject)
+    if (value === undefined) {
+      this.#accept(fn, kind, key)
+      return { subject, body: null, causes: [] }
+    }
+    const plain = canonical(value)
+    if (unit.state.get(subject) === plain) {
+      this.#accept(fn, kind, key)
+      return undefined
+    }
+    try {
+      const body = canonical(encode(kind, value))
+      if (Buffer.byteLength(body) > MAX_BODY) throw new RangeError(`its ${Buffer.byteLength(body)} bytes are above the limit of ${MAX_BODY}`)
+      this.#accept(fn, kind, key)
+      return { subject, body, causes: this.#options.engine.causes(fn.name, kind, key) }
+    } catch (error) {
+      this.#refuse(fn, kind, key, error instanceof Error ? error.message.replaceAll(/\s*\n\s*/g, " ") : String(error))
+      return undefined
+    }
+  }
+
+  #refuse(fn: Reconciler, kind: Kind<unknown>, key: Key, why: string): void {
+    this.#refused.add(`${fn.name} ${kind.name}/${key}`)
+    const message = `${fn.name} made a ${kind.name} "${key}" that cannot be published: ${why}. What was published before stays.`
+    this.#options.engine.say(fn.name, { kind: kind.name, key }, [{ schema: 1, severity: "error", reason: "Unpublishable", message }])
+  }
+
+  #accept(fn: Reconciler, kind: Kind<unknown>, key: Key): void {
+    if (this.#refused.delete(`${fn.name} ${kind.name}/${key}`)) this.#options.engine.say(fn.name, { kind: kind.name, key }, [])
+  }
+}
+
+const declarationOf = (fn: Reconciler): StagedChange => {
+  const names = (list: readonly Kind<unknown>[]) => list.map(({ name }) => name).sort()
+  const value: FunctionDeclaration = { schema: 1, version: fn.version, reads: names(fn.reads), writes: names(fn.writes) }
+  return { subject: configSubject(CONTROL_PLANE, kinds.function.name, fn.name), body: canonical(value), causes: [] }
+}

@@ -1,0 +1,45 @@
+/** One unit, from rows to staged changes: holds what is wanted until its writer is open. */
+import type { Bus } from "../bus/bus.ts"
+import type { StagedChange, StageOptions, UnitWriter, UnitWriterOptions } from "../bus/unit/unit.ts"
+import { openUnit } from "../bus/unit/writer.ts"
+
+export class Publication {
+  readonly plane: string
+  readonly opened: Promise<void>
+  #writer: UnitWriter | undefined
+  #waiting: { readonly changes: readonly StagedChange[]; readonly options: StageOptions }[] = []
+
+  /** `onFailed`: the unit could not be opened; nothing more is published. */
+  constructor(bus: Bus, options: UnitWriterOptions, onFailed: (error: unknown) => void) {
+    this.plane = options.unit.plane
+    this.opened = openUnit(bus, options).then(
+      (writer) => {
+        this.#writer = writer
+        for (const { changes, options: how } of this.#waiting) writer.stage(changes, how)
+        this.#waiting = []
+      },
+      onFailed,
+    )
+  }
+
+  /** As published or about to be; empty until opened. */
+  get state(): ReadonlyMap<string, string> {
+    return this.#writer?.state() ?? new Map<string, string>()
+  }
+
+  stage(changes: readonly StagedChange[], options: StageOptions): void {
+    if (this.#writer === undefined) this.#waiting.push({ changes, options })
+    else this.#writer.stage(changes, options)
+  }
+
+  /** Everything staged is committed and stored. Rejects when the writer is over. */
+  async settled(): Promise<void> {
+    await this.opened
+    await this.#writer?.settled()
+  }
+
+  async stop(): Promise<void> {
+    await this.opened
+    await this.#writer?.stop()
+  }
+}

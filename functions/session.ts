@@ -1,0 +1,175 @@
+/**
+ * A set of functions on one store, from the first replay until it is over: the store is lost, or somebody else may
+ * write. Reads and derives from the start, so that who waits for a lease is warm; publishes once it has a mandate.
+ */
+import type { Bus, Following } from "../bus/bus.ts"
+import { CONTROL_PLANE, kinds } from "../bus/kinds/config.ts"
+import { commitSubject } from "../bus/subject.ts"
+import type { UnitChange, UnitReader } from "../bus/unit/unit.ts"
+import { readUnits } from "../bus/unit/reader.ts"
+import { createEngine, type Engine } from "./engine/engine.ts"
+import { aboutResource, Inputs } from "./inputs.ts"
+import { type Mandate, Outputs } from "./outputs.ts"
+import { ProgressHints } from "./progress.ts"
+import type { Reconciler } from "./reconcile.ts"
+
+export type Log = (level: "info" | "warning" | "error", message: string, more?: Readonly<Record<string, unknown>>) => void
+
+export interface SessionOptions {
+  readonly bus: Bus
+  readonly functions: readonly Reconciler[]
+  /** Names this process in its commits. */
+  readonly writer: string
+  readonly log: Log
+  /** Once or more: stop, and begin anew. */
+  onOver(error: unknown): void
+}
+
+/** How long inputs may be missing before it is worth a line, and how often it is said again, ms. */
+const PATIENCE = 2_000
+const REMIND = 30_000
+
+interface Waiter {
+  readonly until: () => boolean
+  readonly resolve: () => void
+}
+
+export class Session {
+  readonly functions: readonly Reconciler[]
+  readonly #options: SessionOptions
+  readonly #engine: Engine
+  readonly #inputs: Inputs
+  readonly #outputs: Outputs
+  readonly #reader: UnitReader
+  readonly #following: Following
+  readonly #own: ReadonlySet<string>
+  #progress: ProgressHints | undefined
+  #flush: NodeJS.Immediate | undefined
+  #remind: NodeJS.Timeout
+  #waiters: Waiter[] = []
+  #isReady = false
+  #isOver = false
+
+  /** Throws TypeError for functions that do not fit together. */
+  constructor(options: SessionOptions) {
+    const { bus, functions, writer, log } = options
+    const changed = () => this.#changed()
+    const onNote = (reason: string, message: string) => log("warning", message, { reason })
+    this.#options = options
+    this.#engine = createEngine({ functions, notes: { kind: kinds.note, plane: CONTROL_PLANE }, about: aboutResource })
+    this.functions = this.#engine.functions
+    this.#own = new Set(functions.map(({ name }) => name))
+    this.#inputs = new Inputs(this.#engine, changed)
+    // Before the followers: on some buses they speak before they are there.
+    this.#outputs = new Outputs({ bus, reader: () => this.#reader, engine: this.#engine, writer, unreadable: this.#inputs.unreadable, onOver: (error) => this.#over(error), onNote })
+    this.#reader = readUnits(bus, {
+      filter: "config.>",
+      claimable: true,
+      onChange: (change) => this.#unit(change),
+      onCaughtUp: () => this.#inputs.unitsRead(),
+      onLost: (reason) => this.#over(new Error(`CONFIG was lost: ${reason}`)),
+      onNote,
+    })
+    this.#following = bus.follow({
+      stream: "RESOURCES",
+      filter: "resource.>",
+      from: "state",
+      onMessage: (message) => {
+        this.#inputs.resource(message)
+        this.#changed()
+      },
+      onCaughtUp: (info) => this.#inputs.resourcesRead(info),
+      onLost: (reason) => this.#over(new Error(`RESOURCES was lost: ${reason}`)),
+    })
+    this.#remind = setTimeout(() => this.#sayWhatIsMissing(), PATIENCE)
+  }
+
+  /**
+   * Ready, and nothing stored before now is still on its way: the process whose lease this one takes over may have published
+   * what follows from it, and must not be answered with something older. Rejects with BusError.
+   */
+  async upToDate(): Promise<void> {
+    const { bus } = this.#options
+    await this.#until(() => this.#isReady)
+    const { lastSeq } = await bus.info("RESOURCES")
+    // What was purged is delivered to nobody.
+    if (this.#following.seen < lastSeq && (await bus.at("RESOURCES", lastSeq)) !== undefined) await this.#until(() => this.#following.seen >= lastSeq)
+    for (const { plane, fn } of this.#reader.units()) {
+      if (this.#own.has(fn)) continue
+      const last = await bus.last("CONFIG", commitSubject(plane, fn))
+      if (last !== undefined) await this.#until(() => this.#inputs.commitOf(plane, fn) >= last.seq)
+    }
+  }
+
+  /** From now on what is derived is published; resolves when the first of it is staged. Once, and after `upToDate`. */
+  async publish(mandates: ReadonlyMap<string, Mandate>): Promise<void> {
+    await this.#outputs.start(mandates)
+    if (this.#isOver) return
+    this.#progress = new ProgressHints(this.#options.bus, this.functions.map(({ name }) => name))
+    this.#changed()
+  }
+
+  /** Everything derived so far is committed and stored, as far as this process may still write. */
+  async settled(): Promise<void> {
+    if (!this.#isOver) await this.#outputs.settled().catch(() => undefined)
+  }
+
+  async stop(): Promise<void> {
+    this.#isOver = true
+    clearTimeout(this.#remind)
+    clearImmediate(this.#flush)
+    this.#progress?.stop()
+    await this.#outputs.stop()
+    await Promise.all([this.#following.stop(), this.#reader.stop()])
+  }
+
+  #over(error: unknown): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#options.onOver(error)
+  }
+
+  #unit(change: UnitChange): void {
+    if (this.#own.has(change.unit.fn)) this.#outputs.stored(change)
+    else this.#inputs.unit(change)
+    this.#changed()
+  }
+
+  /** One pass for all that arrives in one turn of the event loop: at once when idle, together while busy. */
+  #changed(): void {
+    if (!this.#isOver) this.#flush ??= setImmediate(() => this.#derive())
+  }
+
+  #derive(): void {
+    this.#flush = undefined
+    if (this.#isOver) return
+    if (!this.#isReady && this.#inputs.missing().length === 0) {
+      this.#isReady = true
+      clearTimeout(this.#remind)
+    }
+    if (this.#isReady) {
+      const { seen } = this.#following
+      const traceparent = this.#inputs.takeTraceparent()
+      // What cannot be published is noted, and a note is derived too: twice at most.
+      do this.#outputs.publish(this.#engine.pass(), traceparent)
+      while (this.#engine.isStale)
+      this.#progress?.reached(seen, () => this.#outputs.settled())
+    }
+    this.#waiters = this.#waiters.filter(({ until, resolve }) => {
+      if (!until()) return true
+      resolve()
+      return false
+    })
+  }
+
+  #until(until: () => boolean): Promise<void> {
+    if (until()) return Promise.resolve()
+    return new Promise((resolve) => this.#waiters.push({ until, resolve }))
+  }
+
+  #sayWhatIsMissing(): void {
+    const missing = this.#inputs.missing()
+    if (missing.length > 0) this.#options.log("info", `waiting: ${missing.join("; ")}`, { functions: this.functions.map(({ name }) => name) })
+    this.#remind = setTimeout(() => this.#sayWhatIsMissing(), REMIND)
+  }
+}

@@ -1,0 +1,33 @@
+/** Where in a file an object or one of its fields is written: for notes of functions, which know no files. */
+import type { Source } from "../../../bus/kinds/config.ts"
+import { lineOfField, parseText, pathOfField, type FieldPath } from "./document.ts"
+import { splitDocuments } from "./split.ts"
+
+/** Line from 1 of `about` in a file's text, or of `field` in it (or its nearest ancestor); undefined: not there. */
+export const lineOf = (text: string, about: Source, field: string | undefined): number | undefined => {
+  for (const piece of splitDocuments(text)) {
+    // Most documents of a large file are not it: no need to parse them.
+    if (!piece.text.includes(about.name) || !piece.text.includes(about.kind)) continue
+    const parsed = parseText(piece.text)
+    if (!parsed.ok) continue
+    const found = findObject(parsed.value, about, [])
+    if (found !== undefined) return piece.line - 1 + lineOfField(piece.text, [...found.path, ...pathOfField(found.object, field ?? "metadata.name")])
+  }
+  return undefined
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value)
+
+const findObject = (value: unknown, about: Source, path: FieldPath): { readonly object: unknown; readonly path: FieldPath } | undefined => {
+  if (!isObject(value)) return undefined
+  if (Array.isArray(value["items"])) {
+    for (const [i, item] of value["items"].entries()) {
+      const found = findObject(item, about, [...path, "items", i])
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+  const metadata = isObject(value["metadata"]) ? value["metadata"] : {}
+  const namespace = about.namespace === "" ? "" : (metadata["namespace"] ?? "default")
+  return value["kind"] === about.kind && metadata["name"] === about.name && namespace === about.namespace ? { object: value, path } : undefined
+}

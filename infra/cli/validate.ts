@@ -1,0 +1,94 @@
+/**
+ * `headgate validate DIR`: every problem of a folder of manifests without starting anything. Files are read by the
+ * file adapter's own catalog; the functions themselves then run on what it would publish, so that what `headgate get
+ * notes` would say about attachment, grants and backends is said here too.
+ */
+import { readdirSync, statSync } from "node:fs"
+import { join } from "node:path"
+import { Schema } from "effect"
+import { kinds as resourceKinds } from "../../bus/kinds/all.ts"
+import { CONTROL_PLANE, kinds, type Note } from "../../bus/kinds/config.ts"
+import { createEngine } from "../../functions/engine/engine.ts"
+import { endpoints } from "../../functions/endpoints/endpoints.ts"
+import { aboutResource } from "../../functions/inputs.ts"
+import { routes } from "../../functions/routes/routes.ts"
+import { Catalog, type Desired } from "../adapters/files/catalog.ts"
+import { lineOf } from "../adapters/files/locate.ts"
+import { OWN_CONTROLLER } from "../adapters/files/manifest.ts"
+import { readFile } from "../adapters/files/read.ts"
+
+export interface Validation {
+  /** Sorted by file, line, severity. */
+  readonly notes: readonly Note[]
+  readonly files: number
+  readonly objects: number
+}
+
+/** Throws when `folder` is none. Reads files and nothing else. */
+export const validate = (folder: string, controllerNames: readonly string[] = [OWN_CONTROLLER]): Validation => {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) throw new Error(`${folder} is not a folder`)
+  const catalog = new Catalog({ controllerNames: controllerNames.includes("*") ? "any" : new Set(controllerNames) })
+  const texts = new Map<string, string>()
+  for (const file of manifestsIn(folder)) {
+    const read = readFile(join(folder, file), undefined)
+    if (read.is === "fault") catalog.fail(file, read.fault)
+    if (read.is !== "text") continue
+    texts.set(file, read.text)
+    catalog.put(file, read.text)
+  }
+  catalog.settle()
+  const all = [...catalog.desired.values()]
+  const own = all.filter(({ kind }) => kind === "note").map(({ body }) => decodeNote(JSON.parse(body)))
+  const objects = all.filter(({ kind }) => kind !== "note")
+  const notes = [...own, ...notesOfFunctions(objects).map((note) => located(note, objects, texts))]
+  return { notes: notes.sort(byPlace), files: catalog.files, objects: objects.filter(({ source }) => source !== "").length }
+}
+
+const decodeNote = Schema.decodeUnknownSync(kinds.note.schema)
+
+/** As the adapter finds them: hidden names are left out, links are followed. */
+const manifestsIn = (folder: string): readonly string[] =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => /\.(?:ya?ml|json)$/.test(name) && !name.split("/").some((part) => part.startsWith(".")))
+    .filter((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.isFile() === true)
+
+const notesOfFunctions = (objects: readonly Desired[]): readonly Note[] => {
+  const functions = [endpoints, routes]
+  const engine = createEngine({ functions, notes: { kind: kinds.note, plane: CONTROL_PLANE }, about: aboutResource })
+  const decoders = new Map(resourceKinds.filter(({ stream }) => stream === "RESOURCES").map((kind) => [kind.name, { kind, decode: Schema.decodeUnknownSync(kind.schema) }]))
+  for (const [i, { kind: name, key, body }] of objects.entries()) {
+    const decoder = decoders.get(name)
+    if (decoder !== undefined && engine.inputs.includes(decoder.kind)) engine.stage(decoder.kind, key, decoder.decode(JSON.parse(body)), i + 1)
+  }
+  engine.pass()
+  return functions.flatMap(({ name }) => engine.rows(name, kinds.note).map(([, note]) => note))
+}
+
+/** Functions know no files: which one an object came from, and the line of the field, is found again here. */
+const located = (note: Note, objects: readonly Desired[], texts: ReadonlyMap<string, string>): Note => {
+  const { about } = note
+  if (about === undefined || note.file !== undefined) return note
+  const key = `${about.namespace}/${about.name}`
+  const file = objects.find((each) => each.key === key && each.kind === about.kind.toLowerCase())?.source
+  if (file === undefined || file === "") return note
+  const line = lineOf(texts.get(file) ?? "", about, note.field)
+  return { ...note, file, ...(line === undefined ? {} : { line }) }
+}
+
+const weight = { error: 0, warning: 1, info: 2 } as const
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+const byPlace = (a: Note, b: Note): number =>
+  compare(a.file ?? "", b.file ?? "") || (a.line ?? 0) - (b.line ?? 0) || weight[a.severity] - weight[b.severity] || compare(a.message, b.message)
+
+/** For people: each problem as `file:line`, what is wrong, and what to do. */
+export const validationText = ({ notes, files, objects }: Validation): string => {
+  const blocks = notes.map(({ file, line, severity, reason, field, message, fix }) => {
+    const place = `${file ?? "-"}${line === undefined ? "" : `:${line}`}`
+    return `${place}: ${severity}: ${reason}${field === undefined ? "" : ` at ${field}`}\n    ${message}\n${fix === undefined ? "" : `    ${fix}\n`}`
+  })
+  const count = (severity: Note["severity"], one: string): string => {
+    const found = notes.filter((note) => note.severity === severity).length
+    return `${found === 0 ? "no" : found} ${one}${found === 1 ? "" : "s"}`
+  }
+  return `${[...blocks, `${files} ${files === 1 ? "file" : "files"}, ${objects} ${objects === 1 ? "object" : "objects"}: ${count("error", "error")}, ${count("warning", "warning")}`].join("\n")}\n`
+}
