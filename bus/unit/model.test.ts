@@ -5,7 +5,7 @@ import { storedState } from "./model/reference.ts"
 import { calm, run } from "./model/run.ts"
 import { isSame, subjectOf, unit, WINDOW, type World } from "./model/world.ts"
 
-const options = fc.record({ partBytes: fc.constantFrom(40, 120, 256 * 1024), sharesReader: fc.boolean() })
+const options = fc.record({ partBytes: fc.constantFrom(40, 120, 256 * 1024), sharesReader: fc.boolean(), isNumbered: fc.boolean() })
 const choices = fc.array(fc.nat(2 ** 30), { minLength: 20, maxLength: 160 })
 const SEED = Number(process.env["HEADGATE_MODEL_SEED"] ?? Math.floor(Math.random() * 2 ** 31))
 const RUNS = Number(process.env["HEADGATE_MODEL_RUNS"] ?? 2000)

@@ -73,8 +73,8 @@ class Writer implements UnitWriter {
 
   async open(): Promise<void> {
     const claimed = this.#options.reader?.claim(this.unit, (message) => this.#noticed(message))
-    if (claimed === undefined) await this.#readAgain()
-    else this.#adopt(claimed)
+    if (claimed !== undefined && (await this.#isCurrent(claimed))) this.#adopt(claimed)
+    else await this.#readAgain()
     if (this.#over.signal.aborted) throw this.#over.signal.reason
     this.#isOpen = true
     if (this.#options.reader === undefined) {
@@ -85,6 +85,16 @@ class Writer implements UnitWriter {
       })
     }
     this.#work()
+  }
+
+  /** What a reader has may be behind: messages on their way to it. */
+  async #isCurrent({ snapshot }: ClaimedUnit): Promise<boolean> {
+    try {
+      return ((await this.#bus.last("CONFIG", this.#subject))?.seq ?? 0) === (snapshot?.seq ?? 0)
+    } catch (error) {
+      reasonOf(error)
+      return false
+    }
   }
 
   state(): ReadonlyMap<string, string> {
@@ -141,7 +151,7 @@ class Writer implements UnitWriter {
 
   /** Starts, in a microtask so that all that is staged in one go is one commit. */
   #work(): void {
-    if (this.#over.signal.aborted) return
+    if (this.#over.signal.aborted || !this.#isOpen) return
     this.#working ??= Promise.resolve().then(async () => {
       await this.#untilNothingIsLeft()
       this.#working = undefined

@@ -191,6 +191,8 @@ export class RequestHead extends Head implements RequestView {
         case MAX_FORWARDS:
           if (/^\d{1,9}$/.test(this.value(field))) this.maxForwards = Number(this.value(field))
           break
+        default:
+          break
       }
       if (this.fault !== null) return false
     }

@@ -61,6 +61,8 @@ export class ResponseHead extends Head {
         case TRANSFER_ENCODING:
           this.fault = this.readTransferEncoding(field)
           break
+        default:
+          break
       }
       if (this.fault !== null) return false
     }

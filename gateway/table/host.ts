@@ -68,7 +68,7 @@ export class HostIndex<V extends object> {
 
   *entries(): Generator<readonly [pattern: string, V]> {
     yield* this.exact.entries()
-    for (const [key, value] of radixEntries(this.wildcard)) yield [`*${[...key].reverse().join("")}`, value]
+    for (const [key, value] of radixEntries(this.wildcard)) yield [`*${key.split("").reverse().join("")}`, value]
     if (this.any !== null) yield [ANY_HOST, this.any]
   }
 }
@@ -96,4 +96,4 @@ const deepest = <V extends object>(node: RadixNode<V>, host: string, at: number)
 }
 
 const isWildcard = (pattern: string): boolean => pattern.startsWith("*.")
-const reversedSuffix = (pattern: string): string => [...pattern.slice(1)].reverse().join("")
+const reversedSuffix = (pattern: string): string => pattern.slice(1).split("").reverse().join("")

@@ -1,4 +1,5 @@
 /** The commands people type. `headgate <command> --help` tells of each. */
+import { createRequire } from "node:module"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Console, Effect, Exit, Option, Schema } from "effect"
@@ -88,7 +89,7 @@ const headgate = Command.make("headgate").pipe(
 )
 
 /** 2 for a command line that cannot be read, 1 for what failed or what a command has set. */
-const exitStatus = (exit: Exit.Exit<void, unknown>): number => {
+const exitStatus = <A, E>(exit: Exit.Exit<A, E>): number => {
   if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return typeof process.exitCode === "number" ? process.exitCode : 0
   const error = Cause.squash(exit.cause)
   if (!CliError.isCliError(error)) return 1

@@ -13,9 +13,9 @@ import { endpoints } from "../../functions/endpoints/endpoints.ts"
 import { aboutResource } from "../../functions/inputs.ts"
 import { routes } from "../../functions/routes/routes.ts"
 import { Catalog, type Desired } from "../adapters/files/catalog.ts"
-import { lineOf } from "../adapters/files/locate.ts"
 import { OWN_CONTROLLER } from "../adapters/files/manifest.ts"
 import { readFile } from "../adapters/files/read.ts"
+import { placedNotes } from "./placed-notes.ts"
 
 export interface Validation {
   /** Sorted by file, line, severity. */
@@ -40,7 +40,8 @@ export const validate = (folder: string, controllerNames: readonly string[] = [O
   const all = [...catalog.desired.values()]
   const own = all.filter(({ kind }) => kind === "note").map(({ body }) => decodeNote(JSON.parse(body)))
   const objects = all.filter(({ kind }) => kind !== "note")
-  const notes = [...own, ...notesOfFunctions(objects).map((note) => located(note, objects, texts))]
+  const placed = placedNotes(notesOfFunctions(objects), objects.map(({ kind, key, body, source }) => ({ kind, key, value: JSON.parse(body), file: source })), (file) => texts.get(file))
+  const notes = [...own, ...placed]
   return { notes: notes.sort(byPlace), files: catalog.files, objects: objects.filter(({ source }) => source !== "").length }
 }
 
@@ -62,17 +63,6 @@ const notesOfFunctions = (objects: readonly Desired[]): readonly Note[] => {
   }
   engine.pass()
   return functions.flatMap(({ name }) => engine.rows(name, kinds.note).map(([, note]) => note))
-}
-
-/** Functions know no files: which one an object came from, and the line of the field, is found again here. */
-const located = (note: Note, objects: readonly Desired[], texts: ReadonlyMap<string, string>): Note => {
-  const { about } = note
-  if (about === undefined || note.file !== undefined) return note
-  const key = `${about.namespace}/${about.name}`
-  const file = objects.find((each) => each.key === key && each.kind === about.kind.toLowerCase())?.source
-  if (file === undefined || file === "") return note
-  const line = lineOf(texts.get(file) ?? "", about, note.field)
-  return { ...note, file, ...(line === undefined ? {} : { line }) }
 }
 
 const weight = { error: 0, warning: 1, info: 2 } as const

@@ -106,7 +106,10 @@ export class Peer {
     return this.#until("the end", () => (this.hasEnded || this.isClosed ? true : undefined))
   }
 
-  close(): Promise<true> {
+  /** The other side has ended, this one ends too, and the connection is closed. */
+  async close(): Promise<true> {
+    await this.end()
+    this.socket.end()
     return this.#until("the close", () => (this.isClosed ? true : undefined))
   }
 

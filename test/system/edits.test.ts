@@ -97,8 +97,7 @@ describe("kill -9 under traffic while edits go on", () => {
     for (let round = 0; round < 3; round++) {
       const load = traffic({ port, connections, pause: 1 })
       await until("traffic flows", () => load.answered > 50)
-      const killed = performance.now()
-      await running.kill("gateway")
+      const { at: killed } = await running.kill("gateway")
       const back = await until("a new connection is served", () => ask({ port }).then((answer) => answer.status === 200 && performance.now()), 10_000)
       await until("traffic flows again", () => load.lastGood > back)
       await load.stop()

@@ -56,8 +56,8 @@ export interface Running {
   /** What it has written so far, both streams. */
   output(): string
   pid(part: Part): number
-  /** Ends one part with `signal` and waits until its successor runs; gives both pids. */
-  kill(part: Part, signal?: NodeJS.Signals): Promise<{ readonly before: number; readonly after: number }>
+  /** Ends one part with `signal` and waits until its successor runs; gives both pids and performance.now() of the signal. */
+  kill(part: Part, signal?: NodeJS.Signals): Promise<{ readonly before: number; readonly after: number; readonly at: number }>
   /** SIGTERM to the supervisor; waits until it and all its children are gone. Gives the exit status. */
   stop(): Promise<number | null>
 }
@@ -114,11 +114,12 @@ export const newWorld = (name: string): World => {
       kill: async (part, signal = "SIGKILL") => {
         const before = one.pid(part)
         process.kill(before, signal)
+        const at = performance.now()
         const after = await until(`${part} runs again`, () => {
           const now = pidOf(pid, part)
           return now !== before && now
         })
-        return { before, after }
+        return { before, after, at }
       },
       stop: async () => {
         const children = descendants(pid)

@@ -12,7 +12,10 @@ interface Choice {
 const moves = (world: World): Choice[] => {
   const all: Choice[] = []
   for (const wire of world.wires) {
-    if (!wire.isConnected) continue
+    if (!wire.isConnected) {
+      all.push({ weight: 2, run: () => wire.resume() })
+      continue
+    }
     if (wire.requests.length > 0) all.push({ weight: 8, run: () => wire.serve() })
     if (wire.answers.length > 0) all.push({ weight: 8, run: () => wire.give() })
     for (const lane of wire.lanes) {
@@ -32,9 +35,10 @@ const events = (world: World, n: number): Choice[] => {
     { weight: 0.1, run: () => { world.wipe(); world.reconnect(); world.startWriter({ isTakeover: false }) } },
   ]
   for (const wire of world.wires) {
-    if (wire.requests.length > 0) all.push({ weight: 0.7, run: () => wire.delayRequest() })
+    if (wire.requests.length > 0) all.push({ weight: 1.5, run: () => wire.delayRequest() })
     if (wire.answers.length > 0) all.push({ weight: 0.7, run: () => wire.loseAnswer() })
-    if (wire.adrift.length > 0) all.push({ weight: 1, run: () => void wire.adrift.splice(n % wire.adrift.length, 1)[0]?.().catch(() => undefined) })
+    if (wire.isConnected && wire.requests.length > 0) all.push({ weight: 0.2, run: () => wire.interrupt() })
+    if (wire.adrift.length > 0) all.push({ weight: 2, run: () => void wire.adrift.splice(n % wire.adrift.length, 1)[0]?.().catch(() => undefined) })
     if (wire.due !== undefined && (wire.due - wire.now < WINDOW / 2 || n % 8 === 0)) all.push({ weight: 2, run: () => wire.fire() })
   }
   for (const writing of world.writings) {

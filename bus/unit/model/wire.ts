@@ -167,6 +167,20 @@ export class Wire {
     for (const lane of this.lanes) lane.queue.length = 0
   }
 
+  /** The connection breaks and nothing is lost but answers: what was stored stays, what comes is delivered later. */
+  interrupt(): void {
+    this.isConnected = false
+    this.adrift.push(...this.requests.map(({ run }) => run))
+    const open = [...this.requests.splice(0).map(({ fail }) => fail), ...this.answers.splice(0).map(({ fail }) => fail)]
+    for (const fail of open) fail(new BusError("disconnected", "the connection broke"))
+    for (const { follower } of [...this.lanes]) follower.onStalled?.(true)
+  }
+
+  resume(): void {
+    this.isConnected = true
+    for (const { follower } of [...this.lanes]) follower.onStalled?.(false)
+  }
+
   /** Back, at a store made anew: followers notice before anything else is sent. */
   reconnectToNewStore(): void {
     this.isConnected = true

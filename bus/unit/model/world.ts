@@ -2,8 +2,10 @@
  * A function's processes, gateways and one store, stepped message by message. Time stands still unless a timer is
  * chosen; what happens next is always the caller's choice, so a list of numbers is a run.
  */
+import { BusError } from "../../bus.ts"
 import { memoryStore, type MemoryStore } from "../../memory.ts"
 import { header, numberHeader } from "../../envelope.ts"
+import { delay } from "../clock.ts"
 import { readUnits } from "../reader.ts"
 import { HigherEpochError, type StagedChange, type UnitChange, type UnitReader, type UnitWriter } from "../unit.ts"
 import { openUnit } from "../writer.ts"
@@ -16,16 +18,19 @@ export const WINDOW = 60_000
 export interface WorldOptions {
   /** Bytes of diff above which parts are used. */
   readonly partBytes: number
-  /** Writers share the read of a reader of their process. */
+  /** Writers share the read of a reader of their process, which may wait for its lease for a while. */
   readonly sharesReader: boolean
+  /** The number of the last edit is an entry, so that a step back shows; otherwise edits often undo each other. */
+  readonly isNumbered: boolean
 }
 
-/** What the outside wants: entry → body. The number of the edit is an entry too, so a step back shows. */
+/** What the outside wants: entry → body. */
 type Wanted = ReadonlyMap<string, string>
 
 interface Writing {
   readonly wire: Wire
-  readonly epoch: number
+  /** 0 before it has the lease. */
+  epoch: number
   writer: UnitWriter | undefined
   /** Edits it has seen. */
   knows: number
@@ -48,13 +53,15 @@ export class World {
   readonly store: MemoryStore = memoryStore()
   readonly writings: Writing[] = []
   readonly readings: Reading[] = []
-  readonly inputs: Wanted[] = [new Map([["edit", "0"]])]
+  readonly inputs: Wanted[]
   /** State named by each commit of this incarnation, by sequence. */
   readonly states = new Map<number, ReadonlyMap<string, string>>()
   readonly failures: unknown[] = []
   wipes = 0
   #epoch = 0
   #fence = 0
+  /** No commit of an epoch below this may be stored any more. */
+  #fenced = 0
   #checked = 0
   #last: { rev: number; state: ReadonlyMap<string, string> } = { rev: 0, state: new Map() }
   readonly #options: WorldOptions
@@ -62,6 +69,7 @@ export class World {
 
   constructor(options: WorldOptions) {
     this.#options = options
+    this.inputs = [new Map([options.isNumbered ? ["edit", "0"] : ["always", "here"]])]
   }
 
   #wire(): Wire {
@@ -74,43 +82,55 @@ export class World {
 
   edit(key: string, body: string | null): void {
     const next = new Map(this.inputs.at(-1))
-    next.set("edit", String(this.inputs.length))
+    if (this.#options.isNumbered) next.set("edit", String(this.inputs.length))
     if (body === null) next.delete(key)
     else next.set(key, body)
     this.inputs.push(next)
   }
 
   /** A process for the function: after a crash of the one before (same holder), or beside it (take-over). */
-  startWriter({ isTakeover }: { isTakeover: boolean }): Writing {
-    const epoch = ++this.#epoch
-    if (isTakeover) this.#fence = epoch
+  startWriter({ isTakeover }: { isTakeover: boolean }): void {
+    const writing: Writing = { wire: this.#wire(), epoch: 0, writer: undefined, knows: 0, isDeaf: false, isOver: false }
+    this.writings.push(writing)
+    this.#run(this.#open(writing, isTakeover))
+  }
+
+  /** Gets the lease, whatever the others think. */
+  #lease(writing: Writing, isTakeover: boolean): void {
+    writing.epoch = ++this.#epoch
+    if (isTakeover) this.#fence = writing.epoch
     for (const other of this.writings) {
+      if (other === writing || other.epoch === 0) continue
       other.isDeaf = true
       if (!isTakeover) this.kill(other)
     }
-    const writing: Writing = { wire: this.#wire(), epoch, writer: undefined, knows: 0, isDeaf: false, isOver: false }
-    this.writings.push(writing)
-    this.#run(this.#open(writing, this.#fence))
-    return writing
   }
 
-  async #open(writing: Writing, fence: number): Promise<void> {
-    const { wire, epoch } = writing
+  async #open(writing: Writing, isTakeover: boolean): Promise<void> {
+    const { wire } = writing
     const over = (): void => { writing.isOver = true }
-    const options = {
-      unit, epoch, fence, writer: `writer-${epoch}`, version: "1", clock: wire.clock, partBytes: this.#options.partBytes, tombstoneWindow: WINDOW, onSteppedDown: over,
+    let reader: UnitReader | undefined
+    if (this.#options.sharesReader) {
+      reader = await this.#caughtUpReader(wire, over)
+      if (isTakeover) await delay(wire.clock, 100)
     }
+    if (writing.isOver) return
+    this.#lease(writing, isTakeover)
+    const { epoch } = writing
+    const hadCommit = this.lastEpoch > 0
     try {
-      writing.writer = this.#options.sharesReader
-        ? await openUnit(wire.bus, { ...options, reader: await this.#caughtUpReader(wire, over) })
-        : await openUnit(wire.bus, options)
+      writing.writer = await openUnit(wire.bus, {
+        unit, epoch, fence: this.#fence, writer: `writer-${epoch}`, version: "1", clock: wire.clock, partBytes: this.#options.partBytes,
+        tombstoneWindow: WINDOW, onSteppedDown: over, ...(reader === undefined ? {} : { reader }),
+      })
+      if (hadCommit) writing.writer.settled().then(() => { this.#fenced = Math.max(this.#fenced, this.#fence) }, () => undefined)
     } catch (error) {
-      if (!(error instanceof HigherEpochError) && !(error instanceof Error && error.name === "BusError") && !(error instanceof Error && /CONFIG/.test(error.message))) throw error
-      return over()
+      if (error instanceof HigherEpochError || error instanceof BusError || (error instanceof Error && /CONFIG was made anew/.test(error.message))) return over()
+      throw error
     }
-    // It reads its inputs like anybody else, to their end.
-    writing.knows = writing.isDeaf ? 0 : this.inputs.length - 1
+    // It reads its inputs like anybody else, to their end; but not if it was superseded while it opened.
     if (writing.isDeaf) return this.kill(writing)
+    writing.knows = this.inputs.length - 1
     writing.writer.stage(changesTo(this.inputs[writing.knows] ?? new Map()), { complete: true, force: true, causes: [`edit@${writing.knows}`] })
   }
 
@@ -169,6 +189,7 @@ export class World {
     for (const wire of this.wires) wire.disconnect()
     this.store.wipe()
     this.states.clear()
+    this.#fenced = 0
     this.#last = { rev: 0, state: new Map() }
     this.#checked = 0
   }
@@ -196,6 +217,7 @@ export class World {
     const messages = this.store.messages("CONFIG")
     const commit = lastCommit(messages)
     if (commit !== undefined && commit.seq > this.#checked) {
+      if (commit.epoch < this.#fenced) throw new Error(`I4: revision ${commit.rev} of epoch ${commit.epoch} was stored after ${this.#fenced} had taken over`)
       const state = continued(this.#last, commit, messages)
       this.#checked = commit.seq
       this.#last = { rev: commit.rev, state }

@@ -16,7 +16,8 @@ export const parseText = (text: string): Parse => {
   const lines = new LineCounter()
   const document = parseDocument(text, { ...options, lineCounter: lines })
   const error = document.errors[0]
-  if (error !== undefined) return { ok: false, line: lines.linePos(error.pos[0]).line, message: error.message }
+  // What is not closed is reported behind the end.
+  if (error !== undefined) return { ok: false, line: lines.linePos(Math.min(error.pos[0], text.trimEnd().length)).line, message: error.message }
   try {
     const value: unknown = document.toJS()
     return { ok: true, value }
