@@ -79,6 +79,7 @@ export class Exchange implements UpstreamUser {
     this.#begin()
     this.request.start(head, server.settings.requestBodyBytes)
     this.#id = server.requestId()
+    if (this.#client.hasEnded) this.onHalfClosed()
     const refusal = refusalOf(head, server.settings)
     if (refusal !== null) this.fail({ side: "downstream", reason: refusal })
     // RFC 9110 §9.3.7 and §7.6.2: about the gateway itself, or meant to end here.
@@ -214,7 +215,7 @@ export class Exchange implements UpstreamUser {
   mayPersist(): boolean {
     const { head, server, requests } = this.#client
     const { settings } = server
-    if (!head.isPersistent || server.isDraining || this.#halfClosedDeadline !== 0 || (settings.requestsPerConnection > 0 && requests >= settings.requestsPerConnection)) return false
+    if (!head.isPersistent || server.isDraining || (this.#client.hasEnded && !this.#client.hasPending) || (settings.requestsPerConnection > 0 && requests >= settings.requestsPerConnection)) return false
     if (this.request.isDone) return true
     // The answer comes before the request has: without a 100 it may never come, and too much of it is not waited for.
     return this.request.refusal === null && (!head.expectsContinue || this.response.hasContinued) && (this.request.remaining === Infinity || this.request.remaining <= settings.drainBytes)

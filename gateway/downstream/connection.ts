@@ -285,8 +285,9 @@ export class ClientConnection {
     if (this.#state === HEAD && this.#pending === null) this.#end()
   }
 
-  get isIdle(): boolean {
-    return this.#state === HEAD && this.#pending === null
+  /** Octets of a next request are here. */
+  get hasPending(): boolean {
+    return this.#pending !== null
   }
 
   #onClose(): void {

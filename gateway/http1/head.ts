@@ -91,7 +91,8 @@ export abstract class Head {
       let valueEnd = at
       while (valueEnd > valueAt && (buffer[valueEnd - 1] === SP || buffer[valueEnd - 1] === TAB)) valueEnd--
       at += 2
-      if (count >= this.kinds.length && !this.#grow(maximum)) return this.refuse("too-many-fields")
+      if (count >= maximum) return this.refuse("too-many-fields")
+      if (count >= this.kinds.length) this.#grow()
       const kinds = this.kinds
       const positions = this.positions
       const i = count * 4
@@ -105,16 +106,14 @@ export abstract class Head {
     }
   }
 
-  #grow(maximum: number): boolean {
-    const size = Math.min(this.kinds.length * 2, maximum)
-    if (size <= this.kinds.length) return false
+  #grow(): void {
+    const size = this.kinds.length * 2
     const positions = new Uint16Array(size * 4)
     positions.set(this.positions)
     this.positions = positions
     const kinds = new Uint8Array(size)
     kinds.set(this.kinds)
     this.kinds = kinds
-    return true
   }
 
   kind(field: number): number {

@@ -1,0 +1,210 @@
+/** Large bodies: every octet in order, memory bounded, and the dangers of read buffers that are overwritten. */
+import { createHash } from "node:crypto"
+import net from "node:net"
+import { afterEach, expect, test } from "vitest"
+import { GET, OK, answering, eventually, startBackend, startGateway, type Backend, type Gateway, type GatewayOptions, type Peer } from "./scripted.ts"
+
+let backend: Backend
+let gateway: Gateway
+
+const begin = async (onPeer?: (peer: Peer) => void, options?: GatewayOptions): Promise<void> => {
+  backend = await startBackend(onPeer)
+  gateway = await startGateway([backend.port], options)
+}
+
+afterEach(async () => {
+  await gateway.stop()
+  await backend.stop()
+})
+
+/** Octet i is a function of i and the seed, so an octet of another place or message shows. */
+const pattern = (seed: number, size: number): Buffer => {
+  const out = Buffer.allocUnsafe(size)
+  let state = seed >>> 0
+  for (let i = 0; i < size; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    out[i] = state >>> 24
+  }
+  return out
+}
+const digest = (data: Buffer): string => createHash("sha256").update(data).digest("hex")
+
+/** Reads a response with Content-Length from a plain socket, pausing as told. */
+const download = (port: number, path: string, slowness: number): Promise<{ readonly body: Buffer; readonly head: string }> => {
+  const { promise, resolve, reject } = Promise.withResolvers<{ readonly body: Buffer; readonly head: string }>()
+  const parts: Buffer[] = []
+  let length = 0
+  const socket = net.connect({ port, host: "127.0.0.1" }, () => socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`))
+  socket.on("error", reject)
+  socket.on("data", (data) => {
+    parts.push(data)
+    length += data.length
+    const first = parts[0] ?? data
+    const end = first.indexOf("\r\n\r\n")
+    const declared = Number(/content-length: (\d+)/i.exec(first.toString("latin1"))?.[1] ?? NaN)
+    if (end >= 0 && length >= end + 4 + declared) {
+      const all = Buffer.concat(parts)
+      socket.destroy()
+      resolve({ head: all.toString("latin1", 0, end), body: all.subarray(end + 4) })
+      return
+    }
+    if (slowness > 0) {
+      socket.pause()
+      setTimeout(() => socket.resume(), slowness)
+    }
+  })
+  return promise
+}
+
+test("interleaved responses of all sizes arrive intact, to fast and to slow clients", async () => {
+  const sizes = [0, 1, 100, 4_000, 16_000, 16_384, 16_385, 60_000, 65_536, 70_000, 200_000, 1_000_000, 3_000_000]
+  const bodies = new Map(sizes.map((size, i) => [String(size), pattern(i + 1, size)]))
+  await begin((peer) => {
+    answering((request) => {
+      const body = bodies.get(request.head.split(" ")[1]?.slice(1) ?? "") ?? Buffer.alloc(0)
+      peer.say(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`)
+      peer.socket.write(body)
+      return ""
+    })(peer)
+  })
+  for (let round = 0; round < 3; round++) {
+    await Promise.all(
+      sizes.flatMap((size) => [0, 1].map(async (slowness) => {
+        const { body } = await download(gateway.port, `/${size}`, slowness)
+        expect(`${size} ${digest(body)}`).toBe(`${size} ${digest(bodies.get(String(size)) ?? Buffer.alloc(0))}`)
+      })),
+    )
+  }
+  // Pooled connections were used again after bulk.
+  expect(gateway.metrics.upstream.reused).toBeGreaterThan(20)
+})
+
+test("a connection goes back to its pool only when the slow client has its octets (danger 3)", async () => {
+  const big = pattern(7, 4_000_000)
+  await begin((peer) => {
+    answering((request) => {
+      if (request.head.startsWith("GET /small")) return OK
+      peer.say(`HTTP/1.1 200 OK\r\nContent-Length: ${big.length}\r\n\r\n`)
+      peer.socket.write(big)
+      return ""
+    })(peer)
+  }, { settings: { endpointConnections: 1 } })
+  const slow = download(gateway.port, "/big", 2)
+  const other = await gateway.connect()
+  await eventually("the slow one has the only connection", () => backend.peers.length === 1)
+  // While it is in use a second request finds no place; once it is free it is used, and by then nothing is pending on it.
+  other.say("GET /small HTTP/1.1\r\nHost: a\r\n\r\n")
+  expect((await other.message()).status).toBe(503)
+  expect(digest((await slow).body)).toBe(digest(big))
+  other.say("GET /small HTTP/1.1\r\nHost: a\r\n\r\n")
+  expect((await other.message()).body).toBe("ok")
+  expect(backend.peers.length).toBe(1)
+})
+
+test("heads that arrive in pieces on many connections at once do not mix (danger 1)", async () => {
+  await begin()
+  const clients = await Promise.all(Array.from({ length: 8 }, () => gateway.connect()))
+  clients.forEach((client, i) => client.say(`GET /${i} HTTP/1.1\r\nHost: a\r\n\r\n`))
+  const peers = await Promise.all(clients.map(() => backend.accept()))
+  const paths = await Promise.all(peers.map(async (peer) => (await peer.message()).head.split(" ")[1] ?? ""))
+  const answers = paths.map((path) => `HTTP/1.1 200 OK\r\nX-Path: ${path}\r\nX-Pad: ${path.repeat(50)}\r\nContent-Length: 2\r\n\r\n${path}`)
+  const longest = Math.max(...answers.map((answer) => answer.length))
+  for (let at = 0; at < longest; at += 7) {
+    peers.forEach((peer, i) => peer.say(answers[i]?.slice(at, at + 7) ?? ""))
+    await new Promise<void>((resolve) => setImmediate(resolve))
+  }
+  for (const [i, client] of clients.entries()) {
+    const response = await client.message()
+    expect(response.field("x-path")).toBe(`/${i}`)
+    expect(response.field("x-pad")).toBe(`/${i}`.repeat(50))
+    expect(response.body).toBe(`/${i}`)
+  }
+})
+
+test("an upload arrives intact at a backend that reads slowly, in length and in chunks", async () => {
+  const body = pattern(9, 3_000_000)
+  for (const isChunked of [false, true]) {
+    await begin()
+    const client = await gateway.connect()
+    client.say(`POST / HTTP/1.1\r\nHost: a\r\n${isChunked ? "Transfer-Encoding: chunked" : `Content-Length: ${body.length}`}\r\n\r\n`)
+    if (isChunked) {
+      for (let at = 0; at < body.length; at += 50_001) {
+        const piece = body.subarray(at, at + 50_001)
+        client.say(`${piece.length.toString(16)};x=y\r\n`)
+        client.socket.write(piece)
+        client.say("\r\n")
+      }
+      client.say("0\r\n\r\n")
+    } else client.socket.write(body)
+    const peer = await backend.accept()
+    const timer = setInterval(() => {
+      peer.socket.pause()
+      setTimeout(() => peer.socket.resume(), 3)
+    }, 5)
+    const heard = await peer.message()
+    clearInterval(timer)
+    expect(digest(Buffer.from(heard.body, "latin1"))).toBe(digest(body))
+    peer.say(OK)
+    expect((await client.message()).status).toBe(200)
+    if (!isChunked) {
+      await gateway.stop()
+      await backend.stop()
+    }
+  }
+})
+
+test("a chunked response with extensions and tiny chunks is intact for 1.1 and decoded for 1.0", async () => {
+  const body = pattern(11, 300_000)
+  const chunks: Buffer[] = []
+  for (let at = 0, i = 0; at < body.length; i++) {
+    const piece = body.subarray(at, at + 1 + (i * 37) % 900)
+    chunks.push(Buffer.from(`${piece.length.toString(16)}${i % 3 === 0 && i < 300 ? ";a=b" : ""}\r\n`), piece, Buffer.from("\r\n"))
+    at += piece.length
+  }
+  const wire = Buffer.concat([Buffer.from("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), ...chunks, Buffer.from("0\r\n\r\n")])
+  await begin((peer) => {
+    answering(() => {
+      peer.socket.write(wire)
+      return ""
+    })(peer)
+  })
+  for (const version of ["1.1", "1.0"]) {
+    const client = await gateway.connect()
+    client.say(`GET / HTTP/${version}\r\nHost: a\r\n\r\n`)
+    const response = await client.message()
+    expect(digest(Buffer.from(response.body, "latin1"))).toBe(digest(body))
+  }
+})
+
+test("twenty stalled downloads of 300 MB take bounded memory", async () => {
+  const block = Buffer.alloc(262_144, 120)
+  const size = 300_000_000
+  let sent = 0
+  await begin((peer) => {
+    const feed = (left: number): void => {
+      if (left <= 0 || !peer.socket.writable) return
+      sent += block.length
+      peer.socket.write(block, () => setImmediate(feed, left - block.length))
+    }
+    answering(() => {
+      peer.say(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`)
+      feed(size)
+      return ""
+    })(peer)
+  })
+  const before = process.memoryUsage().rss
+  const clients = await Promise.all(Array.from({ length: 20 }, () => gateway.connect()))
+  for (const client of clients) {
+    client.socket.pause()
+    client.say(GET)
+  }
+  let last = -1
+  await eventually("all are stalled", () => {
+    const isStalled = sent === last && sent > 20 * block.length
+    last = sent
+    return isStalled
+  }, 20_000)
+  // Two ends of twenty connections share this process with the gateway, and still:
+  expect(process.memoryUsage().rss - before).toBeLessThan(80_000_000)
+  expect(gateway.http.inFlight).toBe(20)
+}, 30_000)
