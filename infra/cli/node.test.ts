@@ -36,14 +36,14 @@ beforeAll(async () => {
   await writeFile(
     program,
     `const args: string[] = process.argv.slice(2)
-console.log(JSON.stringify({ major: process.versions.node.split(".")[0], args, pid: process.pid }))
 if (args[0] === "fail") process.exitCode = 7
 if (args[0] === "wait") {
   let count = 0
   process.on("SIGINT", () => console.log("SIGINT", ++count))
   process.on("SIGTERM", () => process.exit(8))
   setInterval(() => {}, 1000)
-}`,
+}
+console.log(JSON.stringify({ major: process.versions.node.split(".")[0], args, pid: process.pid }))`,
   )
 })
 
