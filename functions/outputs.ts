@@ -66,6 +66,7 @@ export class Outputs {
   readonly #held = new Map<string, { readonly fn: Reconciler; readonly plane: string; readonly because: ReadonlySet<string> }>()
   /** `<fn> <kind>/<key>` of rows that cannot be published. */
   readonly #refused = new Set<string>()
+  readonly #declared: Promise<void>[] = []
   #started = false
   #isOver = false
 
@@ -118,7 +119,9 @@ export class Outputs {
     if (this.#held.size > 0) this.#letGo()
   }
 
+  /** Everything staged is committed and stored. Rejects when this process may write no more. */
   async settled(): Promise<void> {
+    await Promise.all(this.#declared)
     await Promise.all([...this.#units.values()].map((unit) => unit.settled()))
   }
 
@@ -192,7 +195,7 @@ export class Outputs {
     const unit = this.#unit(CONTROL_PLANE, fn)
     if (unit.state.get(declaration.subject) === declaration.body) return
     // A writer that is over rejects here, and has said so by onOver.
-    void Promise.all(others.map((other) => other.settled())).then(() => unit.stage([declaration], {}), () => undefined)
+    this.#declared.push(Promise.all(others.map((other) => other.settled())).then(() => unit.stage([declaration], {}), () => undefined))
   }
 
   /**

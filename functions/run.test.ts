@@ -293,10 +293,20 @@ describe("while it runs", () => {
     const it = world()
     await it.synced(thing)
     await it.put(thing, "/a", { plane: "p", size: 1 })
-    await start(it.store, [shapes]).logged("publishing")
+    let together: (() => void)[] | undefined
+    const wrap = (bus: Bus): Bus => ({
+      ...bus,
+      follow: (follower) => bus.follow({ ...follower, onMessage: (message) => (together === undefined || follower.stream !== "RESOURCES" ? follower.onMessage(message) : void together.push(() => follower.onMessage(message))) }),
+    })
+    await start(it.store, [shapes], { wrap }).logged("publishing")
     await it.until(() => it.entries.has("shape p/a"))
     const before = it.changes.length
+    together = []
     await Promise.all([it.put(thing, "/a", { plane: "p", size: 2 }), it.put(thing, "/b", { plane: "p", size: 2 }), it.put(thing, "/a", { plane: "p", size: 1 })])
+    await turns()
+    expect(together.length).toBe(3)
+    for (const deliver of together) deliver()
+    together = undefined
     await it.until(() => it.entries.has("shape p/b"))
     expect(it.changes.length - before).toBe(1)
     expect(it.changes.at(-1)?.rows.length).toBe(1)
