@@ -12,11 +12,12 @@ export class Edits implements HeaderEdits {
   #removed: boolean[] = []
   #names: string[] = []
   #lines: string[] = []
+  #taken: string[] = []
 
   begin(head: Head): this {
     this.#head = head
     this.host = undefined
-    this.#removed.length = this.#names.length = this.#lines.length = 0
+    this.#removed.length = this.#names.length = this.#lines.length = this.#taken.length = 0
     return this
   }
 
@@ -41,16 +42,18 @@ export class Edits implements HeaderEdits {
   remove(name: string): void {
     const lower = name.toLowerCase()
     // A request must have a Host.
-    if (!PROTECTED.has(lower) && lower !== "host") this.#drop(lower)
+    if (PROTECTED.has(lower) || lower === "host") return
+    this.#drop(lower)
+    this.#taken.push(lower)
   }
 
   isRemoved(field: number): boolean {
     return this.#removed[field] === true
   }
 
-  /** An edit gives this field a value. `name` is lower case. */
+  /** An edit gives this field a value or takes it away: the proxy adds none of its own. `name` is lower case. */
   gives(name: string): boolean {
-    return this.#names.includes(name)
+    return this.#names.includes(name) || this.#taken.includes(name)
   }
 
   /** The added lines, each with CRLF. */

@@ -102,10 +102,10 @@ describe("kill -9 under traffic while edits go on", () => {
       await until("traffic flows again", () => load.lastGood > back)
       await load.stop()
       expect(back - killed).toBeLessThan(1000)
-      const refused = load.failures.filter((failure) => failure.sent > killed)
+      // What was in flight is reset, once a connection; what comes before the successor listens is refused at once.
+      const refused = load.failures.filter((failure) => failure.what.includes("ECONNREFUSED"))
       expect(load.failures.length - refused.length).toBeLessThanOrEqual(connections)
-      // Sent after the kill: refused at once, and only until the successor listens.
-      expect(refused.filter((failure) => !failure.what.includes("ECONNREFUSED") || failure.failed > back)).toEqual([])
+      expect(refused.filter((failure) => failure.sent < killed || failure.failed > back)).toEqual([])
     }
   })
 })

@@ -88,9 +88,9 @@ test("stopping and starting everything publishes nothing, and serves what it ser
   expect({ resources: after.resources - before.resources, config: after.config - before.config }).toEqual(oneEdit)
 })
 
-test("a change made while everything was down is live when it is ready", async () => {
+test("a change made while everything was down is live once everything is up", async () => {
   await running.stop()
   edit()
   running = await world.up()
-  expect((await ask({ port })).headers["x-version"]).toBe(String(version))
+  await until("it is answered", async () => (await ask({ port })).headers["x-version"] === String(version), 5_000)
 })
