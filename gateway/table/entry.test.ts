@@ -1,0 +1,96 @@
+import fc from "fast-check"
+import { Schema } from "effect"
+import { describe, expect, it } from "vitest"
+import { canonical } from "../../bus/canonical.ts"
+import { kinds } from "../../bus/kinds/config.ts"
+import { backend, listener, match, route, rule } from "./fixture.ts"
+import { clustersNamed, decodeEntry, type Section } from "./entry.ts"
+import { EntryFault } from "./fault.ts"
+
+const whole = {
+  listener: { ...listener("l", { hostname: "*.a.test", addresses: ["127.0.0.1"] }) },
+  route: {
+    ...route("r", [
+      rule([match("/a", { method: "GET", headers: [{ name: "h", type: "exact", value: "1" }], query: [{ name: "q", type: "regex", value: "." }] })], [backend("c", 2, [{ type: "requestHeaders", set: [["a", "b"]], add: [], remove: ["c"] }]), { weight: 1, answer: { status: 500, headers: [["x", "y"]], body: "no" }, filters: [] }], {
+        name: "one",
+        filters: [{ type: "redirect", scheme: "https", hostname: "b.test", port: 443, path: { type: "prefix", value: "/n" }, status: 301 }, { type: "rewrite", hostname: "b.test", path: { type: "full", value: "/" } }],
+        answer: { status: 503, headers: [], body: "" },
+        timeouts: { request: 1000, backend: 0 },
+      }),
+    ]),
+  },
+  cluster: { schema: 1, source: { kind: "Service", namespace: "default", name: "s" }, protocol: "http", endpoints: [{ address: "10.0.0.1", port: 80 }], empty: "NoReadyEndpoints" },
+  plan: { schema: 1, functions: ["endpoints", "routes"] },
+} as const
+
+const sections = ["listener", "route", "cluster", "plan"] as const
+const verdict = (section: Section, body: string): boolean => {
+  try {
+    decodeEntry(section, "id", body)
+    return true
+  } catch (error) {
+    if (error instanceof EntryFault) return false
+    throw error
+  }
+}
+
+/** Every place in a value, as a path of keys. */
+const places = (value: unknown, at: readonly (string | number)[] = []): (readonly (string | number)[])[] =>
+  typeof value === "object" && value !== null ? Object.entries(value).flatMap(([key, member]) => [[...at, Array.isArray(value) ? Number(key) : key], ...places(member, [...at, Array.isArray(value) ? Number(key) : key])]) : []
+const changed = (value: unknown, [key, ...rest]: readonly (string | number)[], to: unknown): unknown => {
+  if (key === undefined) return to
+  if (Array.isArray(value)) return value.map((member: unknown, i) => (i === key ? changed(member, rest, to) : member))
+  if (typeof value !== "object" || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, name === key ? changed(member, rest, to) : member]))
+}
+
+describe("entries", () => {
+  it.each(sections)("accepts a %s that uses every field, as the Schema does", (section) => {
+    expect(Schema.is(kinds[section].schema)(whole[section])).toBe(true)
+    expect(verdict(section, canonical(whole[section]))).toBe(true)
+  })
+
+  it("refuses what the Schema refuses, wherever a value of the wrong type is put", () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...sections).chain((section) => fc.tuple(fc.constant(section), fc.constantFrom(...places(whole[section])))), fc.constantFrom(null, 3.5, true, "text", [], {}, [3], undefined), ([section, place], wrong) => {
+        const value = changed(whole[section], place, wrong)
+        const body = canonical(value)
+        const known = Schema.is(kinds[section].schema)(JSON.parse(body))
+        // Stricter than the Schema where a value could do harm on the wire (header names and values, ports, hosts),
+        // more lenient only on what a gateway does not act on (`empty` of a cluster).
+        if (!known && place[0] !== "empty") expect(verdict(section, body)).toBe(false)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  it("says where the fault is", () => {
+    const bad = changed(whole.route, ["rules", 0, "matches", 0, "headers", 0, "type"], "fuzzy")
+    expect(() => decodeEntry("route", "r", canonical(bad))).toThrow(expect.objectContaining({ reason: "Malformed", field: "rules[0].matches[0].headers[0].type" }))
+    const unknown = changed(whole.route, ["rules", 0, "filters", 0], { type: "mirror" })
+    expect(() => decodeEntry("route", "r", canonical(unknown))).toThrow(expect.objectContaining({ reason: "UnknownFilter", field: "rules[0].filters[0].type" }))
+  })
+
+  it("tells a newer schema from a broken entry", () => {
+    expect(() => decodeEntry("route", "r", canonical({ ...whole.route, schema: 2 }))).toThrow(expect.objectContaining({ reason: "NewerSchema" }))
+    expect(() => decodeEntry("route", "r", "{")).toThrow(expect.objectContaining({ reason: "Malformed" }))
+  })
+
+  it("ignores a field that a later version has added", () => {
+    expect(verdict("cluster", canonical({ ...whole.cluster, locality: "here" }))).toBe(true)
+  })
+
+  it.each([
+    ["a header value that ends the line", ["rules", 0, "backends", 0, "filters", 0, "set", 0, 1], "a\r\nb: c"],
+    ["a header name that is no token", ["rules", 0, "backends", 0, "filters", 0, "remove", 0], "a b"],
+    ["a redirect to a host with a path", ["rules", 0, "filters", 0, "hostname"], "b.test/x"],
+    ["a path that does not begin with a slash", ["rules", 0, "matches", 0, "path", "value"], "a"],
+    ["a negative weight", ["rules", 0, "backends", 0, "weight"], -1],
+  ])("refuses %s", (_, place, value) => {
+    expect(verdict("route", canonical(changed(whole.route, place, value)))).toBe(false)
+  })
+
+  it("names each cluster of a route once", () => {
+    expect(clustersNamed(route("r", [rule([match("/")], [backend("a"), backend("b")]), rule([match("/")], [backend("a"), { weight: 1, filters: [] }])]))).toEqual(["a", "b"])
+  })
+})
