@@ -21,7 +21,7 @@ test(`any interleaving ends with what the newest writer wants, shown to every re
     await calm(world, 30_000)
     for (const reading of world.readings) {
       if (!isSame(reading.reader.state(unit) ?? new Map(), wanted)) throw new Error(`I2: a reader holds ${JSON.stringify([...(reading.reader.state(unit) ?? [])])}`)
-      if (reading.caughtUp < 1) throw new Error("a reader never caught up")
+      if (reading.caughtUp !== 1) throw new Error(`a reader caught up ${reading.caughtUp} times`)
     }
     if (fresh.shown.length !== 1) throw new Error(`a cold read took ${fresh.shown.length} steps`)
     await quietRestart(world)

@@ -42,7 +42,7 @@ class Reader implements UnitReader {
   readonly #ended = new AbortController()
   /** Undefined once caught up. */
   #folds: Folds | undefined = new Folds()
-  /** Units with a commit at attach that were not handed on yet; undefined before that is known. */
+  /** Units with a commit at attach that could not be handed on at once; undefined before that is known. */
   #awaited: Set<Unit> | undefined
   #incarnation = ""
 
@@ -123,8 +123,8 @@ class Reader implements UnitReader {
     const folds = this.#folds ?? new Folds()
     this.#folds = undefined
     this.#incarnation = incarnation
-    const awaited = (this.#awaited = new Set<Unit>())
     if (folds.strays > 0) this.#note(undefined, "StrayEntry", `${folds.strays} entries name no function and are ignored`)
+    const awaited = new Set<Unit>()
     for (const [key, fold] of folds.units) {
       const unit = this.#unit(key, fold.unit)
       if (fold.lastCommit === undefined) continue
@@ -132,15 +132,17 @@ class Reader implements UnitReader {
         unit.claimed(fold.lastCommit)
         continue
       }
-      awaited.add(unit)
       const verdict = fold.verify()
-      if (verdict.is === "verified") this.#replace(unit, verdict.snapshot)
-      else if (verdict.is === "incomplete") void this.#reread(unit, 0)
-      else if (verdict.is === "mismatch") {
-        this.#note(unit.id, "DigestMismatch", `${verdict.message}; reading again`)
-        void this.#reread(unit, 1000)
+      if (verdict.is === "verified") {
+        this.#replace(unit, verdict.snapshot)
+        continue
       }
+      awaited.add(unit)
+      if (verdict.is === "mismatch") this.#note(unit.id, "DigestMismatch", `${verdict.message}; reading again`)
+      void this.#reread(unit, verdict.is === "mismatch" ? 1000 : 0)
     }
+    // Set last: what is handed on at once must not look like the end.
+    this.#awaited = awaited
     if (awaited.size === 0) this.#options.onCaughtUp(incarnation)
   }
 

@@ -29,7 +29,7 @@ const moves = (world: World): Choice[] => {
 /** What goes wrong, and what the outside does. */
 const events = (world: World, n: number): Choice[] => {
   const all: Choice[] = [
-    { weight: 8, run: () => world.edit(`k${n % 5}`, n % 3 === 0 ? null : `value ${n % 2}`) },
+    { weight: 8, run: () => world.edit(`k${n % world.keys}`, n % 3 === 0 ? null : `value ${n % 2}`) },
     { weight: 1, run: () => void world.startWriter({ isTakeover: n % 2 === 0 }) },
     { weight: 1, run: () => void world.startReader() },
     { weight: 0.1, run: () => { world.wipe(); world.reconnect(); world.startWriter({ isTakeover: false }) } },
@@ -65,6 +65,7 @@ const step = async (world: World, run: () => void): Promise<void> => {
 
 /** Nothing fails any more: everything on its way arrives, timers fire up to `horizon` ms from now, until nothing is left. */
 export const calm = async (world: World, horizon: number): Promise<void> => {
+  await turn()
   const ends = new Map(world.wires.map((wire) => [wire, wire.now + horizon]))
   for (let steps = 0; ; steps++) {
     if (steps > 5000) throw new Error("never comes to rest")

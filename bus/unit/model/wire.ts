@@ -6,6 +6,8 @@ import { BusError, type Bus, type Follower, type Following } from "../../bus.ts"
 import type { Clock } from "../unit.ts"
 
 interface Request {
+  /** What is asked, and of which subject. */
+  readonly about: string
   readonly run: () => Promise<unknown>
   readonly answer: (value: unknown) => void
   readonly fail: (error: unknown) => void
@@ -55,22 +57,22 @@ export class Wire {
     },
   }
 
-  #request<T>(run: () => Promise<T>): Promise<T> {
+  #request<T>(about: string, run: () => Promise<T>): Promise<T> {
     if (this.isDead) return new Promise(() => undefined)
     if (!this.isConnected) return Promise.reject(new BusError("disconnected", "not connected"))
     return new Promise<T>((resolve, reject) => {
       let value: T
-      this.requests.push({ run: async () => (value = await run()), answer: () => resolve(value), fail: reject })
+      this.requests.push({ about, run: async () => (value = await run()), answer: () => resolve(value), fail: reject })
     })
   }
 
   readonly bus: Bus = {
-    publish: (message) => this.#request(() => this.#inner.publish(message)),
-    last: (stream, subject) => this.#request(() => this.#inner.last(stream, subject)),
-    at: (stream, seq) => this.#request(() => this.#inner.at(stream, seq)),
-    asOf: (stream, subjects, upTo) => this.#request(() => this.#inner.asOf(stream, subjects, upTo)),
-    info: (stream) => this.#request(() => this.#inner.info(stream)),
-    purge: (stream, filter, upTo) => this.#request(() => this.#inner.purge(stream, filter, upTo)),
+    publish: (message) => this.#request(`publish ${message.subject}`, () => this.#inner.publish(message)),
+    last: (stream, subject) => this.#request(`last ${subject}`, () => this.#inner.last(stream, subject)),
+    at: (stream, seq) => this.#request(`at ${seq}`, () => this.#inner.at(stream, seq)),
+    asOf: (stream, subjects, upTo) => this.#request("asOf", () => this.#inner.asOf(stream, subjects, upTo)),
+    info: (stream) => this.#request(`info ${stream}`, () => this.#inner.info(stream)),
+    purge: (stream, filter, upTo) => this.#request(`purge ${filter}`, () => this.#inner.purge(stream, filter, upTo)),
     follow: (follower) => this.#follow(follower),
     hint: () => undefined,
     onHint: () => () => undefined,

@@ -76,6 +76,11 @@ export class World {
     return new Wire(this.store.bus(), () => (this.#seed = (this.#seed * 48_271) % 2_147_483_647) / 2_147_483_647)
   }
 
+  /** Few where edits are to undo each other. */
+  get keys(): number {
+    return this.#options.isNumbered ? 5 : 2
+  }
+
   get wires(): Wire[] {
     return [...this.writings, ...this.readings].map(({ wire }) => wire)
   }
@@ -202,6 +207,7 @@ export class World {
       if (!reading.isLost) continue
       reading.isLost = false
       reading.shown.length = 0
+      reading.caughtUp = 0
       void reading.reader.stop()
       reading.reader = this.#read(reading.wire, () => reading)
     }
