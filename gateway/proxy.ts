@@ -17,7 +17,7 @@ import { pickEndpoint } from "./balance/endpoint.ts"
 import { tick } from "./clock.ts"
 import type { ClientConnection } from "./downstream/connection.ts"
 import { RequestRelay } from "./downstream/request.ts"
-import { BAD, DONE, DONE_HELD, HELD, MORE, ResponseRelay, UPGRADED } from "./downstream/response.ts"
+import { BAD, DONE, HELD, MORE, ResponseRelay, UPGRADED } from "./downstream/response.ts"
 import { answerOf, isIdempotent, verdictOf, type Failure } from "./error.ts"
 import { Edits } from "./http1/edits.ts"
 import { USER_AGENT, X_FORWARDED_FOR, X_REQUEST_ID } from "./http1/field.ts"
@@ -35,7 +35,6 @@ const IDLE = 0
 const CONNECTING = 1
 const AWAITING = 2 // the request is on its way, or the answer
 const RESPONDING = 3 // the answer is on its way
-const FLUSHING = 4 // the answer is complete but for the client's taking it
 
 const requestEdits = new Edits()
 const responseEdits = new Edits()
@@ -245,10 +244,6 @@ export class Exchange implements UpstreamUser {
       case DONE:
         this.#finish()
         return true
-      case DONE_HELD:
-        this.#state = FLUSHING
-        this.#stepDeadline = 0
-        return false
       case BAD:
         this.fail({ side: "upstream", reason: this.response.hasBegun ? "truncated" : "bad-response" })
         return false
@@ -267,12 +262,10 @@ export class Exchange implements UpstreamUser {
 
   /** The client has taken what was written to it. */
   onFlushed(): void {
-    if (this.#state === FLUSHING) this.#finish()
-    else if (this.#state === RESPONDING) {
-      tick()
-      this.#stepDeadline = this.#afterRead()
-      this.#connection?.resume()
-    }
+    if (this.#state !== RESPONDING) return
+    tick()
+    this.#stepDeadline = this.#afterRead()
+    this.#connection?.resume()
   }
 
   // === What goes wrong
@@ -288,7 +281,6 @@ export class Exchange implements UpstreamUser {
       else this.fail({ side: "upstream", reason: "truncated" })
       return
     }
-    if (this.#state === FLUSHING) return
     const reason: UpstreamReason = this.#state === CONNECTING ? (error?.code === "ETIMEDOUT" ? "connect-timeout" : "refused") : error === null ? "closed" : "reset"
     const isStale = connection.isReused && !this.response.hasReceived
     if (!isStale) endpoint.health.failed()

@@ -14,8 +14,7 @@ export const MORE = 0 // more is to come
 export const DONE = 1 // the response is complete
 export const BAD = 2 // it is not a response: see hasBegun for whether the client has seen any
 export const HELD = 3 // more is to come; reading pauses until the client has taken what it got
-export const DONE_HELD = 4 // complete, and the connection's buffer is in use until the client has taken it
-export const UPGRADED = 5 // 101, which nobody asked for
+export const UPGRADED = 4 // 101, which nobody asked for
 
 export class ResponseRelay {
   readonly head = new ResponseHead()
@@ -164,7 +163,7 @@ export class ResponseRelay {
     }
     const isHeld = socket.writableLength > (isReferenced ? 0 : this.#client.server.settings.writeBytes)
     if (isHeld) this.#client.awaitFlush()
-    if (body.isDone) return isHeld && isReferenced ? DONE_HELD : DONE
+    if (body.isDone) return DONE
     return isHeld ? HELD : MORE
   }
 
