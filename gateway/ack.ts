@@ -32,7 +32,12 @@ export class Acks {
   /** Something of `current` changed. */
   request(): void {
     this.#isDue = true
-    if (this.#bus !== undefined && this.#sending === undefined && this.#retry === undefined) this.#sending = this.#send(this.#bus)
+    if (this.#bus === undefined || this.#sending !== undefined || this.#retry !== undefined) return
+    // Cleared in a later microtask: sending ends at once where there is nothing new to tell.
+    this.#sending = this.#send(this.#bus).then(() => {
+      this.#sending = undefined
+      if (this.#isDue) this.request()
+    })
   }
 
   /** The stream may not have the last ack any more. */
@@ -65,10 +70,9 @@ export class Acks {
         // Said by the subscription when the bus is away; an ack that is late is no news of its own.
         this.#isDue = true
         this.#retryLater()
-        break
+        return
       }
     }
-    this.#sending = undefined
   }
 
   #retryLater(): void {

@@ -82,5 +82,6 @@ if (args.length === 0) {
   await check("lint", tool("oxlint"), ["--type-aware", "--deny-warnings"])
 }
 await vitest()
-console.log(`${counts.passed} passed, ${counts.failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ""}`)
+if (counts.skipped > 0) console.log(`${counts.skipped} skipped`)
+console.log(`${counts.passed} passed, ${counts.failed} failed`)
 process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0

@@ -1,0 +1,60 @@
+import { expect, it } from "vitest"
+import { memoryStore } from "../bus/memory.ts"
+import { appliedSubject } from "../bus/subject.ts"
+import type { Applied } from "../bus/kinds/applied.ts"
+import { Acks } from "./ack.ts"
+
+const applied = (rev: number): Applied => ({ schema: 1, pod: "p", plane: "default", ready: true, admin: "http://127.0.0.1:9901", units: { routes: { rev, epoch: 1, seq: rev, digest: "d" } }, listeners: [], notes: [] })
+
+const scene = () => {
+  const store = memoryStore()
+  const state = { rev: 0 }
+  const acks = new Acks(() => applied(state.rev))
+  const bus = store.bus()
+  const told = (): number[] => store.messages("APPLIED").map(({ data }) => JSON.parse(new TextDecoder().decode(data)).units.routes.rev)
+  return { store, state, acks, bus, told }
+}
+
+it("tells the newest state, and what changed while a message was under way in one more", async () => {
+  const { store, state, acks, bus, told } = scene()
+  const seen: number[] = []
+  store.bus().follow({ stream: "APPLIED", filter: appliedSubject("default", "p"), from: "state", onMessage: ({ seq }) => void seen.push(seq) })
+  acks.attach(bus)
+  for (state.rev = 1; state.rev < 50; state.rev++) acks.request()
+  await acks.flush()
+  await store.settle()
+  expect(told()).toEqual([50])
+  expect(seen.length).toBeLessThanOrEqual(2)
+})
+
+it("does not repeat itself, unless the stream may have lost it", async () => {
+  const { store, acks, bus, told } = scene()
+  acks.attach(bus)
+  await acks.flush()
+  const { lastSeq } = await bus.info("APPLIED")
+  acks.request()
+  await acks.flush()
+  expect((await bus.info("APPLIED")).lastSeq).toBe(lastSeq)
+  store.wipe()
+  acks.repeat()
+  await acks.flush()
+  expect(told()).toEqual([0])
+})
+
+it("tries again when the bus is away", async () => {
+  const { store, state, acks, bus, told } = scene()
+  acks.attach(bus)
+  await acks.flush()
+  bus.disconnect()
+  state.rev = 7
+  acks.request()
+  await acks.flush()
+  expect(told()).toEqual([0])
+  const arrived = new Promise<void>((resolve) => {
+    store.bus().follow({ stream: "APPLIED", filter: appliedSubject("default", "p"), from: { after: 1 }, onMessage: () => resolve() })
+  })
+  bus.connect()
+  await arrived
+  expect(told()).toEqual([7])
+  acks.stop()
+})

@@ -1,0 +1,147 @@
+import http from "node:http"
+import net from "node:net"
+import { once } from "node:events"
+import { afterEach, describe, expect, it } from "vitest"
+import { Listening, type ListenOptions } from "./listen.ts"
+import { Notes } from "./notes.ts"
+import { HostIndex } from "./table/host.ts"
+import { type CompiledListener, CompiledPort } from "./table/port.ts"
+import type { PortTable } from "./table/table.ts"
+
+/** Each door answers with its key's table port and says which it is. */
+class Process {
+  readonly notes = new Notes()
+  readonly listening: Listening
+  readonly drained: number[] = []
+  #changes: (() => void)[] = []
+
+  constructor(options: Partial<ListenOptions> = {}) {
+    this.listening = new Listening({
+      bind: "127.0.0.1", offset: 0, drain: 1000, notes: this.notes, socketOptions: {},
+      open: (server, port, table) => {
+        const answers = http.createServer((_, response) => response.end(`${port} ${table().find === CompiledPort.prototype.find ? "served" : "?"}`))
+        server.on("connection", (socket) => answers.emit("connection", socket))
+        return {
+          drain: () => {
+            this.drained.push(port)
+            answers.closeAllConnections()
+            return Promise.resolve(0)
+          },
+        }
+      },
+      onChange: () => {
+        for (const resolve of this.#changes.splice(0)) resolve()
+      },
+      ...options,
+    })
+    processes.push(this)
+  }
+
+  update(...keys: readonly string[]): void {
+    this.listening.update(new Map(keys.map((key): readonly [string, PortTable] => [key, new CompiledPort(Number(key.slice(key.lastIndexOf(":") + 1)), HostIndex.empty<CompiledListener>())])))
+  }
+
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) await new Promise<void>((resolve) => this.#changes.push(resolve))
+  }
+}
+
+const processes: Process[] = []
+const others: net.Server[] = []
+afterEach(async () => {
+  for (const one of processes.splice(0)) await one.listening.drain(0)
+  for (const server of others.splice(0)) server.close()
+})
+
+const occupy = async (host = "127.0.0.1", port = 0): Promise<{ readonly server: net.Server; readonly port: number }> => {
+  const server = net.createServer().listen({ host, port })
+  others.push(server)
+  await once(server, "listening")
+  const address = server.address()
+  if (address === null || typeof address === "string") throw new TypeError("no port")
+  return { server, port: address.port }
+}
+const freePort = async (): Promise<number> => {
+  const { server, port } = await occupy()
+  server.close()
+  await once(server, "close")
+  return port
+}
+const get = async (host: string, port: number): Promise<string> => (await fetch(`http://${host}:${port}/`, { headers: { connection: "close" } })).text()
+
+describe("sockets", () => {
+  it("are bound for what a table has, and closed with it", async () => {
+    const gateway = new Process()
+    const port = await freePort()
+    expect(gateway.listening.isSettled).toBe(true)
+    gateway.update(`*:${port}`)
+    expect(gateway.listening.isSettled).toBe(false)
+    await gateway.until(() => gateway.listening.isSettled)
+    expect(gateway.listening.boundAt(`*:${port}`)).toEqual({ address: "127.0.0.1", port })
+    expect(await get("127.0.0.1", port)).toBe(`${port} served`)
+    gateway.update()
+    expect(gateway.drained).toEqual([port])
+    await expect(get("127.0.0.1", port)).rejects.toThrow("fetch failed")
+  })
+
+  it("a port in use harms no other, is noted, and is bound once it is free", async () => {
+    const { server, port } = await occupy()
+    const free = await freePort()
+    const gateway = new Process()
+    gateway.update(`*:${port}`, `*:${free}`)
+    await gateway.until(() => gateway.listening.isSettled)
+    expect(gateway.listening.boundAt(`*:${port}`)).toMatchObject({ port: 0, error: `port ${port} is in use by another process` })
+    expect(gateway.notes.list()).toMatchObject([{ reason: "PortUnavailable", severity: "error" }])
+    expect(await get("127.0.0.1", free)).toBe(`${free} served`)
+    server.close()
+    await gateway.until(() => gateway.listening.boundAt(`*:${port}`)?.port === port)
+    expect(await get("127.0.0.1", port)).toBe(`${port} served`)
+    expect(gateway.notes.list()).toEqual([])
+  })
+
+  it("hand a connection to the listener of the address it came to, else to the one for any", async () => {
+    const port = await freePort()
+    const gateway = new Process({ bind: "0.0.0.0" })
+    const seen: string[] = []
+    const own = new Process({ bind: "0.0.0.0", open: (server, _, table) => {
+      const answers = http.createServer((_request, response) => {
+        seen.push(`${table().port}`)
+        response.end([...keys].find(([, value]) => value === table())?.[0])
+      })
+      server.on("connection", (socket) => answers.emit("connection", socket))
+      return { drain: () => { answers.closeAllConnections(); return Promise.resolve(0) } }
+    } })
+    const keys = new Map([`*:${port}`, `127.0.0.2:${port}`].map((key): readonly [string, PortTable] => [key, new CompiledPort(port, HostIndex.empty<CompiledListener>())]))
+    own.listening.update(keys)
+    await own.until(() => own.listening.isSettled)
+    expect(await get("127.0.0.2", port)).toBe(`127.0.0.2:${port}`)
+    expect(await get("127.0.0.3", port)).toBe(`*:${port}`)
+    expect(seen).toHaveLength(2)
+    expect(gateway.listening.isSettled).toBe(true)
+  })
+
+  it("a gateway bound to one address serves another one that a listener names", async () => {
+    const port = await freePort()
+    const gateway = new Process()
+    gateway.update(`*:${port}`, `127.0.0.2:${port}`)
+    await gateway.until(() => gateway.listening.isSettled)
+    expect(await get("127.0.0.1", port)).toBe(`${port} served`)
+    expect(await get("127.0.0.2", port)).toBe(`${port} served`)
+    await expect(get("127.0.0.3", port)).rejects.toThrow("fetch failed")
+  })
+
+  it("an address this machine does not have is noted", async () => {
+    const gateway = new Process()
+    gateway.update("192.0.2.1:8080")
+    await gateway.until(() => gateway.listening.isSettled)
+    expect(gateway.listening.boundAt("192.0.2.1:8080")).toMatchObject({ port: 0, error: "this machine does not have the address" })
+  })
+
+  it.runIf(process.getuid?.() !== 0)("a port that may not be bound is served higher", async () => {
+    const port = await freePort()
+    const gateway = new Process({ offset: port - 81 })
+    gateway.update("*:81")
+    await gateway.until(() => gateway.listening.isSettled)
+    expect(gateway.listening.boundAt("*:81")).toEqual({ address: "127.0.0.1", port })
+  })
+})
