@@ -1,10 +1,11 @@
 /**
- * `npm run bench -- propagation|routechange|scale [options]`. Prints a Markdown table and appends it to
+ * `npm run bench -- propagation|routechange|proxy|scale [options]`. Prints a Markdown table and appends it to
  * RESULTS.md beside this, with the command and the machine. Traffic goes to 127.0.0.1 only and every loop is bounded.
  */
 const benches = {
   propagation: () => import("./propagation.ts"),
   routechange: () => import("./routechange.ts"),
+  proxy: () => import("./proxy.ts"),
   scale: () => import("./scale.ts"),
 }
 
