@@ -17,8 +17,20 @@ export const header = {
   writer: "Hg-Writer",
   /** Comma-separated, as in a commit's rows. */
   causes: "Hg-Causes",
+  /** File a resource came from, relative to the folder its adapter watches. */
+  source: "Hg-Source",
   traceparent: "traceparent",
 } as const
+
+/** Headers carry printable ASCII; keys and file names may hold anything. */
+export const encodeHeader = (text: string): string => (/^[\x21-\x24\x26-\x7e]*$/.test(text) ? text : encodeURIComponent(text.toWellFormed()))
+export const decodeHeader = (value: string): string => {
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    return value
+  }
+}
 
 export const isDeleted = (headers: Headers): boolean => headers[header.deleted] === "1"
 

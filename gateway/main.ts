@@ -104,7 +104,7 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
       const conflict = worker.notes.get(`listener/${id}`)
       for (const key of bindKeys(listener)) {
         const bound = conflict === undefined ? listening.boundAt(key) : { address: flags.bind, port: 0, error: conflict.message }
-        const { address, port, error } = bound ?? { address: flags.bind, port: 0, error: "not tried yet" }
+        const { address, port, error } = bound ?? { address: flags.bind, port: 0 }
         all.push({ id, protocol: listener.protocol, address, port, specPort: listener.port, ...(error === undefined ? {} : { error }) })
       }
     }

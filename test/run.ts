@@ -1,5 +1,5 @@
 /**
- * `npm test [-- vitest arguments]`: types, lint, then the tests of the `unit` project; `npm run test:system` runs the `system` project. With arguments only vitest runs, on what they name.
+ * `npm test [-- vitest arguments]`: types, lint, then every test; `-- --project unit` leaves out those with real processes. With arguments only vitest runs, on what they name.
  * The last line is `N passed, N failed`; a check (types, lint) and a test file that does not load count as one each.
  */
 import { spawn } from "node:child_process"
@@ -59,7 +59,7 @@ const vitest = async () => {
   const folder = mkdtempSync(join(tmpdir(), "headgate-test-"))
   const path = join(folder, "report.json")
   try {
-    const passed = await run(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", "--reporter=default", "--reporter=json", `--outputFile.json=${path}`, ...(args.length > 0 ? args : ["--project", "unit"])])
+    const passed = await run(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", "--reporter=default", "--reporter=json", `--outputFile.json=${path}`, ...args])
     const report = readReport(path)
     if (report === undefined) {
       console.error("vitest ended without a report")

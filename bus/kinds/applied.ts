@@ -25,7 +25,7 @@ export interface AppliedListener {
   readonly id: string
   readonly protocol: string
   readonly address: string
-  /** Actually bound; differs from specPort when that could not be. 0: not bound, `error` says why. */
+  /** Actually bound; differs from specPort when that could not be. 0: not bound, `error` says why; without one it is about to be. */
   readonly port: number
   readonly specPort: number
   readonly error?: string

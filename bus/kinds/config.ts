@@ -76,6 +76,18 @@ export const Backend = Struct({
 })
 export type Backend = typeof Backend.Type
 
+/** What an overlay does to one rule. */
+export const RuleOverlay = Struct({
+  /** Absent: every request of the rule. */
+  match: optionalKey(Match),
+  /** A path edit of type `prefix` replaces the path of `match`; where that is absent or `/`, what the rule matched. */
+  filters: Array(Filter),
+  /** One for each of the rule's backends, in place of theirs. */
+  weights: optionalKey(Array(Number)),
+  answer: optionalKey(Answer),
+})
+export type RuleOverlay = typeof RuleOverlay.Type
+
 export const Rule = Struct({
   name: optionalKey(String),
   /** Any of them; never empty. */
@@ -87,6 +99,11 @@ export const Rule = Struct({
   answer: optionalKey(Answer),
   /** Milliseconds; absent: the gateway's default; 0: none. */
   timeouts: optionalKey(Struct({ request: optionalKey(Number), backend: optionalKey(Number) })),
+  /**
+   * Looked at once the rule is chosen for a request; they have no part in the choice. Of those that match the request,
+   * in this order, header filters add up, and the last has its way in answer, weights, and redirect or rewrite.
+   */
+  overlays: optionalKey(Array(RuleOverlay)),
 })
 export type Rule = typeof Rule.Type
 
@@ -132,7 +149,8 @@ export type Plan = typeof Plan.Type
 
 /**
  * id: `<function>/<anything>`. Acts on traffic without touching `routes`, which merges overlays into its entries:
- * by priority (higher first), then id. `match` narrows it to rules whose request also matches; absent: the whole target.
+ * by priority (higher first), then id. `match` narrows it to requests that also match, absent: the whole target; it
+ * never changes which route and rule take a request.
  */
 export const Overlay = Struct({
   ...schema1,

@@ -6,7 +6,7 @@ import { Cause, Console, Effect, Exit, Option, Schema } from "effect"
 import { Argument, CliConfig, CliError, Command, Flag, GlobalFlag } from "effect/cli"
 import { events } from "./events.ts"
 import { get } from "./get.ts"
-import { connectToRunning, observe } from "./observe.ts"
+import { connectToRunning, manifestText, observe } from "./observe.ts"
 import { up } from "./up.ts"
 
 const { version }: { readonly version: string } = createRequire(import.meta.url)("headgate/package.json")
@@ -44,7 +44,7 @@ const getCommand = Command.make(
   Effect.fnUntraced(function*({ kind, name, namespace, all, output }) {
     const connected = yield* bus
     const text = yield* attempt(async () =>
-      get(await observe(connected), { kind: Option.getOrUndefined(kind), name: Option.getOrUndefined(name), namespace: all ? undefined : Option.getOrUndefined(namespace), output }))
+      get(await observe(connected), { kind: Option.getOrUndefined(kind), name: Option.getOrUndefined(name), namespace: all ? undefined : Option.getOrUndefined(namespace), output }, manifestText()))
     yield* Effect.sync(() => process.stdout.write(text))
   }, Effect.scoped),
 ).pipe(Command.withDescription("Show what is configured, and notes on what is wrong"))

@@ -10,6 +10,8 @@ export interface Running {
   readonly nats: string
   readonly natsPid?: number
   readonly port?: number
+  /** Absolute path of the folder it watches. */
+  readonly manifests?: string
 }
 
 const file = (folder: string): string => join(folder, "up.json")
@@ -32,7 +34,8 @@ export const readRunning = (folder: string): (Running & { readonly alive: boolea
       return typeof found === "number" ? found : undefined
     }
     const [natsPid, port] = [number("natsPid"), number("port")]
-    return { pid: value.pid, nats: value.nats, alive: alive(value.pid), ...(natsPid === undefined ? {} : { natsPid }), ...(port === undefined ? {} : { port }) }
+    const manifests = "manifests" in value && typeof value.manifests === "string" ? { manifests: value.manifests } : {}
+    return { pid: value.pid, nats: value.nats, alive: alive(value.pid), ...(natsPid === undefined ? {} : { natsPid }), ...(port === undefined ? {} : { port }), ...manifests }
   } catch {
     return undefined
   }

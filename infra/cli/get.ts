@@ -1,7 +1,10 @@
 /** `headgate get`: what is configured and what is wrong with it, as kubectl would show it. */
+import { Schema } from "effect"
 import { stringify } from "yaml"
+import { kinds } from "../../bus/kinds/config.ts"
 import type { Item, Observed } from "./observe.ts"
 import { columnsOf } from "./columns.ts"
+import { placedNotes } from "./placed-notes.ts"
 
 export interface GetOptions {
   readonly kind: string | undefined
@@ -19,9 +22,9 @@ const aliases: Readonly<Record<string, string>> = {
 /** Shown by `get` alone, in this order. */
 const overview = ["gateway", "httproute", "service", "cluster", "pod", "note"]
 
-/** Text to print; throws for a kind or name that does not exist. */
-export const get = (observed: Observed, options: GetOptions): string => {
-  const items = itemsOf(observed)
+/** Text to print; throws for a kind or name that does not exist. `textOf` gives the text of a file of manifests, undefined when it cannot be read here. */
+export const get = (observed: Observed, options: GetOptions, textOf: (file: string) => string | undefined): string => {
+  const items = itemsOf(observed, textOf)
   const kinds = [...new Set([...items.map((item) => item.kind), ...Object.values(aliases)])]
   const kind = options.kind === undefined ? undefined : (aliases[options.kind.toLowerCase()] ?? options.kind.toLowerCase())
   if (kind !== undefined && !kinds.includes(kind)) throw new Error(`there is no kind "${options.kind}"; there are: ${kinds.sort().join(", ")}`)
@@ -45,17 +48,19 @@ export const get = (observed: Observed, options: GetOptions): string => {
   return sections.filter((section) => section !== "").join("\n")
 }
 
-const itemsOf = ({ resources, entries, applied }: Observed): readonly Item[] => [
+const itemsOf = ({ resources, entries, applied }: Observed, textOf: (file: string) => string | undefined): readonly Item[] => [
   ...resources,
-  ...entries,
-  ...applied.flatMap((value): Item[] => (typeof value === "object" && value !== null && "pod" in value && "plane" in value ? [{ kind: "pod", plane: String(value.plane), key: String(value.pod), value }] : [])),
+  ...entries.flatMap((entry) => (entry.kind === "note" && isNote(entry.value) ? placedNotes([entry.value], resources, textOf).map((value): Item => ({ ...entry, value })) : [entry])),
+  ...applied.flatMap((value): Item[] => (typeof value === "object" && value !== null && "pod" in value && "plane" in value ? [{ kind: "pod", plane: String(value.plane), key: String(value.pod), value, file: "" }] : [])),
   ...applied.flatMap((value) => notesOf(value)),
 ]
+
+const isNote = Schema.is(kinds.note.schema)
 
 /** What gateways themselves have to say travels in their acks. */
 const notesOf = (applied: unknown): readonly Item[] => {
   if (typeof applied !== "object" || applied === null || !("notes" in applied) || !Array.isArray(applied.notes) || !("pod" in applied)) return []
-  return applied.notes.map((note: unknown, i): Item => ({ kind: "note", plane: "", key: `gateway/${String(applied.pod)}/${i}`, value: note }))
+  return applied.notes.map((note: unknown, i): Item => ({ kind: "note", plane: "", key: `gateway/${String(applied.pod)}/${i}`, value: note, file: "" }))
 }
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[], title: string | undefined): string => {

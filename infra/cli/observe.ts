@@ -1,10 +1,12 @@
 /** What is on the bus now, read once: for people's questions. */
+import { join } from "node:path"
 import type { Bus, Message, StreamName } from "../../bus/bus.ts"
-import { isDeleted } from "../../bus/envelope.ts"
+import { decodeHeader, header, isDeleted } from "../../bus/envelope.ts"
 import { connectBus } from "../../bus/jetstream.ts"
 import { parseSubject } from "../../bus/subject.ts"
 import { readUnits } from "../../bus/unit/reader.ts"
 import type { UnitChange } from "../../bus/unit/unit.ts"
+import { readFile } from "../adapters/files/read.ts"
 import { dataFolder, readRunning } from "./data-folder.ts"
 
 /** One value, wherever it lives. */
@@ -16,6 +18,8 @@ export interface Item {
   /** `<namespace>/<name>` of a resource, id of an entry. */
   readonly key: string
   readonly value: unknown
+  /** Of a resource: file it came from, relative to its adapter's folder; "" when that is not known. */
+  readonly file: string
 }
 
 export interface Observed {
@@ -31,6 +35,15 @@ export const connectToRunning = async (): Promise<Bus> => {
   const url = given !== undefined && given !== "" ? given : running?.alive === true ? running.nats : undefined
   if (url === undefined) throw new Error(`no headgate runs on ${dataFolder()}: start one with "headgate up", or set HEADGATE_NATS_URL or HEADGATE_DATA`)
   return connectBus({ url, name: "headgate", timeout: 3000 })
+}
+
+/** Reads files of manifests of the `up` that runs on HEADGATE_DATA; undefined where that is not this machine's. */
+export const manifestText = (): ((file: string) => string | undefined) => {
+  const folder = readRunning(dataFolder())?.manifests
+  return (file) => {
+    const read = folder === undefined ? undefined : readFile(join(folder, file), undefined)
+    return read?.is === "text" ? read.text : undefined
+  }
 }
 
 const parse = (data: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(data))
@@ -62,7 +75,7 @@ const entriesOf = (bus: Bus): Promise<readonly Item[]> =>
         void reader.stop()
         resolve([...bodies].flatMap(([subject, body]) => {
           const parsed = parseSubject(subject)
-          return parsed?.is === "entry" ? [{ kind: parsed.section, plane: parsed.plane, key: parsed.id, value: JSON.parse(body) }] : []
+          return parsed?.is === "entry" ? [{ kind: parsed.section, plane: parsed.plane, key: parsed.id, value: JSON.parse(body), file: "" }] : []
         }))
       },
       onLost: (reason) => reject(new Error(`the store was lost: ${reason}`)),
@@ -74,7 +87,7 @@ export const observe = async (bus: Bus): Promise<Observed> => {
   return {
     resources: resources.flatMap((message) => {
       const parsed = parseSubject(message.subject)
-      return parsed?.is === "resource" && !isDeleted(message.headers) ? [{ kind: parsed.kind, plane: "", key: parsed.key, value: parse(message.data) }] : []
+      return parsed?.is === "resource" && !isDeleted(message.headers) ? [{ kind: parsed.kind, plane: "", key: parsed.key, value: parse(message.data), file: decodeHeader(message.headers[header.source] ?? "") }] : []
     }),
     entries,
     applied: applied.map((message) => parse(message.data)),

@@ -36,17 +36,21 @@ export const up = async (options: UpOptions): Promise<void> => {
   const stopped = untilSignalled(report)
   const children: Child[] = []
   try {
-    const nats = await startBus(data, hold.previous, report)
     const demo = options.manifests === undefined ? await prepareDemo(data) : undefined
     const manifests = demo?.manifests ?? resolve(options.manifests ?? "")
+    const nats = await startBus(data, manifests, hold.previous, report)
     const part = partStarter(data, nats.url)
     for (const backend of demo?.backends ?? []) {
-      children.push(keepRunning({ name: `demo backend ${backend.name}`, report, ...part(`demo-${backend.name}`, ["demo-backend", "--name", backend.name, "--port", String(backend.port)]) }))
+      children.push(keepRunning({ name: `demo backend ${backend.name}`, report, ...part(`demo-${backend.name}`, async () => ["demo-backend", "--name", backend.name, "--port", String(backend.port)]) }))
     }
     const controllers = options.controllerNames.flatMap((name) => ["--controller-name", name])
-    const gateway = keepRunning({ name: "gateway", report, ...part("gateway", ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", await adminAddress(options.admin, report), "--data", join(data, "gateway")]) })
-    const functions = keepRunning({ name: "functions", report, ...part("functions", ["functions"]) })
-    const adapter = keepRunning({ name: "adapter", report, ...part("adapter", ["adapter", "files", "--manifests", manifests, ...controllers]) })
+    let admin = options.admin
+    const gateway = keepRunning({ name: "gateway", report, ...part("gateway", async () => {
+      admin = await freeAddress(admin, report)
+      return ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", admin, "--data", join(data, "gateway")]
+    }) })
+    const functions = keepRunning({ name: "functions", report, ...part("functions", async () => ["functions"]) })
+    const adapter = keepRunning({ name: "adapter", report, ...part("adapter", async () => ["adapter", "files", "--manifests", manifests, ...controllers]) })
 
     const bus = await connectBus({ url: nats.url, name: "up" })
     const applied = await Promise.race([untilReady(bus, gateway, report), stopped])
@@ -61,8 +65,8 @@ export const up = async (options: UpOptions): Promise<void> => {
   }
 }
 
-/** The admin address asked for; another port when something else has it. */
-const adminAddress = async (wanted: string, report: (line: string) => void): Promise<string> => {
+/** The address asked for; another port when something else has it. Asked anew at each start: between two that start together one loses. */
+const freeAddress = async (wanted: string, report: (line: string) => void): Promise<string> => {
   const [host = "127.0.0.1", port = "9901"] = wanted.split(":")
   const free = await freePort(Number(port), host)
   if (free !== Number(port)) report(`admin port ${port} is taken: using ${free}`)
@@ -87,10 +91,10 @@ interface RunningBus {
   stop(): Promise<void>
 }
 
-const startBus = async (data: string, previous: Running | undefined, report: (line: string) => void): Promise<RunningBus> => {
+const startBus = async (data: string, manifests: string, previous: Running | undefined, report: (line: string) => void): Promise<RunningBus> => {
   const given = process.env["HEADGATE_NATS_URL"]
   if (given !== undefined && given !== "") {
-    writeRunning(data, { pid: process.pid, nats: given })
+    writeRunning(data, { pid: process.pid, nats: given, manifests })
     return { url: given, stop: async () => undefined }
   }
   const binary = await findNatsServer({ progress: report })
@@ -100,7 +104,7 @@ const startBus = async (data: string, previous: Running | undefined, report: (li
   // The same port as before, so that whoever knows it finds it again; another one when it is taken.
   const first = await startNatsServer({ binary, storeDir, stdio: log, ...(previous?.port === undefined ? {} : { port: previous.port }) })
     .catch(() => startNatsServer({ binary, storeDir, stdio: log }))
-  const remember = (process_: ChildProcess): void => writeRunning(data, { pid: process.pid, nats: first.url, port: first.port, ...(process_.pid === undefined ? {} : { natsPid: process_.pid }) })
+  const remember = (process_: ChildProcess): void => writeRunning(data, { pid: process.pid, nats: first.url, port: first.port, manifests, ...(process_.pid === undefined ? {} : { natsPid: process_.pid }) })
   remember(first.process)
   let started: ChildProcess | undefined = first.process
   const child = keepRunning({
@@ -132,14 +136,14 @@ const endOrphan = async (pid: number): Promise<void> => {
   }
 }
 
-/** Makes starters of this very program with another subcommand, logging to `<data>/logs/<name>.log`. */
-const partStarter = (data: string, url: string) => (name: string, args: readonly string[]): Pick<ChildOptions, "start" | "lastWords"> => {
+/** Makes starters of this very program with another subcommand, `args` asked for at each start, logging to `<data>/logs/<name>.log`. */
+const partStarter = (data: string, url: string) => (name: string, args: () => Promise<readonly string[]>): Pick<ChildOptions, "start" | "lastWords"> => {
   const path = join(data, "logs", `${name}.log`)
   const log = openSync(path, "a")
   const holder = `up-${createHash("sha256").update(data).digest("hex").slice(0, 12)}`
   const env = { ...process.env, HEADGATE_NATS_URL: url, HEADGATE_HOLDER: holder, HEADGATE_SUPERVISED: "1", HEADGATE_DATA: data }
   return {
-    start: async () => spawn(process.execPath, [program, ...args], { stdio: ["pipe", log, log], env }),
+    start: async () => spawn(process.execPath, [program, ...(await args())], { stdio: ["pipe", log, log], env }),
     lastWords: () => readFileSync(path, "utf8").trimEnd().split("\n").at(-1)?.slice(0, 300) ?? "",
   }
 }

@@ -80,7 +80,8 @@ describe.each(examples.map((example) => [example.name, example] as const))("exam
     expect((await ask({ port: edge, host: `${example.name}.sentinel.example` })).headers["x-backend"]).toBe("sentinel")
   })
 
-  test.each(example.requests)("$request $headers", async (expected) => {
+  const named = example.requests.map((expected) => [[expected.request, ...Object.entries(expected.headers ?? {}).map(([name, value]) => `${name}: ${value}`)].join(", "), expected] as const)
+  test.each(named)("%s", async (_request, expected) => {
     if (expected.split !== undefined) {
       const counts: Record<string, number> = {}
       for (let round = 0; round < ROUNDS; round++) {

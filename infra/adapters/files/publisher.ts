@@ -6,15 +6,13 @@
 import { hash } from "node:crypto"
 import { type Bus, BusError, type Headers, type Message } from "../../../bus/bus.ts"
 import { canonical } from "../../../bus/canonical.ts"
-import { header, isDeleted, numberHeader } from "../../../bus/envelope.ts"
+import { decodeHeader, encodeHeader, header, isDeleted, numberHeader } from "../../../bus/envelope.ts"
 import { parseSubject } from "../../../bus/subject.ts"
 import { backoff, delay, systemClock } from "../../../bus/unit/clock.ts"
 import type { Desired } from "./catalog.ts"
 
 /** `Hg-Writer` of what this adapter publishes; resources of others are left alone. */
 export const WRITER = "adapter.files"
-/** File an object came from, relative to the watched folder. */
-export const SOURCE = "Hg-Source"
 
 /** The last message of one subject. */
 export interface Held {
@@ -39,7 +37,7 @@ export const heldOf = (message: Message): Held => ({
   generation: numberHeader(message.headers, header.generation) ?? 0,
   epoch: numberHeader(message.headers, header.epoch) ?? 0,
   own: message.headers[header.writer] === WRITER,
-  source: decodeHeader(message.headers[SOURCE] ?? ""),
+  source: decodeHeader(message.headers[header.source] ?? ""),
 })
 
 export interface PublisherOptions {
@@ -120,7 +118,7 @@ export class Publisher {
     const { desired, held, epoch, onForeign } = this.#options
     const want = desired.get(subject)
     const have = held.get(subject)
-    if (want?.body === have?.body) return undefined
+    if (want?.body === have?.body && (want === undefined || want.source === have?.source)) return undefined
     if (have !== undefined && have.body !== undefined && !have.own) {
       if (want !== undefined) onForeign(subject)
       return undefined
@@ -218,7 +216,7 @@ const difference = (subject: string, want: Desired | undefined, have: Held | und
       [header.writer]: WRITER,
       [header.epoch]: String(epoch),
       ...(want === undefined ? { [header.deleted]: "1" } : want.version === "" ? {} : { [header.version]: want.version }),
-      ...(source === "" ? {} : { [SOURCE]: encodeHeader(source) }),
+      ...(source === "" ? {} : { [header.source]: encodeHeader(source) }),
     },
   }
 }
@@ -238,14 +236,4 @@ const specOf = (body: string): string => {
 const uidOf = (kind: string, key: string): string => {
   const hex = hash("sha256", `${kind}/${key}`)
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
-}
-
-/** Headers carry printable ASCII; file names may hold anything. */
-const encodeHeader = (text: string): string => (/^[\x21-\x24\x26-\x7e]*$/.test(text) ? text : encodeURIComponent(text.toWellFormed()))
-const decodeHeader = (value: string): string => {
-  try {
-    return decodeURIComponent(value)
-  } catch {
-    return value
-  }
 }
