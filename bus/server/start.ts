@@ -20,14 +20,16 @@ export interface StartOptions {
   /** A free one when left out. */
   readonly port?: number
   readonly stdio?: "ignore" | "inherit" | number
+  /** In a session of its own: Ctrl-C in the terminal does not reach it. */
+  readonly detached?: boolean
 }
 
 /** Resolves when the server accepts connections; rejects when it ends first, with its exit code. */
-export const startNatsServer = async ({ binary, storeDir, port, stdio = "ignore" }: StartOptions): Promise<NatsServer> => {
+export const startNatsServer = async ({ binary, storeDir, port, stdio = "ignore", detached = false }: StartOptions): Promise<NatsServer> => {
   await mkdir(storeDir, { recursive: true })
   const ports = await mkdtemp(join(tmpdir(), "headgate-nats-"))
   const watcher = watch(ports, { signal: AbortSignal.timeout(15_000) })
-  const child = spawn(binary, ["-a", "127.0.0.1", "-p", String(port ?? -1), "-js", "-sd", storeDir, "--ports_file_dir", ports], { stdio: ["ignore", stdio, stdio] })
+  const child = spawn(binary, ["-a", "127.0.0.1", "-p", String(port ?? -1), "-js", "-sd", storeDir, "--ports_file_dir", ports], { stdio: ["ignore", stdio, stdio], detached })
   const ended = new Promise<never>((_, reject) => {
     child.once("error", reject)
     child.once("exit", (code, signal) => reject(new Error(`nats-server ended at its start: ${code ?? signal ?? "?"}${port === undefined ? "" : ` (is port ${port} in use?)`}`)))

@@ -102,8 +102,8 @@ const startBus = async (data: string, manifests: string, previous: Running | und
   const log = openSync(join(data, "logs", "nats-server.log"), "a")
   const storeDir = join(data, "nats")
   // The same port as before, so that whoever knows it finds it again; another one when it is taken.
-  const first = await startNatsServer({ binary, storeDir, stdio: log, ...(previous?.port === undefined ? {} : { port: previous.port }) })
-    .catch(() => startNatsServer({ binary, storeDir, stdio: log }))
+  const options = { binary, storeDir, stdio: log, detached: true }
+  const first = await startNatsServer({ ...options, ...(previous?.port === undefined ? {} : { port: previous.port }) }).catch(() => startNatsServer(options))
   const remember = (process_: ChildProcess): void => writeRunning(data, { pid: process.pid, nats: first.url, port: first.port, manifests, ...(process_.pid === undefined ? {} : { natsPid: process_.pid }) })
   remember(first.process)
   let started: ChildProcess | undefined = first.process
@@ -111,12 +111,14 @@ const startBus = async (data: string, manifests: string, previous: Running | und
     name: "nats-server",
     report,
     start: async () => {
-      const process_ = started ?? (await startNatsServer({ binary, storeDir, stdio: log, port: first.port })).process
+      const process_ = started ?? (await startNatsServer({ ...options, port: first.port })).process
       started = undefined
       remember(process_)
       return process_
     },
   })
+  // It watches no pipe: where this process still can, it takes it along.
+  process.once("exit", () => child.current()?.kill("SIGTERM"))
   return { url: first.url, stop: () => child.stop(10_000) }
 }
 
@@ -136,14 +138,17 @@ const endOrphan = async (pid: number): Promise<void> => {
   }
 }
 
-/** Makes starters of this very program with another subcommand, `args` asked for at each start, logging to `<data>/logs/<name>.log`. */
+/**
+ * Makes starters of this very program with another subcommand, `args` asked for at each start, logging to `<data>/logs/<name>.log`.
+ * Each in a session of its own: Ctrl-C in a terminal reaches the supervisor alone, which ends them in order.
+ */
 const partStarter = (data: string, url: string) => (name: string, args: () => Promise<readonly string[]>): Pick<ChildOptions, "start" | "lastWords"> => {
   const path = join(data, "logs", `${name}.log`)
   const log = openSync(path, "a")
   const holder = `up-${createHash("sha256").update(data).digest("hex").slice(0, 12)}`
   const env = { ...process.env, HEADGATE_NATS_URL: url, HEADGATE_HOLDER: holder, HEADGATE_SUPERVISED: "1", HEADGATE_DATA: data }
   return {
-    start: async () => spawn(process.execPath, [program, ...(await args())], { stdio: ["pipe", log, log], env }),
+    start: async () => spawn(process.execPath, [program, ...(await args())], { stdio: ["pipe", log, log], env, detached: true }),
     lastWords: () => readFileSync(path, "utf8").trimEnd().split("\n").at(-1)?.slice(0, 300) ?? "",
   }
 }
