@@ -1,4 +1,4 @@
-/** The Bus on NATS JetStream: the only file, with jetstream-follow.ts, that imports NATS. */
+/** The Bus on NATS JetStream: with jetstream-follow.ts and jetstream-publish.ts all that imports NATS. */
 import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, jetstreamManager, type JetStreamManager, type StreamConfig } from "@nats-io/jetstream"
 import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
 import { reachesBack } from "./as-of.ts"

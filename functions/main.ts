@@ -10,12 +10,25 @@ import { load } from "./load.ts"
 import { runFunctions } from "./run.ts"
 import type { Log } from "./session.ts"
 
+const HELP = `headgate functions [NAME | ./FILE.ts …]
+
+Runs built-in functions by name and anyone's by file, or everything built in, against the bus at HEADGATE_NATS_URL.
+
+Environment: HEADGATE_NATS_URL (default nats://127.0.0.1:4222), HEADGATE_HOLDER (whose leases: the same holder takes
+them over at once, another waits).
+Exit status: 0 ended by a signal, 1 failed.
+`
+
 const log: Log = (level, message, more) => {
   process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, part: "functions", message, ...more })}\n`)
 }
 
 /** Resolves after a signal, once everything staged is committed and the leases are given back. Rejects for wrong arguments. */
 export const main = async (argv: string[]): Promise<void> => {
+  if (argv.includes("--help") || argv.includes("-h")) {
+    process.stdout.write(HELP)
+    return
+  }
   const functions = await load(argv)
   const url = process.env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222"
   const holder = process.env["HEADGATE_HOLDER"] ?? `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`

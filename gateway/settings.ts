@@ -1,6 +1,6 @@
 /**
  * Limits and time-outs of the data path, with what they are for. One place, so that what a gateway promises can be
- * read here. Times in milliseconds, 0: none; sizes in octets. GATEWAY's flags and environment: see settingNames.
+ * read here. Times in milliseconds, 0: none; sizes in octets. Each is a flag and an environment variable: settingNames.
  */
 import type { HeadLimits } from "./http1/head.ts"
 

@@ -3,6 +3,7 @@ import type { Bus, Message, StreamName } from "../../bus/bus.ts"
 import { header, isDeleted } from "../../bus/envelope.ts"
 import { parseSubject } from "../../bus/subject.ts"
 import { decodeCommit } from "../../bus/unit/commit.ts"
+import type { Commit } from "../../bus/unit/unit.ts"
 
 const clock = (time: number): string => new Date(time).toISOString().slice(11, 23)
 
@@ -15,8 +16,12 @@ const line = (stream: StreamName, message: Message): string | undefined => {
     return `${start}${parsed.kind} ${parsed.key} ${isDeleted(message.headers) ? "deleted" : `is ${message.data.length} bytes${generation === undefined ? "" : `, generation ${generation}`}`}`
   }
   if (parsed?.is === "commit") {
-    const commit = decodeCommit(message.data)
-    if (commit === undefined) return `${start}commit of ${parsed.fn} for ${parsed.plane} cannot be read`
+    let commit: Commit
+    try {
+      commit = decodeCommit(message.data)
+    } catch (error) {
+      return `${start}commit of ${parsed.fn} for ${parsed.plane} cannot be read: ${error instanceof Error ? error.message : String(error)}`
+    }
     const rows = commit.diff?.map(([subject, body]) => {
       const entry = parseSubject(subject)
       return entry?.is === "entry" ? `${body === null ? "-" : "+"}${entry.section} ${entry.id}` : subject

@@ -178,16 +178,25 @@ test("a dropped file, an edit, a new sub-folder and a removal follow at once, ea
   expect(objects()).toEqual(["httproute/default/one", "httproute/default/two"])
 })
 
-test("a renamed file changes nothing", async () => {
+test("a renamed file republishes what is in it with its new name and nothing else; a restart then publishes nothing", async () => {
   write("b.yaml", route("one"))
-  await start()
+  const stop = await start()
   const before = store.messages("RESOURCES").length
+  const one = resourceSubject("httproute", "default/one")
+  const [was] = store.messages("RESOURCES").filter(({ subject }) => subject === one)
   renameSync(join(folder, "b.yaml"), join(folder, "a.yaml"))
+  await until(() => store.messages("RESOURCES").length > before)
   drop("z.yaml", route("last"))
   await has("httproute/default/last")
   rmSync(join(folder, "z.yaml"))
   await hasNot("httproute/default/last")
-  expect(store.messages("RESOURCES").slice(before).map(({ subject }) => subject)).toEqual([resourceSubject("httproute", "default/last"), resourceSubject("httproute", "default/last")])
+  const [moved, ...rest] = store.messages("RESOURCES").slice(before)
+  expect(rest.map(({ subject }) => subject)).toEqual([resourceSubject("httproute", "default/last"), resourceSubject("httproute", "default/last")])
+  expect([moved?.subject, moved?.data, moved?.headers[header.generation], moved?.headers[header.source]]).toEqual([one, was?.data, "1", "a.yaml"])
+  await stop()
+  const after = store.messages("RESOURCES").length
+  await start()
+  expect(store.messages("RESOURCES").length).toBe(after)
 })
 
 test("a file written in steps deletes nothing on the way", async () => {

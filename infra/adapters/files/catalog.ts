@@ -160,7 +160,7 @@ export class Catalog {
     this.#touched.add(subject)
   }
 
-  /** Brings `desired` up to date; returns the subjects whose value changed since the last call. */
+  /** Brings `desired` up to date; returns the subjects whose value, or the file it comes from, changed since the last call. */
   settle(): ReadonlySet<string> {
     while (this.#touched.size > 0) {
       const touched = this.#touched
@@ -264,7 +264,7 @@ export class Catalog {
       this.#desired.set(subject, desired)
       if (current === undefined) this.#count(desired, 1)
     }
-    if (current?.body !== desired?.body) this.#changed.add(subject)
+    if (current?.body !== desired?.body || current?.source !== desired?.source) this.#changed.add(subject)
   }
 
   #noteDuplicates(subject: string, claims: readonly Claim[]): void {

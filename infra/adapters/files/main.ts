@@ -4,6 +4,7 @@ import { statSync } from "node:fs"
 import { resolve } from "node:path"
 import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Cause, Exit } from "effect"
 import { connectBus } from "../../../bus/jetstream.ts"
 import { filesAdapter } from "./adapter.ts"
 import { OWN_CONTROLLER } from "./manifest.ts"
@@ -37,6 +38,7 @@ export const main = async (argv: string[]): Promise<void> => {
       forgetAfter: flags.forgetAfter,
       log: (line) => void process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...line })}\n`),
     }),
+    { teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1) },
   )
 }
 
