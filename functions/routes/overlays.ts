@@ -1,72 +1,92 @@
 /** Overlays on the rules of a route (DESIGN §4): who acts on traffic without touching this function. */
-import { canonical } from "../../bus/canonical.ts"
-import type { Filter, Match, Overlay, Rule } from "../../bus/kinds/config.ts"
-import type { Member } from "../reconcile.ts"
-import { conjunction } from "./conjunction.ts"
-import type { Report } from "./report.ts"
+import type { Filter, Overlay, Rule, RuleOverlay } from "../../bus/kinds/config.ts"
+import { regexProblem } from "../gateway-api/regex.ts"
+import type { Collection, Member, Read } from "../reconcile.ts"
+import { reporter, type Report } from "./report.ts"
 
 /** Higher priority first, then id. */
 const byRank = ([a, one]: Member<Overlay>, [b, two]: Member<Overlay>): number => two.priority - one.priority || (a < b ? -1 : 1)
 
+/** As the object a note is about. */
+export const overlayReporter = (read: Read, key: string): Report => reporter(read, { kind: "Overlay", namespace: "", name: key })
+
+/** Overlays that a gateway can apply; the others are in a note and act on nothing. */
+export const soundOverlays = (overlays: Collection<Overlay>): Collection<Overlay> =>
+  overlays.map((overlay, read, key) => {
+    const report = overlayReporter(read, key)
+    const { match, filters = [] } = overlay
+    if (match === undefined) return overlay
+    const expressions = [["match.path", match.path] as const, ...(["headers", "query"] as const).flatMap((list) => match[list].map((test, i) => [`match.${list}[${i}]`, test] as const))]
+    let isSound = true
+    for (const [field, { type, value }] of expressions) {
+      const problem = type === "regex" ? regexProblem(value) : undefined
+      if (problem === undefined) continue
+      isSound = false
+      report("error", "InvalidRegex", `${field}.value`, `Overlay ${key} has no effect: its regular expression cannot be used: ${problem}.`, "Use RE2 syntax: no look-around, no back-references, small repetition counts.")
+    }
+    if (match.path.type === "regex" && filters.some(isPrefixEdit)) {
+      isSound = false
+      report("error", "UnsupportedValue", "filters", `Overlay ${key} has no effect: it replaces the matched prefix, and its match is a regular expression, which has none.`, "Match the path with prefix, or replace the full path.")
+    }
+    return isSound ? overlay : undefined
+  })
+
 /**
- * The rules with every overlay merged in. Lower ranks are applied first, so the highest has the last word on an
- * answer, weights, redirect or rewrite; header filters of all apply, the highest rank's last. An overlay with a match
- * splits each rule in the part it acts on, first, and the rest.
- *
- * The part is as specific as both matches together, so it may also take requests that another route's rule of
- * a specificity in between had before.
+ * The rules with what acts on them. Lower ranks act first, so the highest has the last word on an answer, weights,
+ * redirect or rewrite; header filters of all apply, the highest rank's last. An overlay without a match is merged
+ * into the rule; from the first with a match on, they go along with it, for the gateway to look at once it has chosen
+ * the rule: which rule takes a request never depends on an overlay.
  */
 export const withOverlays = (rules: readonly Rule[], overlays: readonly Member<Overlay>[], report: Report): readonly Rule[] => {
   const ranked = [...overlays].sort(byRank)
   reportWinners(ranked, report)
-  let merged = rules
-  for (const [key, overlay] of ranked.reverse()) {
-    const { match, target } = overlay
-    const actsOn = (rule: Rule): boolean => target.rule === undefined || rule.name === target.rule
-    if (!rules.some(actsOn)) report("warning", "OverlayNotApplied", "spec.rules", `Overlay ${key} targets rule ${target.rule ?? ""}, which the route does not have.`, "Name a rule of the route, or none for all.")
-    merged = merged.flatMap((rule) => {
-      if (!actsOn(rule)) return [rule]
-      return match === undefined ? [applied(rule, overlay)] : split(rule, match, overlay, key, report)
-    })
-    if (overlay.weights !== undefined && !rules.some((rule) => rule.backends.some(({ cluster }) => cluster !== undefined && cluster in (overlay.weights ?? {})))) {
+  const rising = ranked.reverse()
+  for (const [key, { target, weights }] of rising) {
+    if (!rules.some((rule) => actsOn(target, rule))) report("warning", "OverlayNotApplied", "spec.rules", `Overlay ${key} targets rule ${target.rule ?? ""}, which the route does not have.`, "Name a rule of the route, or none for all.")
+    if (weights !== undefined && !rules.some((rule) => weightsFor(rule, weights) !== undefined)) {
       report("warning", "OverlayNotApplied", "spec.rules", `Overlay ${key} gives weights to clusters the route does not refer to.`, "Name clusters of the route's backendRefs.")
     }
   }
-  return merged
+  return rules.map((rule) => {
+    const acting = rising.flatMap(([key, overlay]) => (actsOn(overlay.target, rule) ? (actionOn(rule, overlay, key, report) ?? []) : []))
+    const from = acting.findIndex(({ match }) => match !== undefined)
+    const merged = acting.slice(0, from === -1 ? undefined : from).reduce(applied, rule)
+    return from === -1 ? merged : { ...merged, overlays: acting.slice(from) }
+  })
 }
 
-const split = (rule: Rule, match: Match, overlay: Overlay, key: string, report: Report): readonly Rule[] => {
-  const part = new Map<string, Match>()
-  const rest: Match[] = []
-  for (const own of rule.matches) {
-    const both = conjunction(own, match)
-    if (both === "inexpressible") report("warning", "OverlayNotApplied", "spec.rules", `Overlay ${key} and the route both match paths, one by a regular expression: their overlap cannot be expressed.`, "Match the path with Exact or PathPrefix, or headers only.")
-    else if (both !== undefined) part.set(canonical(both), both)
-    if (both === undefined || both === "inexpressible" || canonical(both) !== canonical(own)) rest.push(own)
+const actsOn = (target: Overlay["target"], rule: Rule): boolean => target.rule === undefined || rule.name === target.rule
+
+/** Undefined when there is nothing in it for this rule. */
+const actionOn = (rule: Rule, { match, filters = [], weights, answer }: Overlay, key: string, report: Report): RuleOverlay | undefined => {
+  // A rewrite means nothing to a rule that has no backend, and must not take its redirect away.
+  const apt = rule.backends.length > 0 ? filters : filters.filter(({ type }) => type !== "rewrite")
+  const hasOwnPath = match !== undefined && !(match.path.type === "prefix" && match.path.value === "/")
+  if (!hasOwnPath && apt.some(isPrefixEdit) && rule.matches.some(({ path }) => path.type === "regex")) {
+    report("warning", "OverlayNotApplied", "spec.rules", `Overlay ${key} replaces the matched prefix, and rule ${rule.name ?? ""} of the route matches a regular expression, which has none: it does not act on that rule.`, "Give the overlay a match with a prefix, or replace the full path.")
+    return undefined
   }
-  return [...(part.size === 0 ? [] : [applied({ ...rule, matches: [...part.values()] }, overlay)]), ...(rest.length === 0 ? [] : [{ ...rule, matches: rest }])]
+  const own = weights === undefined ? undefined : weightsFor(rule, weights)
+  if (apt.length === 0 && own === undefined && answer === undefined) return undefined
+  return { ...(match === undefined ? {} : { match }), filters: apt, ...(own === undefined ? {} : { weights: own }), ...(answer === undefined ? {} : { answer }) }
 }
 
-const applied = (rule: Rule, { answer, weights, filters = [] }: Overlay): Rule => ({
+/** One a backend; undefined when none of them is named. */
+const weightsFor = ({ backends }: Rule, weights: Readonly<Record<string, number>>): readonly number[] | undefined => {
+  const named = ({ cluster }: Rule["backends"][number]): number | undefined => (cluster === undefined ? undefined : weights[cluster])
+  return backends.some((backend) => named(backend) !== undefined) ? backends.map((backend) => named(backend) ?? backend.weight) : undefined
+}
+
+const applied = (rule: Rule, { filters, weights, answer }: RuleOverlay): Rule => ({
   ...rule,
-  filters: mergeFilters(rule, filters),
-  backends:
-    weights === undefined
-      ? rule.backends
-      : rule.backends.map((backend) => ({ ...backend, weight: (backend.cluster === undefined ? undefined : weights[backend.cluster]) ?? backend.weight })),
+  // A rule has at most one of redirect and rewrite: the later replaces the earlier.
+  filters: filters.some(isDestination) ? [...rule.filters.filter((filter) => !isDestination(filter)), ...filters] : [...rule.filters, ...filters],
+  backends: weights === undefined ? rule.backends : rule.backends.map((backend, i) => ({ ...backend, weight: weights[i] ?? backend.weight })),
   ...(answer === undefined ? {} : { answer }),
 })
 
 const isDestination = ({ type }: Filter): boolean => type === "redirect" || type === "rewrite"
-
-/**
- * A rule has at most one of redirect and rewrite: the later replaces the earlier. But a rewrite means nothing to a rule
- * that has no backend, and must not take its redirect away.
- */
-const mergeFilters = ({ filters, backends }: Rule, more: readonly Filter[]): readonly Filter[] => {
-  const apt = backends.length > 0 ? more : more.filter(({ type }) => type !== "rewrite")
-  return apt.some(isDestination) ? [...filters.filter((filter) => !isDestination(filter)), ...apt] : [...filters, ...apt]
-}
+const isPrefixEdit = (filter: Filter): boolean => (filter.type === "redirect" || filter.type === "rewrite") && filter.path?.type === "prefix"
 
 const ASPECTS = ["answer", "weights", "redirect or rewrite"] as const
 const speaksOf = (overlay: Overlay, aspect: (typeof ASPECTS)[number]): boolean =>

@@ -11,10 +11,11 @@ import { reconcile, type Collection, type Index, type Member, type Read } from "
 import { attachedTo, type Attached } from "./attached.ts"
 import { noteClasses } from "./classes.ts"
 import { listenerEntries, servedGateways } from "./listeners.ts"
-import { withOverlays } from "./overlays.ts"
+import { soundOverlays, withOverlays } from "./overlays.ts"
 import { reporter, type Report } from "./report.ts"
 import { ruleOf } from "./rules.ts"
 import { noteShadows } from "./shadows.ts"
+import { noteTargets } from "./targets.ts"
 
 export const routes = reconcile({
   name: "routes",
@@ -26,14 +27,16 @@ export const routes = reconcile({
     const gateways = from(gatewayApi.gateway)
     const namespaces = from(core.namespace)
     const grantsByNamespace = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
-    const overlaysByTarget = from(kinds.overlay).index(({ target }) => [`${target.kind}/${target.namespace}/${target.name}`])
+    const httpRoutes = from(gatewayApi.httpRoute)
+    const overlays = soundOverlays(from(kinds.overlay))
+    const overlaysByTarget = overlays.index(({ target }) => [`${target.kind}/${target.namespace}/${target.name}`])
 
     noteClasses(classes, gateways)
     const served = servedGateways(gateways, classes)
     const listeners = listenerEntries(served)
     const parents = { gateways, served, listeners, namespaces }
 
-    const entries = from(gatewayApi.httpRoute).flatMap((route, read): Member<Route>[] => {
+    const entries = httpRoutes.flatMap((route, read): Member<Route>[] => {
       const { metadata, spec } = route
       const report = reporter(read, { kind: "HTTPRoute", namespace: metadata.namespace, name: metadata.name })
       const attached = attachedTo(route, parents, read, report)
@@ -44,6 +47,7 @@ export const routes = reconcile({
       return attached.length === 0 || rules.length === 0 ? [] : variants(route, attached, rules, read, overlaysByTarget, report)
     })
     noteShadows(entries)
+    noteTargets(overlays, { gateways, served, httpRoutes, entries })
 
     const demand = entries.flatMap(demandOf)
     into(kinds.listener, listeners)

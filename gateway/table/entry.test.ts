@@ -16,6 +16,7 @@ const whole = {
         filters: [{ type: "redirect", scheme: "https", hostname: "b.test", port: 443, path: { type: "prefix", value: "/n" }, status: 301 }, { type: "rewrite", hostname: "b.test", path: { type: "full", value: "/" } }],
         answer: { status: 503, headers: [], body: "" },
         timeouts: { request: 1000, backend: 0 },
+        overlays: [{ match: match("/a/b", { headers: [{ name: "h", type: "regex", value: "1" }] }), filters: [{ type: "responseHeaders", set: [], add: [["a", "b"]], remove: [] }], weights: [0, 1], answer: { status: 503, headers: [], body: "" } }, { filters: [] }],
       }),
     ]),
   },
@@ -86,6 +87,8 @@ describe("entries", () => {
     ["a redirect to a host with a path", ["rules", 0, "filters", 0, "hostname"], "b.test/x"],
     ["a path that does not begin with a slash", ["rules", 0, "matches", 0, "path", "value"], "a"],
     ["a negative weight", ["rules", 0, "backends", 0, "weight"], -1],
+    ["an overlay with a weight too few", ["rules", 0, "overlays", 0, "weights"], [1]],
+    ["an overlay with a negative weight", ["rules", 0, "overlays", 0, "weights", 0], -1],
   ])("refuses %s", (_, place, value) => {
     expect(verdict("route", canonical(changed(whole.route, place, value)))).toBe(false)
   })

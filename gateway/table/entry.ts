@@ -86,10 +86,10 @@ const text = (of: Loose, field: string): string => {
 const optionalText = (of: Loose, field: string): void => {
   if (of[field] !== undefined) text(of, field)
 }
-const number = (of: Loose, field: string, low: number, high: number): void => {
-  const value = of[field]
+const isNumber = (value: unknown, field: string, low: number, high: number): void => {
   if (typeof value !== "number" || !(value >= low && value <= high)) throw malformed(field, `is not a number from ${low} to ${high}`)
 }
+const number = (of: Loose, field: string, low: number, high: number): void => isNumber(of[field], field, low, high)
 const optionalNumber = (of: Loose, field: string, low: number, high: number): void => {
   if (of[field] !== undefined) number(of, field, low, high)
 }
@@ -204,7 +204,19 @@ function isRule(value: unknown): value is Rule {
       optionalNumber(timeouts, "backend", 0, 2 ** 31)
     })
   }
+  if (rule["overlays"] !== undefined) each(rule, "overlays", (item) => isRuleOverlay(item, rule["backends"]))
   return true
+}
+
+const isRuleOverlay = (item: unknown, backends: unknown): void => {
+  const overlay = record(item, "")
+  if (overlay["match"] !== undefined) inside(overlay, "match", isMatch)
+  each(overlay, "filters", isFilter)
+  if (overlay["answer"] !== undefined) inside(overlay, "answer", isAnswer)
+  const { weights } = overlay
+  if (weights === undefined) return
+  each(overlay, "weights", isWeight)
+  if (!Array.isArray(weights) || !Array.isArray(backends) || weights.length !== backends.length) throw malformed("weights", "are not one for each backend")
 }
 
 function isMatch(value: unknown): value is Match {
@@ -228,9 +240,11 @@ const isStringMatch = (item: unknown): void => {
   text(match, "value")
 }
 
+const isWeight = (value: unknown): void => isNumber(value, "", 0, 1_000_000)
+
 function isBackend(value: unknown): value is Backend {
   const backend = record(value, "")
-  number(backend, "weight", 0, 1_000_000)
+  inside(backend, "weight", isWeight)
   optionalText(backend, "cluster")
   if (backend["answer"] !== undefined) inside(backend, "answer", isAnswer)
   each(backend, "filters", isFilter)

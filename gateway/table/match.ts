@@ -7,10 +7,11 @@
  * Where a regex stands is left to implementations by the Gateway API. Between exact and prefix, because routes that
  * use one nearly always stand beside a `/` that takes everything else.
  */
-import { Candidate, precedes, takes } from "./candidate.ts"
+import { type Candidate, precedes } from "./candidate.ts"
+import { takes } from "./conditions.ts"
 import { Layered } from "./layered.ts"
 import { type RadixNode, childAt, update, type Fresh } from "./radix.ts"
-import type { CompiledRule, RequestView } from "./table.ts"
+import type { RequestView, TableRule } from "./table.ts"
 
 type Candidates = readonly Candidate[]
 const NONE: Candidates = []
@@ -77,7 +78,7 @@ export class HostRoutes {
   }
 
   /** The first that takes the request, all priorities. */
-  find(request: RequestView): CompiledRule | null {
+  find(request: RequestView): TableRule | null {
     const levels = this.#levels
     for (let i = 0; i < levels.length; i++) {
       const level = levels[i]
@@ -89,7 +90,7 @@ export class HostRoutes {
   }
 
   /** The first of one priority that takes the request. */
-  findAt(priority: number, request: RequestView): CompiledRule | null {
+  findAt(priority: number, request: RequestView): TableRule | null {
     const levels = this.#levels
     for (let i = 0; i < levels.length; i++) {
       const level = levels[i]
@@ -101,7 +102,7 @@ export class HostRoutes {
 
 const SLASH = 47
 
-const search = (level: Level, request: RequestView): CompiledRule | null => {
+const search = (level: Level, request: RequestView): TableRule | null => {
   if (level.exact !== null) {
     const candidates = level.exact.get(request.path)
     if (candidates !== undefined) {
@@ -117,7 +118,7 @@ const search = (level: Level, request: RequestView): CompiledRule | null => {
 }
 
 /** Longer prefixes first; a prefix counts only where a segment ends. `at` units of the path led to `node`. */
-const searchPrefix = (node: RadixNode<Candidates>, path: string, at: number, request: RequestView): CompiledRule | null => {
+const searchPrefix = (node: RadixNode<Candidates>, path: string, at: number, request: RequestView): TableRule | null => {
   if (at < path.length) {
     const child = childAt(node, path.charCodeAt(at))
     if (child !== null && path.startsWith(child.label, at)) {
@@ -129,7 +130,7 @@ const searchPrefix = (node: RadixNode<Candidates>, path: string, at: number, req
   return node.value === null ? null : first(node.value, request)
 }
 
-const first = (candidates: Candidates, request: RequestView): CompiledRule | null => {
+const first = (candidates: Candidates, request: RequestView): TableRule | null => {
   for (let i = 0; i < candidates.length; i++) {
     const candidate = candidates[i]
     if (candidate !== undefined && takes(candidate, request)) return candidate.rule

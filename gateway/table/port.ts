@@ -1,8 +1,9 @@
 /** What one socket serves: listeners by hostname, each with its routes by hostname. */
 import { type HostIndex, continuesBackwards } from "./host.ts"
 import type { HostRoutes } from "./match.ts"
+import { overlaid } from "./overlay.ts"
 import { childAt, type RadixNode } from "./radix.ts"
-import type { CompiledRule, PortTable, RequestView } from "./table.ts"
+import type { CompiledRule, PortTable, RequestView, TableRule } from "./table.ts"
 
 export interface CompiledListener {
   readonly id: string
@@ -25,7 +26,8 @@ export class CompiledPort implements PortTable {
    */
   find(request: RequestView): CompiledRule | null {
     const listener = this.listeners.mostSpecific(request.host)
-    return listener === null ? null : findIn(listener.routes, request)
+    const rule = listener === null ? null : findIn(listener.routes, request)
+    return rule === null || rule.overlays === null ? rule : overlaid(rule, rule.overlays, request)
   }
 }
 
@@ -33,7 +35,7 @@ export class CompiledPort implements PortTable {
  * Priority comes before any other comparison, so with several host patterns that take the host their levels are
  * visited together, highest first; within a level exact host, then longest wildcard, then any.
  */
-export const findIn = (routes: HostIndex<HostRoutes>, request: RequestView): CompiledRule | null => {
+export const findIn = (routes: HostIndex<HostRoutes>, request: RequestView): TableRule | null => {
   const { host } = request
   const exact = routes.exact.get(host)
   const { wildcard, any } = routes
@@ -67,7 +69,7 @@ const wildcardBelow = (node: RadixNode<HostRoutes>, host: string, at: number, ce
   return node.value === null ? deeper : Math.max(deeper, node.value.below(ceiling))
 }
 
-const wildcardFind = (node: RadixNode<HostRoutes>, host: string, at: number, priority: number, request: RequestView): CompiledRule | null => {
+const wildcardFind = (node: RadixNode<HostRoutes>, host: string, at: number, priority: number, request: RequestView): TableRule | null => {
   const child = next(node, host, at)
   if (child !== null) {
     const rule = wildcardFind(child, host, at + child.label.length, priority, request)

@@ -1,11 +1,11 @@
 /** A route entry as compiled rules and the candidates that lead to them. */
-import type { Answer, Backend, Match, Route, Rule } from "../../bus/kinds/config.ts"
+import type { Answer, Backend, Route, Rule } from "../../bus/kinds/config.ts"
 import { compileFilters, needsPrefix, type CompiledFilters } from "../filters/compile.ts"
-import { encodePath } from "../filters/path.ts"
-import { Candidate, type PathTest, type ValueTest } from "./candidate.ts"
-import { EntryFault, within } from "./fault.ts"
-import { compileRegex } from "./regex.ts"
-import type { ClusterHandle, CompiledBackend, CompiledRule, HeaderEdit, Redirect, Rewrite } from "./table.ts"
+import { Candidate } from "./candidate.ts"
+import { compileConditions, type PathTest } from "./conditions.ts"
+import { within } from "./fault.ts"
+import { checkOverlay, isPrefixedOverlay, matchedPrefix, overlayCompiler } from "./overlay.ts"
+import type { ClusterHandle, CompiledBackend, CompiledOverlay, HeaderEdit, Redirect, Rewrite, TableRule } from "./table.ts"
 
 /** Chooses an index by weight, in turn; -1 when no weight is above 0. */
 export type Weighted = (weights: readonly number[]) => () => number
@@ -25,14 +25,8 @@ export const compileRoute = (id: string, route: Route, needs: RuleNeeds): Candid
     try {
       const compile = ruleCompiler(`${id}#${rule.name ?? ruleIndex}`, id, rule, needs)
       rule.matches.forEach((match, matchIndex) => {
-        const path = pathTest(match, `matches[${matchIndex}].path.value`)
-        candidates.push(
-          new Candidate(
-            compile(path),
-            { path, method: match.method ?? null, headers: tests(match.headers, `matches[${matchIndex}].headers`), query: tests(match.query, `matches[${matchIndex}].query`) },
-            { priority: route.priority, created: route.created, ruleIndex, matchIndex },
-          ),
-        )
+        const conditions = compileConditions(match, `matches[${matchIndex}]`)
+        candidates.push(new Candidate(compile(conditions.path), conditions, { priority: route.priority, created: route.created, ruleIndex, matchIndex }))
       })
     } catch (error) {
       throw within(`rules[${ruleIndex}]`, error)
@@ -47,18 +41,17 @@ export const checkRoute = (route: Route): void => {
     try {
       const prefixed = isPrefixed(rule)
       rule.matches.forEach((match, matchIndex) => {
-        const path = pathTest(match, `matches[${matchIndex}].path.value`)
+        const { path } = compileConditions(match, `matches[${matchIndex}]`)
         if (prefixed) matchedPrefix(path)
-        tests(match.headers, `matches[${matchIndex}].headers`)
-        tests(match.query, `matches[${matchIndex}].query`)
       })
+      rule.overlays?.forEach((overlay, i) => checkOverlay(overlay, `overlays[${i}]`))
     } catch (error) {
       throw within(`rules[${ruleIndex}]`, error)
     }
   })
 }
 
-class ReadyRule implements CompiledRule {
+class ReadyRule implements TableRule {
   readonly id: string
   readonly route: string
   readonly answer: Answer | null
@@ -68,10 +61,11 @@ class ReadyRule implements CompiledRule {
   readonly responseHeaders: HeaderEdit | null
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
+  readonly overlays: readonly CompiledOverlay[] | null
   readonly #backends: readonly CompiledBackend[]
   readonly #turn: () => number
 
-  constructor(id: string, route: string, rule: Rule, filters: CompiledFilters, backends: readonly CompiledBackend[], turn: () => number) {
+  constructor(id: string, route: string, rule: Rule, filters: CompiledFilters, backends: readonly CompiledBackend[], turn: () => number, overlays: readonly CompiledOverlay[] | null) {
     this.id = id
     this.route = route
     this.answer = rule.answer ?? null
@@ -81,6 +75,7 @@ class ReadyRule implements CompiledRule {
     this.responseHeaders = filters.responseHeaders
     this.requestTimeout = rule.timeouts?.request
     this.backendTimeout = rule.timeouts?.backend
+    this.overlays = overlays
     this.#backends = backends
     this.#turn = turn
   }
@@ -88,30 +83,36 @@ class ReadyRule implements CompiledRule {
   pick(): CompiledBackend | null {
     return this.#backends[this.#turn()] ?? null
   }
+
+  pickBy(turn: () => number): CompiledBackend | null {
+    return this.#backends[turn()] ?? null
+  }
 }
 
-const isPrefixed = (rule: Rule): boolean => needsPrefix(rule.filters) || rule.backends.some((backend) => backend.filters.length > 0 && needsPrefix(backend.filters))
+const isPrefixed = ({ filters, backends, overlays }: Rule): boolean =>
+  needsPrefix(filters) || backends.some((backend) => backend.filters.length > 0 && needsPrefix(backend.filters)) || overlays?.some(isPrefixedOverlay) === true
 
 const first = (): number => 0
 const none = (): number => -1
 
-const turnOf = (backends: readonly Backend[], weighted: Weighted): (() => number) => {
-  if (backends.length === 0) return none
-  if (backends.length === 1) return (backends[0]?.weight ?? 0) > 0 ? first : none
-  return weighted(backends.map((backend) => backend.weight))
+const turnOf = (weights: readonly number[], weighted: Weighted): (() => number) => {
+  if (weights.length === 0) return none
+  if (weights.length === 1) return (weights[0] ?? 0) > 0 ? first : none
+  return weighted(weights)
 }
 
-const ruleCompiler = (id: string, route: string, rule: Rule, needs: RuleNeeds): ((path: PathTest) => CompiledRule) => {
-  const turn = turnOf(rule.backends, needs.weighted)
-  const build = (prefix: string): CompiledRule => {
+const ruleCompiler = (id: string, route: string, rule: Rule, needs: RuleNeeds): ((path: PathTest) => TableRule) => {
+  const turn = turnOf(rule.backends.map(({ weight }) => weight), needs.weighted)
+  const overlays = rule.overlays?.map((overlay, i) => overlayCompiler(overlay, `overlays[${i}]`, (weights) => turnOf(weights, needs.weighted))) ?? []
+  const build = (prefix: string): TableRule => {
     const backends = rule.backends.map((backend) => compileBackend(backend, prefix, needs))
-    return new ReadyRule(id, route, rule, compileFilters(rule.filters, prefix), backends, turn)
+    return new ReadyRule(id, route, rule, compileFilters(rule.filters, prefix), backends, turn, overlays.length === 0 ? null : overlays.map((compile) => compile(prefix)))
   }
   if (!isPrefixed(rule)) {
-    let shared: CompiledRule | undefined
+    let shared: TableRule | undefined
     return () => (shared ??= build(""))
   }
-  const byPrefix = new Map<string, CompiledRule>()
+  const byPrefix = new Map<string, TableRule>()
   return (path) => {
     const prefix = matchedPrefix(path)
     const known = byPrefix.get(prefix)
@@ -130,24 +131,3 @@ const compileBackend = (backend: Backend, prefix: string, needs: RuleNeeds): Com
   const cluster = backend.cluster === undefined ? null : needs.cluster(backend.cluster)
   return { cluster, answer: cluster === null ? (backend.answer ?? UNRESOLVED) : null, requestHeaders, responseHeaders, rewrite, redirect }
 }
-
-const matchedPrefix = (path: PathTest): string => {
-  if (path.type === "regex") throw new EntryFault("PrefixEditNeedsPrefix", "filters", "a filter replaces the matched prefix, but a match of the rule is a regular expression")
-  return path.type === "exact" && path.value.endsWith("/") ? path.value.slice(0, -1) : path.value
-}
-
-/** Request paths are bytes on the wire, so a value beyond ASCII is compared as its percent-encoded UTF-8. */
-const pathTest = (match: Match, field: string): PathTest => {
-  const { type, value } = match.path
-  if (type === "regex") return { type, value: compileRegex(value, field) }
-  const wire = encodePath(value)
-  if (type === "exact") return { type, value: wire }
-  return { type, value: wire.endsWith("/") ? wire.slice(0, -1) : wire }
-}
-
-const tests = (matches: Match["headers"], field: string): readonly ValueTest[] | null =>
-  matches.length === 0
-    ? null
-    : matches.map(({ name, type, value }, i) =>
-        type === "exact" ? { name, equals: value, regex: null } : { name, equals: null, regex: compileRegex(value, `${field}[${i}].value`) },
-      )

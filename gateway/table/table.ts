@@ -3,6 +3,7 @@
  * new Table that shares everything untouched with the old one. A request keeps the table it began with.
  */
 import type { Answer } from "../../bus/kinds/config.ts"
+import type { Conditions } from "./conditions.ts"
 
 /** What a request shows to matching and filters. Implemented by http1/head.ts without allocation. */
 export interface RequestView {
@@ -72,6 +73,26 @@ export interface CompiledRule {
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
   /** The prefix that matched is needed by "prefix" rewrites: see match.ts. */
+}
+
+/** A rule as matching finds it. */
+export interface TableRule extends CompiledRule {
+  /** What acts on some of its requests; null: nothing. */
+  readonly overlays: readonly CompiledOverlay[] | null
+  /** As `pick`, with another choice of index. */
+  pickBy(turn: () => number): CompiledBackend | null
+}
+
+/** A RuleOverlay, ready to run; what is null stays as the rule has it. */
+export interface CompiledOverlay {
+  /** null: every request of the rule. */
+  readonly conditions: Conditions | null
+  readonly answer: Answer | null
+  readonly redirect: Redirect | null
+  readonly rewrite: Rewrite | null
+  readonly requestHeaders: HeaderEdit | null
+  readonly responseHeaders: HeaderEdit | null
+  readonly turn: (() => number) | null
 }
 
 /** What one listening socket serves. */
