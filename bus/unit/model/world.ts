@@ -126,7 +126,11 @@ export class World {
     try {
       writing.writer = await openUnit(wire.bus, {
         unit, epoch, fence: this.#fence, writer: `writer-${epoch}`, version: "1", clock: wire.clock, partBytes: this.#options.partBytes,
-        tombstoneWindow: WINDOW, onSteppedDown: over, ...(reader === undefined ? {} : { reader }),
+        tombstoneWindow: WINDOW, ...(reader === undefined ? {} : { reader }),
+        onSteppedDown: (reason, message) => {
+          if (reason === "store-lost" && this.wipes === 0) this.failures.push(new Error(`I8: the writer says "${message}", and the store is the same`))
+          over()
+        },
       })
       if (hadCommit) writing.writer.settled().then(() => { this.#fenced = Math.max(this.#fenced, this.#fence) }, () => undefined)
     } catch (error) {
