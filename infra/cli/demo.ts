@@ -1,7 +1,10 @@
 /** The demo of one data folder: its own copy of infra/demo, to play with, and two backends on ports of its own. */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { freePort } from "./free-port.ts"
+
+/** Of the listener in infra/demo. */
+const PORT = 8080
 
 export interface DemoBackend {
   readonly name: string
@@ -13,7 +16,10 @@ export const prepareDemo = async (data: string): Promise<{ readonly manifests: s
   const manifests = join(data, "demo")
   mkdirSync(manifests, { recursive: true })
   const source = join(import.meta.dirname, "..", "demo")
-  for (const name of readdirSync(source)) if (!existsSync(join(manifests, name))) copyFileSync(join(source, name), join(manifests, name))
+  const missing = readdirSync(source).filter((name) => !existsSync(join(manifests, name)))
+  // Two demos live beside each other: what has the port when the copy is made keeps it.
+  const port = missing.length === 0 ? PORT : await freePort(PORT)
+  for (const name of missing) writeFileSync(join(manifests, name), readFileSync(join(source, name), "utf8").replaceAll(String(PORT), String(port)))
   const services = join(manifests, "services.yaml")
   const before = existsSync(services) ? portsIn(readFileSync(services, "utf8")) : []
   const backends: DemoBackend[] = []

@@ -33,5 +33,5 @@ export const readyTable = ({ nats, applied, manifests, demo, data }: { nats: str
   const table = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join("\n")
   const url = rows.find(([, value]) => value.startsWith("http://"))?.[1].split(" ")[0] ?? ""
   const next = demo ? `curl ${url}/         one of two backends, in turn\n  curl ${url}/apple    headers and path changed on the way\n  edit a file in ${manifests}: it is live when you look` : `drop a manifest into ${manifests}: it is live when you look`
-  return `Headgate is ready.\n\n${table}\n\nTry next:\n  ${next}\n  headgate get         what is configured, and notes on what is wrong\n  headgate events -f   every edit and what it became\n\nCtrl-C stops it.\n`
+  return `Headgate is ready.\n\n${table}\n\nTry next:\n  ${next}\n  npx headgate get         what is configured, and notes on what is wrong\n  npx headgate events -f   every edit and what it became\n\nCtrl-C stops it.\n`
 }

@@ -34,11 +34,16 @@ export const up = async (options: UpOptions): Promise<void> => {
   const hold = holdDataFolder(data)
   const report = (line: string): void => void process.stderr.write(`${line}\n`)
   const stopped = untilSignalled(report)
+  const leaving = new AbortController()
+  void stopped.then(() => leaving.abort())
   const children: Child[] = []
   try {
     const demo = options.manifests === undefined ? await prepareDemo(data) : undefined
     const manifests = demo?.manifests ?? resolve(options.manifests ?? "")
-    const nats = await startBus(data, manifests, hold.previous, report)
+    const nats = await startBus(data, manifests, hold.previous, report, leaving.signal).catch((error: unknown) => {
+      if (!leaving.signal.aborted) throw error
+    })
+    if (nats === undefined) return
     const part = partStarter(data, nats.url)
     for (const backend of demo?.backends ?? []) {
       children.push(keepRunning({ name: `demo backend ${backend.name}`, report, ...part(`demo-${backend.name}`, async () => ["demo-backend", "--name", backend.name, "--port", String(backend.port)]) }))
@@ -91,13 +96,13 @@ interface RunningBus {
   stop(): Promise<void>
 }
 
-const startBus = async (data: string, manifests: string, previous: Running | undefined, report: (line: string) => void): Promise<RunningBus> => {
+const startBus = async (data: string, manifests: string, previous: Running | undefined, report: (line: string) => void, signal: AbortSignal): Promise<RunningBus> => {
   const given = process.env["HEADGATE_NATS_URL"]
   if (given !== undefined && given !== "") {
     writeRunning(data, { pid: process.pid, nats: given, manifests })
     return { url: given, stop: async () => undefined }
   }
-  const binary = await findNatsServer({ progress: report })
+  const binary = await findNatsServer({ progress: report, signal })
   if (previous?.natsPid !== undefined) await endOrphan(previous.natsPid)
   const log = openSync(join(data, "logs", "nats-server.log"), "a")
   const storeDir = join(data, "nats")

@@ -51,14 +51,20 @@ start_and_stop() {
   node -e 'fetch(process.argv[1]).then((answer) => { console.log(`  ${process.argv[1]} answers ${answer.status}`); process.exit(answer.status < 500 ? 0 : 1) })' "$url"
   kill -INT -- "-$pid"
   wait "$pid" || true
-  for _ in $(seq 100); do pgrep -u person -f nats-server >/dev/null || break; sleep 0.1; done
-  if pgrep -u person -f nats-server >/dev/null; then say "$what: nats-server outlived it"; exit 1; fi
+  [ -z "$(parts)" ] || { say "$what left behind: $(parts)"; exit 1; }
+}
+
+# Programs of Headgate that run in this room, by /proc: the room has no ps.
+parts() {
+  for process in /proc/[0-9]*; do
+    tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -E '^[^ ]*nats-server |infra/cli/main|headgate' || true
+  done
 }
 
 cd "$project"
 say "$(node -v), npm $(npm -v), $(id -un) in $(pwd)"
 started="$(now)"
-npm ci --loglevel=error
+npm ci
 say "npm ci: $(($(now) - started)) ms"
 rm -rf .headgate
 start_and_stop "npm start, $([ "$network" = online ] && echo cold || echo warm), empty store" npm start --silent -- --json

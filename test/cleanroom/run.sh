@@ -45,11 +45,11 @@ make_base() {
   touch "$base/base/complete"
 }
 
-# What belongs to the project, as a clone or an archive of it would hold it.
+# The last commit, as a clone of it would hold it: what is not committed stays out.
 copy_project() {
   local to="$1"
   mkdir -p "$to"
-  (cd "$project" && git -c safe.directory="$project" ls-files -z --cached | tar --null --files-from=- -cf - --ignore-failed-read 2>/dev/null) | tar -xf - -C "$to"
+  git -c safe.directory="$project" -C "$project" archive HEAD | tar -xf - -C "$to"
 }
 
 room() {
