@@ -41,6 +41,7 @@ export const decodeRows = (rows: readonly Row[], notes: Notes): EntryChange[] =>
     try {
       const entry = decodeEntry(section, parsed.id, body)
       if (entry.section === "route") checkRoute(entry.value)
+      if (entry.section === "cluster" && entry.unspoken !== undefined) notes.set(`entry/${subject}`, unspoken(parsed.id, entry.unspoken))
       changes.push({ section, id: parsed.id, entry, clusters: entry.section === "route" ? clustersNamed(entry.value) : [] })
     } catch (error) {
       if (!(error instanceof EntryFault)) throw error
@@ -49,6 +50,14 @@ export const decodeRows = (rows: readonly Row[], notes: Notes): EntryChange[] =>
   }
   return changes
 }
+
+const unspoken = (cluster: string, protocol: string): TableNote => ({
+  severity: "error",
+  reason: "UnsupportedProtocol",
+  message: `Cluster ${cluster} speaks ${protocol}, which this gateway does not: what goes to it answers 500.`,
+  field: "protocol",
+  fix: "Update this gateway.",
+})
 
 const parked = (section: Section, id: string, fault: EntryFault): TableNote => ({
   severity: "error",

@@ -88,7 +88,7 @@ const route = (reason: (Failure & { side: "route" })["reason"]): Verdict => {
     case "no-backend":
       return verdict(500, "the route has no backend")
     case "no-such-service":
-      return verdict(500, "the backend does not exist")
+      return verdict(500, "the backend does not exist, or speaks a protocol that is not supported")
     case "no-endpoint":
       return verdict(503, "no endpoint is ready")
   }

@@ -10,19 +10,24 @@ export interface Attaching {
   readonly hostnames: readonly string[] | undefined
 }
 
-export type Refusal = "NoMatchingParent" | "NotAllowedByListeners" | "NoMatchingListenerHostname"
+/** `reason`: RouteConditionReason of Accepted=False. */
+export type Refusal =
+  | { readonly reason: "NoMatchingParent"; readonly field: "" | "sectionName" | "port" }
+  /** `takes`: what each listener in question takes instead, by its name. */
+  | { readonly reason: "NotAllowedByListeners"; readonly by: "kinds"; readonly takes: ReadonlyMap<string, readonly string[]> }
+  | { readonly reason: "NotAllowedByListeners"; readonly by: "namespaces" }
+  | { readonly reason: "NoMatchingListenerHostname" }
 
 export type Attachment<L> =
   | { readonly ok: true; readonly attached: readonly { readonly listener: L; readonly hostnames: readonly string[] }[] }
-  /** `field`: relative to the parent reference, or "hostnames". */
-  | { readonly ok: false; readonly refusal: Refusal; readonly field: "" | "sectionName" | "port" | "hostnames" }
+  | { readonly ok: false; readonly refusal: Refusal }
 
 /** Whether the reference names a Gateway at all; a Service (mesh) or a ListenerSet is someone else's. */
 export const isGatewayRef = (ref: ParentRef): boolean => ref.group === GATEWAY_GROUP && ref.kind === "Gateway"
 
 /**
  * The listeners of one Gateway that take the route. Refused by all, the reason is that of the listener that came
- * furthest: section and port, then allowedRoutes, then hostname.
+ * furthest: section and port, then kinds and namespaces of allowedRoutes, then hostname.
  *
  * @param namespaceLabels labels of the route's namespace; asked only for `from: Selector`
  */
@@ -34,22 +39,27 @@ export const attach = <L extends { readonly listener: GatewayListener }>(
   namespaceLabels: () => Readonly<Record<string, string>> | undefined,
 ): Attachment<L> => {
   const named = listeners.filter(({ listener }) => ref.sectionName === undefined || ref.sectionName === "" || listener.name === ref.sectionName)
-  if (named.length === 0) return { ok: false, refusal: "NoMatchingParent", field: ref.sectionName === undefined ? "" : "sectionName" }
+  if (named.length === 0) return { ok: false, refusal: { reason: "NoMatchingParent", field: ref.sectionName === undefined ? "" : "sectionName" } }
   const onPort = named.filter(({ listener }) => ref.port === undefined || listener.port === ref.port)
-  if (onPort.length === 0) return { ok: false, refusal: "NoMatchingParent", field: "port" }
-  const allowing = onPort.filter(({ listener }) => allowsKind(listener, route.kind) && allowsNamespace(listener.allowedRoutes, gatewayNamespace, route.namespace, namespaceLabels))
-  if (allowing.length === 0) return { ok: false, refusal: "NotAllowedByListeners", field: "" }
+  if (onPort.length === 0) return { ok: false, refusal: { reason: "NoMatchingParent", field: "port" } }
+  const ofKind = onPort.filter(({ listener }) => kindsTaken(listener).includes(route.kind))
+  if (ofKind.length === 0) return { ok: false, refusal: { reason: "NotAllowedByListeners", by: "kinds", takes: new Map(onPort.map(({ listener }) => [listener.name, kindsTaken(listener)])) } }
+  const allowing = ofKind.filter(({ listener }) => allowsNamespace(listener.allowedRoutes, gatewayNamespace, route.namespace, namespaceLabels))
+  if (allowing.length === 0) return { ok: false, refusal: { reason: "NotAllowedByListeners", by: "namespaces" } }
   const attached = allowing.flatMap((listener) => {
     const hostnames = attachedHostnames(listener.listener.hostname, route.hostnames)
     return hostnames.length === 0 ? [] : [{ listener, hostnames }]
   })
-  return attached.length === 0 ? { ok: false, refusal: "NoMatchingListenerHostname", field: "hostnames" } : { ok: true, attached }
+  return attached.length === 0 ? { ok: false, refusal: { reason: "NoMatchingListenerHostname" } } : { ok: true, attached }
 }
 
 const PROTOCOL_KINDS: Readonly<Record<string, readonly string[]>> = { HTTP: ["HTTPRoute", "GRPCRoute"], HTTPS: ["HTTPRoute", "GRPCRoute"], TLS: ["TLSRoute"], TCP: ["TCPRoute"], UDP: ["UDPRoute"] }
 
-const allowsKind = ({ protocol, allowedRoutes: { kinds } }: GatewayListener, kind: string): boolean =>
-  PROTOCOL_KINDS[protocol]?.includes(kind) === true && (kinds === undefined || kinds.length === 0 || kinds.some((each) => each.group === GATEWAY_GROUP && each.kind === kind))
+/** Those of the protocol that allowedRoutes.kinds names; named none, all of them. */
+const kindsTaken = ({ protocol, allowedRoutes: { kinds = [] } }: GatewayListener): readonly string[] => {
+  const possible = PROTOCOL_KINDS[protocol] ?? []
+  return kinds.length === 0 ? possible : possible.filter((kind) => kinds.some((each) => each.group === GATEWAY_GROUP && each.kind === kind))
+}
 
 const allowsNamespace = (allowed: AllowedRoutes, gateway: string, route: string, labels: () => Readonly<Record<string, string>> | undefined): boolean => {
   switch (allowed.namespaces.from) {

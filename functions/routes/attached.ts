@@ -42,8 +42,7 @@ export const attachedTo = ({ metadata, spec }: HTTPRoute, parents: Parents, read
     const labels = () => read(parents.namespaces, `/${metadata.namespace}`)?.metadata.labels ?? labelsOfMissing(metadata.namespace)
     const result = attach(ref, gateway.namespace, gateway.listeners, { kind: "HTTPRoute", namespace: metadata.namespace, hostnames: spec.hostnames }, labels)
     if (!result.ok) {
-      const [message, fix] = refused(result.refusal, key, result.field)
-      report("error", result.refusal, result.field === "hostnames" ? "spec.hostnames" : result.field === "" ? field : `${field}.${result.field}`, message, fix)
+      reportRefusal(result.refusal, field, key, report)
       continue
     }
     let isServed = false
@@ -63,13 +62,23 @@ export const attachedTo = ({ metadata, spec }: HTTPRoute, parents: Parents, read
 /** An API server puts this label on every Namespace; files may leave the Namespace itself out. */
 const labelsOfMissing = (namespace: string): Readonly<Record<string, string>> => ({ "kubernetes.io/metadata.name": namespace })
 
-const refused = (refusal: Refusal, gateway: string, field: string): readonly [message: string, fix: string] => {
-  switch (refusal) {
-    case "NoMatchingParent":
-      return [`No listener of Gateway ${gateway} has this ${field === "" ? "name" : field}.`, `Name a listener's ${field === "port" ? "port" : "name"}, or leave it out.`]
+/** `field`: of the parent reference. */
+const reportRefusal = (refusal: Refusal, field: string, gateway: string, report: Report): void => {
+  switch (refusal.reason) {
+    case "NoMatchingParent": {
+      const { field: part } = refusal
+      report("error", refusal.reason, part === "" ? field : `${field}.${part}`, `No listener of Gateway ${gateway} has this ${part === "" ? "name" : part}.`, `Name a listener's ${part === "port" ? "port" : "name"}, or leave it out.`)
+      return
+    }
     case "NotAllowedByListeners":
-      return [`No listener of Gateway ${gateway} allows HTTPRoutes of this namespace (allowedRoutes).`, "Allow the namespace in the listener's allowedRoutes, or move the route."]
+      if (refusal.by === "namespaces") report("error", refusal.reason, field, `No listener of Gateway ${gateway} allows HTTPRoutes of this namespace (allowedRoutes).`, "Allow the namespace in the listener's allowedRoutes, or move the route.")
+      else report("error", refusal.reason, field, `No listener of Gateway ${gateway} takes HTTPRoutes: ${kindsText(refusal.takes)} (protocol and allowedRoutes.kinds).`, "Add HTTPRoute to allowedRoutes.kinds of a listener with protocol HTTP, or attach to another listener.")
+      return
     case "NoMatchingListenerHostname":
-      return [`The route has no hostname in common with a listener of Gateway ${gateway}.`, "Use a hostname the listener covers."]
+      report("error", refusal.reason, "spec.hostnames", `The route has no hostname in common with a listener of Gateway ${gateway}.`, "Use a hostname the listener covers.")
+      return
   }
 }
+
+const kindsText = (takes: ReadonlyMap<string, readonly string[]>): string =>
+  [...takes].map(([listener, kinds]) => `listener ${listener} takes ${kinds.length === 0 ? "no route" : kinds.map((kind) => `${kind}s`).join(" and ")}`).join(", ")

@@ -38,7 +38,8 @@ export const matchOf = (match: HTTPRouteMatch, field: string, report: Report): M
         byName.set(name(item.name), { name: name(item.name), type, value: item.value })
       }
     }
-    return [...byName.values()]
+    // All must hold, in whatever order they are written. Equal meaning, equal bytes.
+    return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
   const headers = values("headers", (name) => name.toLowerCase())
   const query = values("queryParams", (name) => name)
@@ -51,5 +52,5 @@ export const matchOf = (match: HTTPRouteMatch, field: string, report: Report): M
   }
 }
 
-/** HTTPPathMatch: a trailing slash of a prefix is ignored. Equal meaning, equal bytes. */
+/** HTTPPathMatch: a trailing slash of a prefix is ignored. */
 const withoutTrailingSlash = (path: string): string => (path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path)

@@ -14,7 +14,7 @@ import { listenerEntries, servedGateways } from "./listeners.ts"
 import { soundOverlays, withOverlays } from "./overlays.ts"
 import { reporter, type Report } from "./report.ts"
 import { ruleOf } from "./rules.ts"
-import { noteShadows } from "./shadows.ts"
+import { noteShadows, repetitions } from "./shadows.ts"
 import { noteTargets } from "./targets.ts"
 
 export const routes = reconcile({
@@ -43,7 +43,8 @@ export const routes = reconcile({
       if (spec.useDefaultGateways !== undefined) report("warning", "UnsupportedValue", "spec.useDefaultGateways", "useDefaultGateways is not supported and has no effect.", "Name Gateways in spec.parentRefs.")
       const granted = (namespace: string, name: string): boolean =>
         isGranted({ from: { group: GATEWAY_GROUP, kind: "HTTPRoute", namespace: metadata.namespace }, to: { group: "", kind: "Service", namespace, name } }, read(grantsByNamespace, namespace).map(([, grant]) => grant))
-      const rules = spec.rules.flatMap((rule, i) => ruleOf(rule, `spec.rules[${i}]`, { namespace: metadata.namespace, report, isGranted: granted }) ?? [])
+      const context = { namespace: metadata.namespace, report, isGranted: granted, onMatch: repetitions(report) }
+      const rules = spec.rules.flatMap((rule, i) => ruleOf(rule, `spec.rules[${i}]`, context) ?? [])
       return attached.length === 0 || rules.length === 0 ? [] : variants(route, attached, rules, read, overlaysByTarget, report)
     })
     noteShadows(entries)

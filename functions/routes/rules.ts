@@ -1,5 +1,5 @@
 /** HTTPRouteRule → Rule. */
-import type { Answer, Backend, Rule } from "../../bus/kinds/config.ts"
+import type { Answer, Backend, Match, Rule } from "../../bus/kinds/config.ts"
 import type { HTTPBackendRef, HTTPRouteRule } from "../../bus/kinds/gateway-api.ts"
 import { durationMs } from "../../bus/kinds/httproute-limits.ts"
 import { serviceClusterId } from "../gateway-api/names.ts"
@@ -13,6 +13,8 @@ export interface RuleContext {
   readonly report: Report
   /** Whether a ReferenceGrant lets the route name this Service of another namespace. */
   readonly isGranted: (namespace: string, service: string) => boolean
+  /** Told of every match that can be evaluated, in order. */
+  readonly onMatch: (match: Match, field: string) => void
 }
 
 /** What a reference that does not resolve answers (HTTPRouteRule.backendRefs). */
@@ -20,8 +22,13 @@ const broken = (): Answer => ({ status: 500, headers: [], body: "" })
 
 /** Undefined when none of the rule's matches can be evaluated. Every cause of a 500 is in a note with its field. */
 export const ruleOf = (rule: HTTPRouteRule, field: string, context: RuleContext): Rule | undefined => {
-  const { report } = context
-  const matches = rule.matches.flatMap((match, i) => matchOf(match, `${field}.matches[${i}]`, report) ?? [])
+  const { report, onMatch } = context
+  const matches = rule.matches.flatMap((each, i) => {
+    const match = matchOf(each, `${field}.matches[${i}]`, report)
+    if (match === undefined) return []
+    onMatch(match, `${field}.matches[${i}]`)
+    return [match]
+  })
   if (matches.length === 0) return undefined
   const base = { ...(rule.name === undefined ? {} : { name: rule.name }), matches }
   const filters = filtersOf(rule.filters, `${field}.filters`, report)

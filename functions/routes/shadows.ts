@@ -1,9 +1,23 @@
-/** Notes on matches that never see a request because another route has the same on the same listener and hostname. */
+/** Notes on matches that never see a request because another has the same: of the route itself, or of an older one. */
 import { canonical } from "../../bus/canonical.ts"
-import type { Route, Source } from "../../bus/kinds/config.ts"
+import type { Match, Route, Source } from "../../bus/kinds/config.ts"
 import { idOfKey, olderFirst, planeOfKey } from "../gateway-api/names.ts"
 import type { Collection } from "../reconcile.ts"
-import { reporter } from "./report.ts"
+import { reporter, type Report } from "./report.ts"
+
+/** For the matches of one route, in their order: of equal ones the first gets the requests (HTTPRouteRule.matches). */
+export const repetitions = (report: Report): ((match: Match, field: string) => void) => {
+  const firstFields = new Map<string, string>()
+  return (match, field) => {
+    const text = canonical(match)
+    const first = firstFields.get(text)
+    if (first === undefined) firstFields.set(text, field)
+    else if (ruleField(first) === ruleField(field)) report("info", "Shadowed", field, `${first} is the same match of the same rule: this one changes nothing.`, "Remove one of the two.")
+    else report("warning", "Shadowed", field, `${first} of the same route is the same match and comes first: it gets the requests.`, "Change one of the two matches, or remove one.")
+  }
+}
+
+const ruleField = (field: string): string => field.slice(0, field.lastIndexOf(".matches["))
 
 /** What precedence between routes is decided by, and every place a route claims. */
 interface Claims {
@@ -14,7 +28,7 @@ interface Claims {
   readonly places: readonly string[]
 }
 
-/** Gateway API precedence among equal matches: higher priority, the older route, then id. */
+/** Matches of other routes on the same listener and hostname. Gateway API precedence among equal ones: higher priority, the older route, then id. */
 export const noteShadows = (entries: Collection<Route>): void => {
   const claims = entries.map(({ source, created, priority, attach, rules }, _read, key): Claims => {
     const matches = [...new Set(rules.flatMap((rule) => rule.matches.map(canonical)))]

@@ -3,7 +3,8 @@
  * the shapes of bus/kinds/config.ts are checked here by hand; entry.test.ts holds both to the same verdicts.
  *
  * A field this version does not know is ignored: within one `schema` fields are only ever added. A value it does not
- * know (a new filter type, a newer `schema`) is a fault, because guessing would route wrongly.
+ * know (a new filter type, a newer `schema`) is a fault, because guessing would route wrongly. Only a cluster of an
+ * unknown protocol is one that answers 500 (Gateway API, BackendRef): parked, it would be waited for and answer 503.
  */
 import type { Answer, Backend, Cluster, Filter, Listener, Match, Plan, Route, Rule } from "../../bus/kinds/config.ts"
 import { EntryFault, within } from "./fault.ts"
@@ -12,7 +13,8 @@ import { EntryFault, within } from "./fault.ts"
 export type Entry =
   | { readonly section: "listener"; readonly id: string; readonly value: Listener }
   | { readonly section: "route"; readonly id: string; readonly value: Route }
-  | { readonly section: "cluster"; readonly id: string; readonly value: Cluster }
+  /** `unspoken`: its protocol, when this gateway does not speak it; then nothing is left but to answer 500. */
+  | { readonly section: "cluster"; readonly id: string; readonly value: Cluster; readonly unspoken?: string }
   | { readonly section: "plan"; readonly id: string; readonly value: Plan }
 
 export type Section = Entry["section"]
@@ -50,9 +52,14 @@ export const decodeEntry = (section: Section, id: string, body: string): Entry =
     case "route":
       if (isRoute(value)) return { section, id, value }
       break
-    case "cluster":
-      if (isCluster(value)) return { section, id, value }
+    case "cluster": {
+      const protocol = text(value, "protocol")
+      if (protocol !== "http") {
+        const unspoken = { ...value, protocol: "http", endpoints: [], empty: "UnsupportedProtocol" }
+        if (isCluster(unspoken)) return { section, id, value: unspoken, unspoken: protocol }
+      } else if (isCluster(value)) return { section, id, value }
       break
+    }
     case "plan":
       if (isPlan(value)) return { section, id, value }
       break
