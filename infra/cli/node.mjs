@@ -5,8 +5,8 @@
  */
 import { spawn } from "node:child_process"
 import { existsSync, realpathSync } from "node:fs"
-import { createRequire } from "node:module"
-import { constants } from "node:os"
+import module, { createRequire } from "node:module"
+import { constants, homedir } from "node:os"
 import { dirname, join, resolve } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 
@@ -45,6 +45,13 @@ const missing = () => {
   ].join("\n")
 }
 
+/** Where Node keeps compiled modules, types already stripped: half of the time a process needs to start. For this process's children too. */
+const keepCompiled = () => {
+  const caches = process.platform === "darwin" ? join(homedir(), "Library", "Caches") : process.env.XDG_CACHE_HOME || join(homedir(), ".cache")
+  process.env.NODE_COMPILE_CACHE ??= join(process.env.HEADGATE_CACHE || join(caches, "headgate"), "compiled")
+  module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE)
+}
+
 /**
  * Runs `entry` with `args` on Node 24 or newer and ends with its exit status. Imports it here when this process is that; replaces the process where Node can (>= 22.15); else runs a child and passes signals on.
  *
@@ -52,6 +59,7 @@ const missing = () => {
  * @param {readonly string[]} args
  */
 export const run = async (entry, args) => {
+  keepCompiled()
   if (major >= OLDEST) {
     process.argv.splice(1, process.argv.length, entry, ...args)
     await import(pathToFileURL(entry).href)
