@@ -12,8 +12,11 @@ import type { PortTable } from "./table/table.ts"
 import type { AccessLog } from "./telemetry/access-log.ts"
 import type { ListenerMetrics, Metrics, UpstreamMetrics } from "./telemetry/metrics.ts"
 
-/** For net.createServer: the answer to a half-closed request can still be sent; small writes are not held back. */
-export const socketOptions = { allowHalfOpen: true, noDelay: true } as const
+/**
+ * For net.createServer: the answer to a half-closed request can still be sent; small writes are not held back; nothing
+ * is read before downstream/socket.ts says where to.
+ */
+export const socketOptions = { allowHalfOpen: true, noDelay: true, pauseOnConnect: true } as const
 
 export interface HttpServerOptions {
   /** Listening or not yet; made with socketOptions. */

@@ -8,10 +8,13 @@ import type { Fault } from "../http1/fault.ts"
 import { INCOMPLETE, REFUSED } from "../http1/head.ts"
 import { RequestHead } from "../http1/request.ts"
 import { forwarding, type Forwarding } from "../http1/write.ts"
+import { READ_BYTES, slab } from "../slab.ts"
 import { Exchange } from "../proxy.ts"
 import type { HttpServer } from "../server.ts"
+import { readInto } from "./socket.ts"
 
 const EMPTY = Buffer.alloc(0)
+const SMALLEST_READ = 4_096
 const END_OF_HEAD = Buffer.from("\r\n\r\n")
 
 // What is read belongs to …
@@ -35,8 +38,9 @@ export class ClientConnection {
   hasEnded = false
   #state = HEAD
   #pending: Buffer | null = null
-  /** Where what is not taken starts in `pending`. */
+  /** What is not taken of `pending`. */
   #at = 0
+  #to = 0
   /** Octets of an incomplete head that a parse has already seen. */
   #tried = 0
   #drained = 0
@@ -47,13 +51,13 @@ export class ClientConnection {
   #readDeadline: number
   #writeDeadline = 0
 
-  constructor(socket: Socket, server: HttpServer) {
+  constructor(accepted: Socket, server: HttpServer) {
+    const socket = readInto(accepted, this)
     this.socket = socket
     this.server = server
     this.forwarding = forwarding(peerAddress(socket), "http", server.port, server.settings.trustedHops)
     this.exchange = new Exchange(this)
     this.#readDeadline = server.after(server.settings.headTimeout)
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk))
     socket.on("end", () => this.#onEnd())
     socket.on("close", () => this.#onClose())
     // The close that follows does the rest.
@@ -62,11 +66,32 @@ export class ClientConnection {
 
   // === Reading
 
-  #onData(chunk: Buffer): void {
+  /** Where the next read goes: bodies keep what they are read into until it is written on. */
+  readBuffer(): Buffer {
+    return this.#state === BODY ? Buffer.allocUnsafeSlow(Math.min(READ_BYTES, Math.max(this.exchange.request.remaining, SMALLEST_READ))) : slab
+  }
+
+  onRead(buffer: Buffer, length: number): void {
     if (this.#state >= LINGERING) return
-    this.#pending = this.#pending === null ? chunk : Buffer.concat([this.#pending.subarray(this.#at), chunk])
-    this.#at = 0
+    if (this.#pending === null) {
+      this.#pending = buffer
+      this.#at = 0
+      this.#to = length
+    } else {
+      this.#pending = Buffer.concat([this.#pending.subarray(this.#at, this.#to), buffer.subarray(0, length)])
+      this.#at = 0
+      this.#to = this.#pending.length
+    }
     this.pump()
+    this.#own()
+  }
+
+  /** What is left in the slab would be overwritten by the next read of any socket. */
+  #own(): void {
+    if (this.#pending !== slab) return
+    this.#pending = Buffer.from(slab.subarray(this.#at, this.#to))
+    this.#at = 0
+    this.#to = this.#pending.length
   }
 
   /** Hands on what is pending, as far as it is wanted. Safe to call from anywhere, also from inside itself. */
@@ -104,9 +129,9 @@ export class ClientConnection {
       this.awaitFlush()
       return false
     }
-    const size = pending.length - this.#at
+    const size = this.#to - this.#at
     if (this.#tried > 0 && !this.#isWorthParsing(pending, size)) return false
-    const after = this.head.parse(pending, this.#at, pending.length, this.server.settings)
+    const after = this.head.parse(pending, this.#at, this.#to, this.server.settings)
     if (after === INCOMPLETE) {
       tick()
       if (this.#tried === 0) this.#readDeadline = this.server.after(this.server.settings.headTimeout)
@@ -121,8 +146,10 @@ export class ClientConnection {
     }
     this.#take(after)
     this.requests++
-    if (this.head.hasBody) this.#expectBody()
-    else {
+    if (this.head.hasBody) {
+      this.#own()
+      this.#expectBody()
+    } else {
       this.#state = NEXT
       this.#readDeadline = 0
     }
@@ -142,7 +169,7 @@ export class ClientConnection {
 
   #readBody(pending: Buffer): boolean {
     const { request } = this.exchange
-    const next = request.take(pending, this.#at)
+    const next = request.take(pending, this.#at, this.#to)
     tick()
     if (request.refusal !== null) {
       this.#take(next)
@@ -163,7 +190,7 @@ export class ClientConnection {
 
   #drain(pending: Buffer): boolean {
     const { request } = this.exchange
-    const next = request.skip(pending, this.#at)
+    const next = request.skip(pending, this.#at, this.#to)
     this.#drained += next - this.#at
     this.#take(next)
     if (request.fault !== null || this.#drained > this.server.settings.drainBytes) this.#end()
@@ -173,7 +200,7 @@ export class ClientConnection {
   }
 
   #take(to: number): void {
-    if (this.#pending !== null && to < this.#pending.length) this.#at = to
+    if (this.#pending !== null && to < this.#to) this.#at = to
     else {
       this.#pending = null
       this.#at = 0
@@ -195,7 +222,7 @@ export class ClientConnection {
         this.socket.resume()
         if (this.#state === BODY) this.#readDeadline = this.server.after(this.server.settings.requestBodyIdle)
       }
-    } else if (!this.#isPaused && this.#pending.length - this.#at >= this.server.settings.pendingBytes) {
+    } else if (!this.#isPaused && this.#to - this.#at >= this.server.settings.pendingBytes) {
       this.#isPaused = true
       this.socket.pause()
       // Not the client is slow.

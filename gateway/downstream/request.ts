@@ -68,10 +68,10 @@ export class RequestRelay {
   }
 
   /** Takes what belongs to the body, returns the position after it: `at` while upstream is not there or blocked. */
-  take(buffer: Buffer, at: number): number {
+  take(buffer: Buffer, at: number, end: number): number {
     const upstream = this.#upstream
     if (upstream === null || upstream.isBlocked) return at
-    const next = this.#body.read(buffer, at, buffer.length)
+    const next = this.#body.read(buffer, at, end)
     const { fault, spans, received } = this.#body
     this.refusal = fault ?? (this.#limit > 0 && received > this.#limit ? "body-too-large" : null)
     if (this.refusal !== null) return next
@@ -81,8 +81,8 @@ export class RequestRelay {
   }
 
   /** Reads on without an upstream. */
-  skip(buffer: Buffer, at: number): number {
-    return this.#body.read(buffer, at, buffer.length)
+  skip(buffer: Buffer, at: number, end: number): number {
+    return this.#body.read(buffer, at, end)
   }
 
   #write(upstream: UpstreamConnection, buffer: Buffer, spans: readonly number[]): void {

@@ -3,17 +3,15 @@
  *
  * Reads come through net's documented `onread`: no Buffer a read, no stream machinery. Its dangers, each tested in
  * test/proxy/bulk.test.ts: a read buffer is overwritten by the next read. So
- *   1. all connections share one slab, whose octets must be copied or written out before onRead returns;
+ *   1. all sockets share one slab, whose octets must be copied or written out before onRead returns;
  *   2. for bulk a connection gets a buffer of its own (wantOwnBuffer), which may be handed to write() only if reading
  *      stays paused until that write is flushed (onRead returns false, later resume());
  *   3. and a connection that goes back to its pool with such a write unflushed leaves that buffer to it: net asks for
  *      the next buffer when the callback in which the response ended returns, and then gets the slab.
  */
 import net from "node:net"
+import { READ_BYTES, slab } from "../slab.ts"
 import type { Endpoint } from "./endpoint.ts"
-
-const READ_BYTES = 65_536
-const slab = Buffer.allocUnsafeSlow(READ_BYTES)
 
 /** Who uses a connection. Called synchronously from socket events; after onLost nothing more comes. */
 export interface UpstreamUser {

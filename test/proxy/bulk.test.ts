@@ -98,6 +98,40 @@ test("interleaved responses of all sizes arrive intact, to fast and to slow clie
 /** More than the kernel keeps for both connections, so that writes do stay unflushed. */
 const BEYOND_KERNEL = 24_000_000
 
+test("interleaved requests of all sizes arrive intact, pipelined ones too, at fast and at slow backends", async () => {
+  const sizes = [1, 100, 4_000, 8_192, 8_193, 60_000, 65_536, 70_000, 300_000, 1_000_000]
+  const got: string[] = []
+  await begin((peer) => {
+    let isSlow = false
+    answering((request) => {
+      isSlow = !isSlow
+      if (isSlow) {
+        peer.socket.pause()
+        setTimeout(() => peer.socket.resume(), 5)
+      }
+      got.push(`${request.head.split(" ")[1]} ${digest(Buffer.from(request.body, "latin1"))}`)
+      return OK
+    })(peer)
+  })
+  const wanted: string[] = []
+  await Promise.all(Array.from({ length: 12 }, async (_, client) => {
+    const peer = await gateway.connect()
+    for (const [i, size] of sizes.entries()) {
+      const body = pattern(client * 100 + i + 1, size)
+      wanted.push(`/${client}/${i} ${digest(body)}`)
+      const head = `POST /${client}/${i} HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`
+      wanted.push(`/${client}/${i}/after ${digest(Buffer.alloc(0))}`)
+      // In pieces of any size, with a whole request and half of the next behind it.
+      const all = Buffer.concat([Buffer.from(head), body, Buffer.from(`GET /${client}/${i}/after HTTP/1.1\r\nHo`)])
+      for (let at = 0, piece = 1 + client * 997; at < all.length; at += piece) peer.socket.write(all.subarray(at, at + piece))
+      expect((await peer.message()).status).toBe(200)
+      peer.say("st: a\r\n\r\n")
+      expect((await peer.message()).status).toBe(200)
+    }
+  }))
+  expect(got.toSorted()).toEqual(wanted.toSorted())
+}, 60_000)
+
 test("a client that starts to read late gets every octet in order: the buffer waits for it (danger 2)", async () => {
   const big = pattern(7, BEYOND_KERNEL)
   let sent = 0
