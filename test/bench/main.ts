@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- propagation|routechange|proxy|scale [options]`. Prints a Markdown table and appends it to
+ * `npm run bench -- propagation|routechange|proxy|scale [options]`. Prints a Markdown table and puts it into
  * RESULTS.md beside this, with the command and the machine. Traffic goes to 127.0.0.1 only and every loop is bounded.
  */
 const benches = {

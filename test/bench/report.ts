@@ -1,5 +1,5 @@
 /** Figures as Markdown, with what a reader needs to judge them. */
-import { appendFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { cpus, release, totalmem } from "node:os"
 import { join } from "node:path"
 
@@ -21,7 +21,10 @@ const table = (header: readonly string[], rows: readonly (readonly string[])[]) 
 
 const machine = () => `${cpus().length} × ${cpus()[0]?.model ?? "?"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform} ${release()}, Node ${process.versions.node}`
 
-/** Prints the table and appends it to RESULTS.md. */
+const path = join(import.meta.dirname, "RESULTS.md")
+const preamble = "# Measured\n\nEach table is the newest run of its bench, put here by it.\n"
+
+/** Prints the table and puts it into RESULTS.md, in place of the one with this title. */
 export const report = (title: string, header: readonly string[], rows: readonly (readonly string[])[], remarks: readonly string[] = []): void => {
   const text = [
     `### ${title}`,
@@ -34,7 +37,18 @@ export const report = (title: string, header: readonly string[], rows: readonly 
     ...(remarks.length > 0 ? [""] : []),
   ].join("\n")
   console.log(text)
-  appendFileSync(join(import.meta.dirname, "RESULTS.md"), `${text}\n`)
+  const [head = preamble, ...sections] = stored().split(/^(?=### )/m)
+  const at = sections.findIndex((section) => section.startsWith(`### ${title}\n`))
+  sections.splice(at < 0 ? sections.length : at, 1, `${text}\n`)
+  writeFileSync(path, [head, ...sections].map((section) => section.trimEnd()).join("\n\n") + "\n")
+}
+
+const stored = (): string => {
+  try {
+    return readFileSync(path, "utf8")
+  } catch {
+    return preamble
+  }
 }
 
 /** `--edits 300` → 300; `fallback` when it is not there. Throws TypeError for what is not a positive whole number. */

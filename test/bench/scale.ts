@@ -75,11 +75,11 @@ const cpuOfEdits = async (routes: number, edits: number) => {
   const scene = await stage("scale", routes, 20)
   try {
     const running = await scene.world.up({ within: 120_000 })
-    const prober = await Prober.connect(scene.port)
     const seconds = 10
     const settled = cpuNow(running)
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
     const idle = cpuNow(running).map((cpu, index) => (cpu - (settled[index] ?? 0)) / (seconds * 1000))
+    const prober = await Prober.connect(scene.port)
     const started = performance.now()
     const before = cpuNow(running)
     for (let index = 0; index < edits; index++) {
