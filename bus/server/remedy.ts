@@ -4,7 +4,7 @@ import { firstThatAnswers } from "./command.ts"
 /** Package managers by their command. Debian, Ubuntu, Fedora and SUSE have nats-server too old or not at all: there it is pip that is missing. */
 const PACKAGES = [
   ["brew", "brew install nats-server"],
-  ["apt-get", "sudo apt-get install -y python3-pip"],
+  ["apt-get", "sudo apt-get install -y --no-install-recommends python3-pip"],
   ["dnf", "sudo dnf install -y python3-pip"],
   ["zypper", "sudo zypper install -y python3-pip"],
   ["apk", "sudo apk add py3-pip"],

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The part of run.sh inside the chroot: as root once, to prepare, then as the ordinary user `person`.
+# The part of run.sh inside the chroot: as root, to prepare and to take the network away, else as the ordinary user `person`.
 set -euo pipefail
 role="$1" way="$2" network="${3:-online}"
 project="/home/person/my project/headgate"
@@ -20,10 +20,19 @@ if [ "$role" = root ]; then
     DOCKER_BUILDKIT=0 docker build -q -t "nats:${version:?bus/server names no version}-alpine" /tmp/image
     rm -rf /tmp/image /usr/local/share/nats-image-binary
   fi
+  if [ "$way" = none ]; then
+    as_person online
+    unshare --net bash -c 'ip link set lo up; exec /usr/local/bin/inside offline-root "$@"' inside "$way"
+    # What the message names, as root and with a network again.
+    command="$(sed -n 's/^  sudo //p' "$project/message")"
+    echo "none: running as root: ${command:?the message names no command}"
+    bash -c "$command" >/dev/null 2>&1
+    as_person mended
+    exit 0
+  fi
   as_person online
   # No network but the loopback: what was fetched once must do.
-  [ "$way" = docker ] || exec unshare --net bash -c 'ip link set lo up; exec /usr/local/bin/inside offline-root "$@"' inside "$way"
-  exit 0
+  exec unshare --net bash -c 'ip link set lo up; exec /usr/local/bin/inside offline-root "$@"' inside "$way"
 fi
 if [ "$role" = offline-root ]; then
   as_person offline
@@ -33,7 +42,8 @@ fi
 say() { printf '%s %s: %s\n' "$way" "$network" "$*"; }
 now() { date +%s%3N; }
 
-# Starts a command in the background, waits for its ready line, asks the first listener, ends it as Ctrl-C would.
+# Starts a command in the background, waits for its ready line, asks the first listener and `headgate get`, ends it as
+# Ctrl-C in a terminal does: by a signal to every process of the group.
 start_and_stop() {
   local what="$1" log started pid url
   shift
@@ -47,10 +57,13 @@ start_and_stop() {
     sleep 0.05
   done
   say "$what: Ready after $(($(now) - started)) ms"
-  url="$(sed -n '/"ready":true/{s/.*"listeners":\[{[^]]*"port":\([0-9]*\).*/http:\/\/127.0.0.1:\1\//p;q}' "$log")"
+  url="$(sed -n '/"ready":true/{s/.*"listeners":\[{[^]]*"port":\([1-9][0-9]*\).*/http:\/\/127.0.0.1:\1\//p;q}' "$log")"
+  [ -n "$url" ] || { cat "$log"; say "$what: ready, and no listener bound"; exit 1; }
+  npx headgate get gateways >/dev/null || { say "$what: headgate get failed"; exit 1; }
   node -e 'fetch(process.argv[1]).then((answer) => { console.log(`  ${process.argv[1]} answers ${answer.status}`); process.exit(answer.status < 500 ? 0 : 1) })' "$url"
   kill -INT -- "-$pid"
   wait "$pid" || true
+  if grep -E 'starting it again' "$log"; then say "$what: a part ended before its time"; exit 1; fi
   [ -z "$(parts)" ] || { say "$what left behind: $(parts)"; exit 1; }
 }
 
@@ -61,16 +74,55 @@ parts() {
   done
 }
 
+# Two data folders, nothing in the cache: both fetch, both run, neither takes the other's ports.
+two_at_once() {
+  local logs=() pids=() i
+  rm -rf ~/.cache/headgate
+  for i in 0 1; do
+    logs+=("$(mktemp)")
+    HEADGATE_DATA="$HOME/two $i" setsid npm start --silent -- --json >"${logs[i]}" 2>&1 &
+    pids+=($!)
+  done
+  for i in 0 1; do
+    until grep -q '"ready":true' "${logs[i]}"; do
+      kill -0 "${pids[i]}" 2>/dev/null || { cat "${logs[@]}"; say "two at once: one ended before it was ready"; exit 1; }
+      sleep 0.1
+    done
+    grep -q '"port":0' "${logs[i]}" && { cat "${logs[@]}"; say "two at once: one without its listener"; exit 1; }
+  done
+  kill -INT -- "-${pids[0]}" "-${pids[1]}"
+  wait "${pids[@]}" || true
+  [ -z "$(parts)" ] || { say "two at once left behind: $(parts)"; exit 1; }
+  [ "$(ls -A ~/.cache/headgate)" = nats-server ] || { ls -A ~/.cache/headgate; say "two at once: the cache holds more than nats-server"; exit 1; }
+  say "two starts at once with an empty cache: both Ready"
+}
+
 cd "$project"
 say "$(node -v), npm $(npm -v), $(id -un) in $(pwd)"
+if [ "$way/$network" = none/online ]; then
+  npm ci
+  exit 0
+fi
+if [ "$way/$network" = none/offline ]; then
+  npm start --silent -- --json >message 2>&1 && { cat message; say "started without a nats-server"; exit 1; }
+  cat message
+  [ "$(grep -c '^Run this' message)" = 1 ] || { say "the message names not exactly one thing to do"; exit 1; }
+  exit 0
+fi
+if [ "$network" = mended ]; then
+  start_and_stop "npm start after the command of the message" npm start --silent -- --json
+  exit 0
+fi
 started="$(now)"
 npm ci
 say "npm ci: $(($(now) - started)) ms"
 rm -rf .headgate
 start_and_stop "npm start, $([ "$network" = online ] && echo cold || echo warm), empty store" npm start --silent -- --json
 start_and_stop "npm start, warm, from its store" npm start --silent -- --json
+[ "$network" = offline ] || two_at_once
 
-if [ "${CLEANROOM_TEST:-}" != none ]; then
+# Where Docker answers, the tests start a container: its ports are not in a network namespace without a network.
+if [ "${CLEANROOM_TEST:-}" != none ] && [ "$way/$network" != docker/offline ]; then
   started="$(now)"
   # shellcheck disable=SC2086
   npm test --silent ${CLEANROOM_TEST:+-- $CLEANROOM_TEST} >test.log 2>&1 || { tail -60 test.log; say "npm test failed"; exit 1; }
