@@ -30,7 +30,7 @@ export const usage = `headgate gateway: serves what functions have put on the bu
   --drain MS                    how long requests may finish on SIGTERM (10000)
   --nats URL                    the bus ($HEADGATE_NATS_URL, nats://127.0.0.1:4222)
 
-Limits and time-outs, milliseconds and octets, 0: none; also as environment, --head-timeout is HEADGATE_HEAD_TIMEOUT:
+Limits and time-outs, in octets and milliseconds (a time-out of 0: none); --head-timeout is also HEADGATE_HEAD_TIMEOUT:
   ${settingNames.map(flagOf).join(" ")}
 `
 

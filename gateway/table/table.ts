@@ -5,12 +5,12 @@
 import type { Answer } from "../../bus/kinds/config.ts"
 import type { Conditions } from "./conditions.ts"
 
-/** What a request shows to matching and filters. Implemented by http1/head.ts without allocation. */
+/** What a request shows to matching and filters. Implemented by http1/request.ts without allocation. */
 export interface RequestView {
   readonly method: string
   /** Lower case, without port, no trailing dot. */
   readonly host: string
-  /** As received, undecoded: matching is on bytes after the normalisation http1/head.ts describes. */
+  /** Undecoded; as http1/path.ts says, repeated slashes are one. */
   readonly path: string
   /** Without `?`; "" if none. */
   readonly query: string
@@ -72,7 +72,6 @@ export interface CompiledRule {
   /** Milliseconds, 0: none, undefined: default. */
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
-  /** The prefix that matched is needed by "prefix" rewrites: see match.ts. */
 }
 
 /** A rule as matching finds it. */
