@@ -3,11 +3,13 @@
  * the acquisition is the epoch. A lease makes two writers unlikely, not impossible (a process may be frozen while it
  * holds one): the commits' own fences make a stale writer harmless.
  */
-import { randomUUID } from "node:crypto"
 import { BusError, type Bus, type Message } from "../bus.ts"
 import { leaseSubject } from "../subject.ts"
 import { backoff, delay, systemClock } from "./clock.ts"
+import { acquisition, epochOf, fenceOf, readRecord, type LeaseRecord } from "./lease-record.ts"
 import type { Clock } from "./unit.ts"
+
+const TTL = 5000
 
 export interface LeaseOptions {
   readonly name: string
@@ -33,46 +35,39 @@ export interface Lease {
   release(): Promise<void>
 }
 
-interface LeaseRecord {
-  readonly holder: string
-  /** Of one acquisition. */
-  readonly session: string
-  /** In an acquisition: the epoch is its sequence, or this + 1 if that is higher. */
-  readonly floor: number
-  /** In a renewal. */
-  readonly epoch?: number
-  /** `this`: by this very acquisition. */
-  readonly fence: number | "this"
-  readonly released: boolean
-}
-
 /** Resolves when held. Rejects when the signal fires, and with BusError "no-stream" or "closed". */
 export const acquireLease = async (bus: Bus, options: LeaseOptions): Promise<Lease> => {
-  const { name, holder, ttl = 5000, above = 0, signal, clock = systemClock } = options
-  const subject = leaseSubject(name)
+  const { name, holder, above = 0, signal, clock = systemClock } = options
   let waitingFor: string | undefined
+  const onHeld = (by: string): void => {
+    if (waitingFor !== by) options.onWaiting?.((waitingFor = by))
+  }
   for (let attempt = 0; ; attempt++) {
     signal?.throwIfAborted()
     try {
-      let last = await bus.last("LEASES", subject)
-      let expired = false
-      for (let held = last && readRecord(last); last !== undefined && held !== undefined && !held.released && held.holder !== holder && !expired; held = readRecord(last)) {
-        if (waitingFor !== held.holder) options.onWaiting?.((waitingFor = held.holder))
-        const next = await nextRenewal(bus, subject, last.seq, ttl, clock, signal)
-        if (next === undefined) expired = true
-        else last = next
-      }
+      const { last, hasExpired } = await untilFree(bus, options, onHeld)
       signal?.throwIfAborted()
-      const before = last && readRecord(last)
-      const floor = Math.max(above, last === undefined ? 0 : (before?.epoch ?? Math.max(last.seq, (before?.floor ?? 0) + 1)))
-      const isTakeover = last !== undefined && (before === undefined || expired)
-      const record: LeaseRecord = { holder, session: randomUUID(), floor, fence: isTakeover ? "this" : last === undefined || before === undefined ? 0 : fenceOf(before, last.seq), released: false }
-      const seq = await store(bus, subject, record, last?.seq ?? 0)
-      if (seq !== undefined) return new Held(bus, options, record, seq, ttl, clock)
+      const record = acquisition(holder, above, last, hasExpired)
+      const seq = await store(bus, leaseSubject(name), record, last?.seq ?? 0)
+      if (seq !== undefined) return new Held(bus, options, record, seq, options.ttl ?? TTL, clock)
     } catch (error) {
       if (!(error instanceof BusError) || error.reason === "no-stream" || error.reason === "closed") throw error
     }
     await delay(clock, backoff(clock, attempt), signal)
+  }
+}
+
+/** Waits while another holder renews it. The record last seen; `hasExpired`: its holder has not given it back. */
+const untilFree = async (bus: Bus, { name, holder, ttl = TTL, signal, clock = systemClock }: LeaseOptions, onHeld: (by: string) => void): Promise<{ readonly last: Message | undefined; readonly hasExpired: boolean }> => {
+  const subject = leaseSubject(name)
+  let last = await bus.last("LEASES", subject)
+  for (;;) {
+    const held = last && readRecord(last)
+    if (last === undefined || held === undefined || held.released || held.holder === holder) return { last, hasExpired: false }
+    onHeld(held.holder)
+    const next = await nextRenewal(bus, subject, last.seq, ttl, clock, signal)
+    if (next === undefined) return { last, hasExpired: true }
+    last = next
   }
 }
 
@@ -113,9 +108,6 @@ const nextRenewal = (bus: Bus, subject: string, after: number, ttl: number, cloc
       },
     })
   })
-
-const fenceOf = (record: LeaseRecord, seq: number): number => (record.fence === "this" ? epochOf(record, seq) : record.fence)
-const epochOf = (record: LeaseRecord, seq: number): number => record.epoch ?? Math.max(seq, record.floor + 1)
 
 class Held implements Lease {
   readonly epoch: number
@@ -186,19 +178,5 @@ class Held implements Lease {
     this.#over = true
     // Whether it arrives or not: who waits gets it after the ttl.
     await store(this.#bus, leaseSubject(this.#options.name), { ...this.#record, released: true }, this.#seq).catch(() => undefined)
-  }
-}
-
-/** Undefined for what no holder writes: such a record holds nothing. */
-const readRecord = (message: Message): LeaseRecord | undefined => {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(message.data).toString("utf8"))
-    if (typeof value !== "object" || value === null) return undefined
-    const { holder, session, floor, epoch, fence, released } = Object.fromEntries(Object.entries(value))
-    const isFence = fence === "this" || typeof fence === "number"
-    if (typeof holder !== "string" || typeof session !== "string" || typeof floor !== "number" || !isFence || typeof released !== "boolean") return undefined
-    return { holder, session, floor, fence, released, ...(typeof epoch === "number" ? { epoch } : {}) }
-  } catch {
-    return undefined
   }
 }

@@ -4,24 +4,24 @@
  * commit decides: a higher epoch ends this writer, its own means the ack was lost, and over a lower one it commits
  * again.
  */
-import { randomUUID } from "node:crypto"
 import type { Bus, Following, Headers, Message, Outgoing } from "../bus.ts"
 import { header, numberHeader } from "../envelope.ts"
 import { commitSubject } from "../subject.ts"
 import { backoff, delay, systemClock } from "./clock.ts"
 import { readUnit, type ColdRead } from "./cold.ts"
-import { chunkRows, decodeCommit, encodeCommit, partFilter } from "./commit.ts"
+import { chunkRows } from "./commit.ts"
+import { Committer } from "./committer.ts"
 import { History } from "./history.ts"
-import { commitHeaders, commitMessage, entryMessage, partMessage } from "./messages.ts"
+import { judge } from "./last-commit.ts"
+import { commitHeaders, entryMessage } from "./messages.ts"
 import { publishAll, reasonOf } from "./publish.ts"
 import { Staging, type Pending } from "./staging.ts"
 import { Tombstones } from "./tombstones.ts"
-import { HigherEpochError, type Clock, type ClaimedUnit, type Commit, type Row, type StagedChange, type StageOptions, type UnitId, type UnitWriter, type UnitWriterOptions } from "./unit.ts"
+import { HigherEpochError, type Clock, type ClaimedUnit, type Row, type StagedChange, type StageOptions, type UnitId, type UnitWriter, type UnitWriterOptions } from "./unit.ts"
 
 const DAY = 86_400_000
 /** Unanswered at a time: few enough that none waits a second behind the others. */
 const ENTRY_WINDOW = 1024
-const PART_WINDOW = 16
 
 /**
  * Reads the unit, then stores the entries its last commit left out, in the background. Rejects with HigherEpochError,
@@ -39,13 +39,11 @@ class Writer implements UnitWriter {
   readonly #options: UnitWriterOptions
   readonly #clock: Clock
   readonly #staging: Staging
+  readonly #committer: Committer
   readonly #history: History
   readonly #tombstones: Tombstones
   readonly #subject: string
   readonly #over = new AbortController()
-  /** Message ids of this writer and no other, even of the same epoch. */
-  readonly #ids = randomUUID()
-  #counter = 0
   #isOpen = false
   #incarnation = ""
   /** Sequence of the last commit, 0: none. What every message of ours expects. */
@@ -55,7 +53,6 @@ class Writer implements UnitWriter {
   /** Of the last commit: rows not stored as entries yet, and the headers they get. */
   #unstored: readonly Row[] = []
   #headers: Headers = {}
-  #hasParts = false
   #following: Following | undefined
   #working: Promise<void> | undefined
   #waiters: PromiseWithResolvers<void>[] = []
@@ -66,6 +63,7 @@ class Writer implements UnitWriter {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#staging = new Staging(options)
+    this.#committer = new Committer(bus, options.unit)
     this.#history = new History(bus, options.unit, this.#clock, (reason, message) => this.#note(reason, message))
     this.#tombstones = new Tombstones(bus, this.#clock, options.tombstoneWindow ?? 7 * DAY)
     this.#subject = commitSubject(options.unit.plane, options.unit.fn)
@@ -164,7 +162,7 @@ class Writer implements UnitWriter {
       if (this.#foreign > this.#seq) await this.#resolve()
       else if (this.#unstored.length > 0) await this.#storeEntries()
       else {
-        this.#forgetParts()
+        this.#committer.forgetParts(this.#seq)
         const pending = this.#staging.take()
         if (pending === undefined) return
         await this.#commit(pending)
@@ -173,17 +171,19 @@ class Writer implements UnitWriter {
   }
 
   async #commit(pending: Pending): Promise<void> {
-    const chunks = chunkRows(pending.rows, this.#options.partBytes)
+    const { head, rows, traceparent } = pending
+    const chunks = chunkRows(rows, this.#options.partBytes)
+    const headers = commitHeaders(this.unit, head, traceparent)
     let message: Outgoing | undefined
     for (let attempt = 0; ; attempt++) {
       let seq: number | undefined
       try {
-        message ??= await this.#commitMessage(pending, chunks)
+        message ??= await this.#committer.prepare(head, chunks, headers, this.#seq)
         const ack = await this.#bus.publish(message)
         if (!ack.duplicate) seq = ack.seq
       } catch (error) {
         const reason = reasonOf(error)
-        if (reason !== "conflict") this.#note("CommitUncertain", `revision ${pending.head.rev}: ${String(error)}`)
+        if (reason !== "conflict") this.#note("CommitUncertain", `revision ${head.rev}: ${String(error)}`)
       }
       if (this.#over.signal.aborted && seq === undefined) return
       if (seq === undefined) {
@@ -191,33 +191,19 @@ class Writer implements UnitWriter {
         if (found === "moved") return
         if (typeof found === "number") seq = found
       }
-      if (seq !== undefined) return this.#committed(pending, chunks, seq)
+      if (seq !== undefined) return this.#committed(pending, chunks, headers, seq)
       await delay(this.#clock, backoff(this.#clock, attempt), this.#over.signal)
     }
   }
 
-  /** Stores the parts first, if the diff needs them. */
-  async #commitMessage({ head, traceparent }: Pending, chunks: readonly string[]): Promise<Outgoing> {
-    const headers = commitHeaders(this.unit, head, traceparent)
-    const after = this.#seq
-    const parts: { k: number; seq: number }[] = []
-    if (chunks.length > 1) {
-      this.#hasParts = true
-      const part = (chunk: string, k: number): Outgoing => partMessage(this.unit, k, chunk, headers, after)
-      await publishAll(this.#bus, chunks, PART_WINDOW, part, (_, { seq }, k) => (parts[k] = { k, seq }))
-    }
-    const data = encodeCommit(head, parts.length > 0 ? { parts } : { diff: chunks[0] ?? "[]" })
-    return commitMessage(this.unit, data, headers, after, `${head.epoch}:${this.#ids}:${++this.#counter}`)
-  }
-
-  #committed(pending: Pending, chunks: readonly string[], seq: number): void {
-    const { head, rows, traceparent } = pending
+  #committed(pending: Pending, chunks: readonly string[], headers: Headers, seq: number): void {
+    const { head, rows } = pending
     this.#seq = seq
     this.#unstored = rows
-    this.#headers = commitHeaders(this.unit, head, traceparent)
+    this.#headers = headers
     this.#staging.committed(pending)
     this.#options.onCommitted?.(head, seq)
-    this.#history.add({ head, chunks, headers: this.#headers })
+    this.#history.add({ head, chunks, headers })
   }
 
   async #storeEntries(): Promise<void> {
@@ -239,16 +225,6 @@ class Writer implements UnitWriter {
     this.#unstored = []
   }
 
-  /** Once every entry of the last commit is stored, nobody needs parts up to it. */
-  #forgetParts(): void {
-    if (!this.#hasParts) return
-    this.#hasParts = false
-    this.#bus.purge("CONFIG", partFilter(this.unit), this.#seq).catch((error: unknown) => {
-      reasonOf(error)
-      this.#hasParts = true
-    })
-  }
-
   /**
    * Looks what the last commit is. A number: it is the pending one, at that sequence. "same": the one we know.
    * "moved": somebody else's was taken over, or this writer is over.
@@ -258,22 +234,24 @@ class Writer implements UnitWriter {
       try {
         const [{ incarnation }, last] = await Promise.all([this.#bus.info("CONFIG"), this.#bus.last("CONFIG", this.#subject)])
         if (this.#over.signal.aborted) break
-        const epoch = (last && numberHeader(last.headers, header.epoch)) ?? 0
-        if (incarnation !== this.#incarnation || (last?.seq ?? 0) < this.#seq) {
-          this.#end("store-lost", "CONFIG was made anew")
-          break
+        const found = judge(incarnation, last, { incarnation: this.#incarnation, epoch: this.#options.epoch, seq: this.#seq, foreign: this.#foreign, pending: pending?.head })
+        switch (found.is) {
+          case "same":
+            return "same"
+          case "pending":
+            return found.seq
+          case "foreign":
+            await this.#readAgain()
+            return "moved"
+          case "outranking":
+            this.#outranked(found.epoch)
+            return "moved"
+          case "lost":
+            this.#end("store-lost", "CONFIG was made anew")
+            return "moved"
+          case "behind":
+            break
         }
-        if (epoch > this.#options.epoch) {
-          this.#outranked(epoch)
-          break
-        }
-        if ((last?.seq ?? 0) === this.#seq && this.#foreign <= this.#seq) return "same"
-        if (last !== undefined && last.seq >= this.#foreign) {
-          if (pending !== undefined && isCommit(last, pending.head)) return last.seq
-          await this.#readAgain()
-          return "moved"
-        }
-        // A copy of the stream that lags behind answered: ask again.
       } catch (error) {
         if (this.#over.signal.aborted) break
         const reason = reasonOf(error)
@@ -307,7 +285,7 @@ class Writer implements UnitWriter {
     this.#seq = seq
     this.#unstored = unstored
     this.#headers = commitHeaders(this.unit, commit, snapshot.traceparent)
-    this.#hasParts ||= hasParts
+    this.#committer.hasParts ||= hasParts
     for (const [subject, { seq: at, time }] of tombstones) this.#tombstones.keep(subject, at, time)
     this.#staging.continueFrom({ state, digest, rev: commit.rev, force: !isFirst || commit.epoch < (this.#options.fence ?? 0) })
     if (isFirst) void this.#history.mend(commit, seq)
@@ -328,14 +306,4 @@ class Writer implements UnitWriter {
     const error = new HigherEpochError(this.unit, epoch)
     this.#end("higher-epoch", error.message, error)
   }
-}
-
-const isCommit = (message: Message, head: Pending["head"]): boolean => {
-  let stored: Commit
-  try {
-    stored = decodeCommit(message.data)
-  } catch {
-    return false
-  }
-  return stored.epoch === head.epoch && stored.writer === head.writer && stored.rev === head.rev && stored.digest === head.digest
 }
