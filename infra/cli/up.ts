@@ -5,9 +5,11 @@
 import { createHash } from "node:crypto"
 import { spawn, type ChildProcess } from "node:child_process"
 import { openSync, readFileSync } from "node:fs"
+import { readFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { connectBus } from "../../bus/jetstream.ts"
 import { findNatsServer, startNatsServer } from "../../bus/server.ts"
+import { run } from "../../bus/server/command.ts"
 import { appliedSubject } from "../../bus/subject.ts"
 import type { Applied } from "../../bus/kinds/applied.ts"
 import { keepRunning, type Child, type ChildOptions } from "./child.ts"
@@ -127,10 +129,9 @@ const startBus = async (data: string, manifests: string, previous: Running | und
   return { url: first.url, stop: () => child.stop(10_000) }
 }
 
-/** A nats-server whose supervisor was killed still holds the store. */
+/** A nats-server whose supervisor was killed still holds the store. What runs under its pid now may be anything: asked of /proc, or of ps where there is none. */
 const endOrphan = async (pid: number): Promise<void> => {
-  const { readFile } = await import("node:fs/promises")
-  const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")
+  const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => run("ps", ["-o", "command=", "-p", String(pid)], { timeout: 5000 })).catch(() => "")
   if (!command.includes("nats-server")) return
   process.kill(pid, "SIGTERM")
   for (let i = 0; i < 500; i++) {

@@ -14,8 +14,12 @@ if [ "$role" = root ]; then
     mkdir -p /tmp/image /var/lib/docker
     cp /usr/local/share/nats-image-binary /tmp/image/nats-server
     printf 'FROM scratch\nCOPY nats-server /usr/local/bin/nats-server\nENTRYPOINT ["/usr/local/bin/nats-server"]\n' >/tmp/image/Dockerfile
-    dockerd >/var/log/dockerd.log 2>&1 &
+    # Only the tests start a container; without them the machine's network, which the room shares, stays as it is.
+    network=()
+    [ "${CLEANROOM_TEST:-}" != none ] || network=(--bridge=none --iptables=false --ip6tables=false)
+    dockerd "${network[@]}" >/var/log/dockerd.log 2>&1 &
     for _ in $(seq 200); do docker info >/dev/null 2>&1 && break; sleep 0.1; done
+    docker info >/dev/null || { tail -5 /var/log/dockerd.log; exit 1; }
     version="$(sed -n 's/^const VERSION = "\(.*\)"/\1/p' "$project/bus/server/fetch.ts")"
     DOCKER_BUILDKIT=0 docker build -q -t "nats:${version:?bus/server names no version}-alpine" /tmp/image
     rm -rf /tmp/image /usr/local/share/nats-image-binary
@@ -110,6 +114,7 @@ if [ "$way/$network" = none/offline ]; then
   exit 0
 fi
 if [ "$network" = mended ]; then
+  rm -rf .headgate
   start_and_stop "npm start after the command of the message" npm start --silent -- --json
   exit 0
 fi

@@ -61,7 +61,7 @@ room() {
   case "$way" in
     pip) packages=(python3-pip) ;;
     go) packages=(golang-go) ;;
-    docker) packages=(docker.io) ;;
+    docker) packages=(docker.io docker-cli) ;;
     none) ;;
     *) echo "pip, go, docker or none, not \"$way\"" >&2; exit 2 ;;
   esac
