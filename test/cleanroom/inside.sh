@@ -15,9 +15,9 @@ if [ "$role" = root ]; then
     cp /usr/local/share/nats-image-binary /tmp/image/nats-server
     printf 'FROM scratch\nCOPY nats-server /usr/local/bin/nats-server\nENTRYPOINT ["/usr/local/bin/nats-server"]\n' >/tmp/image/Dockerfile
     # Only the tests start a container; without them the machine's network, which the room shares, stays as it is.
-    network=()
-    [ "${CLEANROOM_TEST:-}" != none ] || network=(--bridge=none --iptables=false --ip6tables=false)
-    dockerd "${network[@]}" >/var/log/dockerd.log 2>&1 &
+    engine=()
+    [ "${CLEANROOM_TEST:-}" != none ] || engine=(--bridge=none --iptables=false --ip6tables=false)
+    dockerd "${engine[@]}" >/var/log/dockerd.log 2>&1 &
     for _ in $(seq 200); do docker info >/dev/null 2>&1 && break; sleep 0.1; done
     docker info >/dev/null || { tail -5 /var/log/dockerd.log; exit 1; }
     version="$(sed -n 's/^const VERSION = "\(.*\)"/\1/p' "$project/bus/server/fetch.ts")"
