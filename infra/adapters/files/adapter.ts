@@ -9,9 +9,11 @@ import { canonical } from "../../../bus/canonical.ts"
 import { resourceApis } from "../../../bus/kinds/all.ts"
 import { parseSubject, resourceSubject } from "../../../bus/subject.ts"
 import { acquireLease, type Lease } from "../../../bus/unit/lease.ts"
-import { asNote, Catalog, type Desired, type FileFault } from "./catalog.ts"
+import { Catalog, type Desired } from "./catalog.ts"
+import type { FileFault } from "./claims.ts"
 import { Folder } from "./folder.ts"
 import type { ManifestOptions } from "./manifest.ts"
+import { asNote } from "./notes.ts"
 import { type Held, heldOf, Publisher } from "./publisher.ts"
 
 export interface FilesAdapterOptions {

@@ -2,12 +2,10 @@
  * What the files ask for, object by object, kept up to date file by file. Holds documents by their text, so a new
  * version of a file reads only the documents that changed. No I/O: Folder feeds it, Publisher publishes `desired`.
  */
-import { hash } from "node:crypto"
-import { canonical } from "../../../bus/canonical.ts"
-import type { Note } from "../../../bus/kinds/config.ts"
 import { resourceSubject } from "../../../bus/subject.ts"
-import { lineOfField } from "./document.ts"
-import { type Manifest, type ManifestObject, type ManifestOptions, namespaceBody, readManifest } from "./manifest.ts"
+import { byPrecedence, isBroken, precedes, type Claim, type Document, type FileFault, type SourceFile } from "./claims.ts"
+import { type ManifestOptions, namespaceBody, readManifest } from "./manifest.ts"
+import { duplicateNotes, fileNotes } from "./notes.ts"
 import { splitDocuments } from "./split.ts"
 
 /** One resource as it should stand on the bus. */
@@ -22,39 +20,6 @@ export interface Desired {
   readonly source: string
 }
 
-interface Document extends Manifest {
-  readonly file: SourceFile
-  readonly text: string
-  /** Position and line in the newest version of the file. */
-  index: number
-  line: number
-}
-
-interface Claim {
-  readonly document: Document
-  readonly object: ManifestObject
-}
-
-interface SourceFile {
-  readonly name: string
-  /** Text → documents with it, in order. */
-  documents: ReadonlyMap<string, Document[]>
-  /** True while it is gone, but perhaps only being replaced. */
-  missing: boolean
-  /** Why the file as a whole cannot be read. */
-  fault: FileFault | undefined
-  notes: ReadonlyMap<string, Desired>
-}
-
-export interface FileFault {
-  readonly reason: string
-  readonly message: string
-  readonly fix: string
-}
-
-/** Problems of one file that become notes of their own; the rest is counted in one more. */
-const NOTES_PER_FILE = 50
-
 export class Catalog {
   readonly #options: Omit<ManifestOptions, "json">
   readonly #files = new Map<string, SourceFile>()
@@ -65,6 +30,8 @@ export class Catalog {
   readonly #blocked = new Map<string, Set<Document>>()
   /** Objects per namespace, for the Namespaces nobody declares. */
   readonly #namespaces = new Map<string, number>()
+  /** By file name, and by subject. */
+  readonly #fileNotes = new Map<string, ReadonlyMap<string, Desired>>()
   readonly #duplicateNotes = new Map<string, ReadonlyMap<string, Desired>>()
   readonly #desired = new Map<string, Desired>()
   #touched = new Set<string>()
@@ -92,7 +59,7 @@ export class Catalog {
     const json = name.endsWith(".json")
     const pieces = json ? (text.trim() === "" ? [] : [{ text, line: 1 }]) : splitDocuments(text)
     const documents = new Map<string, Document[]>()
-    const target = file ?? { name, documents: new Map(), missing: false, fault: undefined, notes: new Map() }
+    const target = file ?? { name, documents: new Map(), missing: false, fault: undefined }
     const before = new Map([...target.documents].map(([key, list]) => [key, [...list]]))
     const added: Document[] = []
     const kept: [Document, number, number][] = []
@@ -145,7 +112,7 @@ export class Catalog {
 
   /** The file is there and cannot be read: what came from it stays. */
   fail(name: string, fault: FileFault): void {
-    const file = this.#files.get(name) ?? { name, documents: new Map(), missing: false, fault, notes: new Map() }
+    const file = this.#files.get(name) ?? { name, documents: new Map(), missing: false, fault }
     file.fault = fault
     file.missing = false
     this.#files.set(name, file)
@@ -218,7 +185,7 @@ export class Catalog {
   #resolve(subject: string): void {
     const claims = [...(this.#claims.get(subject) ?? [])].sort(byPrecedence)
     if (claims.length < 2) this.#contested.delete(subject)
-    this.#noteDuplicates(subject, claims)
+    if (claims.length > 1 || this.#duplicateNotes.has(subject)) this.#replaceNotes(this.#duplicateNotes, subject, duplicateNotes(claims))
     const winner = claims[0]
     const current = this.#desired.get(subject)
     if (current !== undefined && current.kind !== "note" && this.#isGuarded(subject, current, winner)) return
@@ -267,80 +234,14 @@ export class Catalog {
     if (current?.body !== desired?.body || current?.source !== desired?.source) this.#changed.add(subject)
   }
 
-  #noteDuplicates(subject: string, claims: readonly Claim[]): void {
-    const [winner, ...losers] = claims
-    const before = this.#duplicateNotes.get(subject)
-    if (before === undefined && losers.length === 0) return
-    const notes = new Map<string, Desired>()
-    for (const { document, object } of losers) {
-      if (winner === undefined || document.file.missing) continue
-      const { kindName: kind, namespace, name } = object
-      const first = `${winner.document.file.name} line ${lineOf(winner.document, winner.object)}`
-      const [noteSubject, note] = asNote(document.file.name, `DuplicateName/${kind}/${namespace}/${name}/${document.index}`, {
-        severity: "error",
-        reason: "DuplicateName",
-        message: `${kind} ${namespace === "" ? name : `${namespace}/${name}`} is also in ${first}, which stands (the first file in byte order, then the first in the file).`,
-        about: { kind, namespace, name },
-        field: "metadata.name",
-        fix: "Rename or remove one of the two.",
-        file: document.file.name,
-        line: lineOf(document, object),
-      })
-      notes.set(noteSubject, note)
-    }
-    this.#replaceNotes(before ?? new Map(), notes)
-    if (notes.size === 0) this.#duplicateNotes.delete(subject)
-    else this.#duplicateNotes.set(subject, notes)
-  }
-
   #noteFile(file: SourceFile): void {
-    const notes = new Map<string, Desired>()
-    if (file.fault !== undefined) {
-      const [subject, note] = asNote(file.name, file.fault.reason, { severity: "error", ...file.fault, file: file.name })
-      notes.set(subject, note)
-    }
-    let more = 0
-    const wrong: Document[] = []
-    for (const list of file.documents.values()) for (const document of list) if (document.problems.length > 0) wrong.push(document)
-    for (const document of wrong.sort((a, b) => a.index - b.index)) {
-      for (const [n, { note, line }] of document.problems.entries()) {
-        if (notes.size >= NOTES_PER_FILE) {
-          more++
-          continue
-        }
-        const id = note.about === undefined ? `${note.reason}/${document.index}/${n}` : `${note.reason}/${note.about.kind}/${note.about.namespace}/${note.about.name}/${note.field ?? n}`
-        let [subject, desired] = asNote(file.name, id, { ...note, file: file.name, line: document.line + line - 1 })
-        if (notes.has(subject)) [subject, desired] = asNote(file.name, `${id}/${document.index}/${n}`, { ...note, file: file.name, line: document.line + line - 1 })
-        notes.set(subject, desired)
-      }
-    }
-    if (more > 0) {
-      const [subject, note] = asNote(file.name, "More", { severity: "warning", reason: "MoreProblems", message: `${more} more problems in this file are not listed.`, fix: "Correct the listed ones first.", file: file.name })
-      notes.set(subject, note)
-    }
-    this.#replaceNotes(file.notes, notes)
-    file.notes = notes
+    this.#replaceNotes(this.#fileNotes, file.name, fileNotes(file))
   }
 
-  #replaceNotes(before: ReadonlyMap<string, Desired>, after: ReadonlyMap<string, Desired>): void {
-    for (const subject of before.keys()) if (!after.has(subject)) this.#set(subject, undefined)
+  #replaceNotes(notes: Map<string, ReadonlyMap<string, Desired>>, of: string, after: ReadonlyMap<string, Desired>): void {
+    for (const subject of notes.get(of)?.keys() ?? []) if (!after.has(subject)) this.#set(subject, undefined)
     for (const [subject, note] of after) this.#set(subject, note)
+    if (after.size === 0) notes.delete(of)
+    else notes.set(of, after)
   }
-}
-
-const isBroken = (file: SourceFile): boolean => file.fault !== undefined || [...file.documents.values()].some((list) => list.some((document) => document.broken))
-
-/** A file that is there before one that is gone, then byte order of the name. */
-const precedes = (a: SourceFile, b: SourceFile): boolean => compareFiles(a, b) < 0
-const compareFiles = (a: SourceFile, b: SourceFile): number => (a.missing === b.missing ? Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)) : a.missing ? 1 : -1)
-const byPrecedence = (a: Claim, b: Claim): number => compareFiles(a.document.file, b.document.file) || a.document.index - b.document.index
-
-const lineOf = (document: Document, object: ManifestObject): number => document.line - 1 + lineOfField(document.text, [...object.path, "metadata", "name"])
-
-/** Subject and value of a note; key `files/<file>/<id>`, hashed where a path would make the subject too long for the server. */
-export const asNote = (file: string, id: string, note: Omit<Note, "schema">): readonly [string, Desired] => {
-  const plain = `${file}/${id}`.toWellFormed()
-  const name = plain.length > 300 ? `${plain.slice(0, 200)}/${hash("sha256", plain).slice(0, 16)}` : plain
-  const key = `files/${name}`
-  return [resourceSubject("note", key), { kind: "note", key, body: canonical({ schema: 1, ...note }), version: "", source: "" }]
 }

@@ -8,7 +8,7 @@
  */
 import { readdirSync, statSync, watch, type BigIntStats, type FSWatcher } from "node:fs"
 import { basename, dirname, join } from "node:path"
-import type { FileFault } from "./catalog.ts"
+import type { FileFault } from "./claims.ts"
 import { identical, identityOf, isWhole, readFile, reasonOf } from "./read.ts"
 
 export interface FolderEvents {

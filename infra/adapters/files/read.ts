@@ -1,6 +1,6 @@
 /** Reading one manifest file: whole, as text, with why not. */
 import { closeSync, fstatSync, openSync, readSync, statSync, type BigIntStats } from "node:fs"
-import type { FileFault } from "./catalog.ts"
+import type { FileFault } from "./claims.ts"
 
 const MAX_FILE = 64 * 1024 * 1024
 /** Written by one write(2) by every program we know: the smallest buffer in use. */
