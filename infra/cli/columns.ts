@@ -56,7 +56,7 @@ export const columnsOf = (kind: string, observed: Observed, wide: boolean): Colu
     case "pod":
       return {
         head: ["PLANE", "POD", "READY", "UNITS", "ADMIN"],
-        row: ({ plane, key, value }) => [plane, key, text(at(value, "ready")), joined(Object.entries(at(value, "units") ?? {}).map(([fn, unit]) => `${fn}@${text(at(unit, "rev"))}`)), text(at(value, "admin"))],
+        row: ({ plane, key, value }) => [plane, key, text(at(value, "waiting") ?? at(value, "ready")), joined(Object.entries(at(value, "units") ?? {}).map(([fn, unit]) => `${fn}@${text(at(unit, "rev"))}`)), text(at(value, "admin"))],
       }
     case "note":
       return {

@@ -7,14 +7,32 @@ import type { Commit } from "../../bus/unit/unit.ts"
 
 const clock = (time: number): string => new Date(time).toISOString().slice(11, 23)
 
+const at = (value: unknown, name: string): unknown => (typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined)
+const parse = ({ data }: Message): unknown => JSON.parse(new TextDecoder().decode(data))
+
+const resourceLine = (kind: string, key: string, message: Message): string => {
+  const what = kind === "sync" ? key.slice(key.indexOf("/") + 1) : `${kind} ${key}`
+  if (isDeleted(message.headers)) return `${what} deleted`
+  if (kind === "sync") return `every ${what} has been published`
+  if (kind === "note") {
+    const value = parse(message)
+    return `note: ${String(at(value, "reason"))}: ${String(at(value, "message"))}`
+  }
+  const generation = message.headers[header.generation]
+  return `${what}, ${message.data.length} bytes${generation === undefined ? "" : `, generation ${generation}`}`
+}
+
+/** `routes@2`: function and revision. */
+const served = (message: Message): string => {
+  const units = Object.entries(at(parse(message), "units") ?? {}).map(([fn, unit]) => `${fn}@${String(at(unit, "rev"))}`)
+  return units.length === 0 ? "nothing" : units.join(", ")
+}
+
 /** One line for a message, undefined for what is not an event of its own (entries follow their commit). */
 const line = (stream: StreamName, message: Message): string | undefined => {
   const parsed = parseSubject(message.subject)
   const start = `${clock(message.time)}  ${stream.padEnd(9)} ${String(message.seq).padStart(7)}  `
-  if (parsed?.is === "resource") {
-    const generation = message.headers[header.generation]
-    return `${start}${parsed.kind} ${parsed.key} ${isDeleted(message.headers) ? "deleted" : `is ${message.data.length} bytes${generation === undefined ? "" : `, generation ${generation}`}`}`
-  }
+  if (parsed?.is === "resource") return start + resourceLine(parsed.kind, parsed.key, message)
   if (parsed?.is === "commit") {
     let commit: Commit
     try {
@@ -29,7 +47,7 @@ const line = (stream: StreamName, message: Message): string | undefined => {
     const what = rows === undefined ? `${commit.parts?.length ?? 0} parts` : rows.length > 4 ? `${rows.slice(0, 4).join(", ")} and ${rows.length - 4} more` : rows.join(", ")
     return `${start}${parsed.fn} for ${parsed.plane} rev ${commit.rev}: ${what === "" ? "nothing changed" : what}${commit.causes.length === 0 ? "" : `  because of ${commit.causes.slice(0, 3).join(", ")}`}`
   }
-  if (parsed?.is === "applied") return `${start}${parsed.pod} of ${parsed.plane} serves ${new TextDecoder().decode(message.data).match(/"rev":\d+/g)?.join(" ") ?? "nothing"}`
+  if (parsed?.is === "applied") return `${start}${parsed.pod} of ${parsed.plane} serves ${served(message)}`
   return undefined
 }
 
