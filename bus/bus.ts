@@ -73,7 +73,7 @@ export interface Follower {
   onMessage(message: Message): void
   /** Once: everything stored when the follower attached has been delivered. Also for an empty stream. */
   onCaughtUp?(info: StreamInfo): void
-  /** The store was lost (DESIGN §3). Nothing more is delivered; the owner starts over. Never a false alarm (I8). */
+  /** The store was lost: deleted, made anew or set back. Nothing more is delivered; the owner starts over. Never a false alarm (I8). */
   onLost?(reason: LostReason): void
   /** The server cannot be reached (true) or is back and the follower re-attached after its last sequence (false). */
   onStalled?(stalled: boolean): void

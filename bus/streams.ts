@@ -1,4 +1,4 @@
-/** The streams as data (DESIGN §3). jetstream.ts ensures them at connect; memory.ts applies the same limits. */
+/** The streams as data. jetstream.ts ensures them at connect; memory.ts applies the same limits. */
 import type { StreamName } from "./bus.ts"
 
 export interface StreamShape {

@@ -1,5 +1,5 @@
 /**
- * Decides when what functions committed may take effect. Referential and without cursors (DESIGN §4):
+ * Decides when what functions committed may take effect. Referential and without cursors:
  *
  * B1 Clusters apply at once.
  * B2 is the functions': a demanded cluster has an entry even when it has no endpoint.
@@ -34,7 +34,7 @@ export interface Step<C> {
   readonly lacking: readonly string[]
 }
 
-/** DESIGN §4: bounded wait 2 s. */
+/** B5, ms. */
 export const PATIENCE = 2000
 
 interface Held<C> {

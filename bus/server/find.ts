@@ -1,4 +1,4 @@
-/** Finds nats-server 2.11 or newer, or fetches it, in the order of DESIGN §3. */
+/** Finds nats-server 2.11 or newer, or fetches it, in the order infra/README.md gives. */
 import { access, constants, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises"
 import { homedir } from "node:os"
 import { delimiter, join, resolve } from "node:path"

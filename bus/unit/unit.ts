@@ -1,6 +1,6 @@
 /**
  * A unit is (data plane, function): a map from subject to bytes with one writer. Its snapshots are commits. The
- * protocol is DESIGN §3; its invariants I1 to I9 are listed in bus/README.md and checked by unit/model.test.ts.
+ * protocol, its invariants I1 to I9 and the tests that show them are in bus/README.md, "Units".
  */
 
 import type { Message } from "../bus.ts"

@@ -1,6 +1,6 @@
 /**
  * Answers every demand with a cluster, also when there is nothing to send requests to: then `empty` says why. So
- * a gateway can tell "not there" from "not yet known" (DESIGN §4, the barrier).
+ * a gateway can tell "not there" from "not yet known" (gateway/barrier.ts).
  */
 import { kinds, type Cluster, type Note } from "../../bus/kinds/config.ts"
 import { core, type ServicePort } from "../../bus/kinds/core.ts"

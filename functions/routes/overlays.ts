@@ -1,4 +1,4 @@
-/** Overlays on the rules of a route (DESIGN §4): who acts on traffic without touching this function. */
+/** Overlays on the rules of a route: who acts on traffic without touching this function. */
 import type { Filter, Overlay, Rule, RuleOverlay } from "../../bus/kinds/config.ts"
 import { regexProblem } from "../gateway-api/regex.ts"
 import type { Collection, Member, Read } from "../reconcile.ts"
