@@ -1,34 +1,21 @@
 /**
  * Folders of manifests, watched. A change is known by the name the system gives, and that one file is read again,
  * synchronously (what a rename brought is handed on in the same tick); nothing lists a folder for one change.
- *
- * A file written in place is seen half-way. It is handed on at once where that cannot be: it was moved here, or is
- * small enough for one write and ends with a line end. Else it has to be quiet first, and when it is empty or gone,
- * quiet for longer (editors truncate or move away before they write).
+ * When its content is handed on, see handover.ts.
  */
 import { readdirSync, statSync, watch, type BigIntStats, type FSWatcher } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import type { FileFault } from "./claims.ts"
-import { identical, identityOf, isWhole, readFile, reasonOf } from "./read.ts"
+import { Handover, WatchedFile, type FileEvents } from "./handover.ts"
+import { identityOf, reasonOf } from "./read.ts"
 
-export interface FolderEvents {
-  /** False, when `settled` is false: wait until the file is quiet and hand it over again. */
-  content(file: string, text: string, settled: boolean): boolean
-  /** Perhaps only for a moment. */
-  missing(file: string): void
-  gone(file: string): void
-  fault(file: string, fault: FileFault): void
-  /** After everything one event of the system brought has been handed on. */
-  batch(): void
+export interface FolderEvents extends FileEvents {
   /** The folder itself cannot be watched or is gone; undefined: it is well again. `folder` is as shown to people. */
   folderFault(folder: string, fault: FileFault | undefined): void
 }
 
 const MANIFEST = /\.(?:ya?ml|json)$/
 /** Milliseconds. */
-const QUIET = 20
-const QUIET_EMPTY = 200
-const QUIET_GONE = 40
 const SWEEP = 60_000
 const SWEEP_STEP = 50
 const ROOT_RETRY = 1_000
@@ -41,19 +28,6 @@ interface Root {
   readonly path: string
   /** In front of the names of its files. */
   readonly prefix: string
-}
-
-interface Known {
-  readonly path: string
-  readonly name: string
-  readonly root: Root
-  /** Something was said about it, which has to be taken back when it goes. */
-  told: boolean
-  /** Of the version handed on. */
-  stat: BigIntStats | undefined
-  /** Set while waiting for quiet, with what was seen last. */
-  timer: NodeJS.Timeout | undefined
-  waitingFor: BigIntStats | undefined
 }
 
 interface Watched {
@@ -69,27 +43,31 @@ export class Folder {
   readonly #roots: readonly Root[]
   readonly #events: FolderEvents
   /** Both by path. */
-  readonly #files = new Map<string, Known>()
+  readonly #files = new Map<string, WatchedFile>()
   readonly #folders = new Map<string, Watched>()
   readonly #faulty = new Set<string>()
-  readonly #waiting = new Set<Known>()
+  readonly #handover: Handover
   #stopped = false
   #sweepTimer: NodeJS.Timeout | undefined
   #burst = 0
   #burstTimer: NodeJS.Timeout | undefined
-  #onQuiet: (() => void) | undefined
 
   /** Files of the first folder are named by their path in it, of others with the folder's own name in front. */
   constructor(folders: readonly string[], events: FolderEvents) {
     this.#roots = folders.map((path, i) => ({ path, prefix: i === 0 ? "" : `${basename(path)}/` }))
     this.#events = events
+    this.#handover = new Handover({
+      events,
+      forget: ({ path }) => this.#files.delete(path),
+      lookAgain: (path) => this.#entry(dirname(path), basename(path)),
+    })
   }
 
   /** Resolves when every file found at first has been handed on. */
   async start(): Promise<void> {
     for (const root of this.#roots) this.#openRoot(root)
     this.#sweepTimer = setInterval(() => void this.sweep(), SWEEP).unref()
-    if (this.#waiting.size > 0) await new Promise<void>((resolve) => { this.#onQuiet = resolve })
+    await this.#handover.quiet()
     this.#events.batch()
   }
 
@@ -98,8 +76,7 @@ export class Folder {
     clearInterval(this.#sweepTimer)
     clearTimeout(this.#burstTimer)
     for (const { watcher } of this.#folders.values()) watcher.close()
-    for (const { timer } of this.#files.values()) clearTimeout(timer)
-    this.#onQuiet?.()
+    this.#handover.stop()
   }
 
   /**
@@ -108,7 +85,7 @@ export class Folder {
    */
   async sweep(): Promise<void> {
     for (const root of this.#roots) if (!this.#faulty.has(root.path)) this.#openRootIfMoved(root)
-    const looks = [...[...this.#files.values()].map((file) => () => this.#check(file)), ...[...this.#folders].map(([path, folder]) => () => this.#list(path, folder, true))]
+    const looks = [...[...this.#files.values()].map((file) => () => this.#handover.check(file)), ...[...this.#folders].map(([path, folder]) => () => this.#list(path, folder, true))]
     for (let i = 0; i < looks.length && !this.#stopped; i += SWEEP_STEP) {
       for (const look of looks.slice(i, i + SWEEP_STEP)) look()
       this.#events.batch()
@@ -123,7 +100,7 @@ export class Folder {
       this.#open(root.path, root, root.prefix, stat, 0)
       if (!this.#faulty.delete(root.path)) return
       this.#events.folderFault(root.path, undefined)
-      for (const file of [...this.#files.values()]) if (file.root === root) this.#check(file)
+      for (const file of [...this.#files.values()]) if (file.root === root.path) this.#handover.check(file)
     } catch (cause) {
       this.#close(root.path)
       this.#faulty.add(root.path)
@@ -203,7 +180,7 @@ export class Folder {
     if (name.startsWith(".")) return
     const path = join(folder, name)
     const known = this.#files.get(path)
-    if (known !== undefined) return this.#check(known)
+    if (known !== undefined) return this.#handover.check(known)
     const parent = this.#folders.get(folder)
     if (parent === undefined) return
     let stat: BigIntStats | undefined
@@ -215,11 +192,11 @@ export class Folder {
     if (stat?.isDirectory() === true) this.#openSub(path, parent, `${parent.prefix}${name}/`, stat)
     else if (this.#folders.has(path)) {
       this.#close(path)
-      for (const file of [...this.#files.values()]) if (file.path.startsWith(`${path}/`)) this.#check(file)
+      for (const file of [...this.#files.values()]) if (file.path.startsWith(`${path}/`)) this.#handover.check(file)
     } else if (MANIFEST.test(name) && (stat === undefined || stat.isFile())) {
-      const file: Known = { path, name: `${parent.prefix}${name}`, root: parent.root, told: false, stat: undefined, timer: undefined, waitingFor: undefined }
+      const file = new WatchedFile(path, `${parent.prefix}${name}`, parent.root.path)
       this.#files.set(path, file)
-      this.#check(file)
+      this.#handover.check(file)
     }
   }
 
@@ -242,68 +219,5 @@ export class Folder {
       if (stat !== undefined && identityOf(stat) === identity) return true
     }
     return false
-  }
-
-  #check(file: Known): void {
-    // While waiting for quiet, an event only tells that it is not quiet; the timer looks.
-    if (file.timer === undefined) this.#look(file)
-  }
-
-  /** Hands on what is not the version handed on before, or waits until it is quiet. */
-  #look(file: Known): void {
-    const read = readFile(file.path, file.stat)
-    if (read.is === "same") return this.#done(file)
-    if (read.is === "gone") return this.#lookGone(file)
-    if (read.is === "fault") {
-      this.#events.fault(file.name, read.fault)
-      file.told = true
-      file.stat = read.stat
-      return this.#done(file)
-    }
-    const quiet = file.waitingFor !== undefined && identical(file.waitingFor, read.stat)
-    if (read.torn || (!quiet && read.text === "")) return this.#wait(file, read.stat, read.text === "" ? QUIET_EMPTY : QUIET)
-    if (!(quiet || isWhole(read.stat, read.text)) || !this.#events.content(file.name, read.text, quiet)) return this.#wait(file, read.stat, QUIET)
-    file.told = true
-    file.stat = read.stat
-    this.#done(file)
-  }
-
-  #lookGone(file: Known): void {
-    if (!file.told && file.timer === undefined) return this.#forget(file)
-    if (file.timer === undefined) {
-      this.#events.missing(file.name)
-      return this.#wait(file, undefined, QUIET_GONE)
-    }
-    // Gone with the whole folder: what came from it stays until the folder is back.
-    if (statSync(file.root.path, { throwIfNoEntry: false }) === undefined) {
-      file.stat = undefined
-      return this.#done(file)
-    }
-    this.#forget(file)
-    if (file.told) this.#events.gone(file.name)
-    this.#entry(dirname(file.path), basename(file.path))
-  }
-
-  #wait(file: Known, stat: BigIntStats | undefined, ms: number): void {
-    clearTimeout(file.timer)
-    file.waitingFor = stat
-    this.#waiting.add(file)
-    file.timer = setTimeout(() => {
-      this.#look(file)
-      this.#events.batch()
-    }, ms)
-  }
-
-  #done(file: Known): void {
-    clearTimeout(file.timer)
-    file.timer = undefined
-    file.waitingFor = undefined
-    this.#waiting.delete(file)
-    if (this.#waiting.size === 0) this.#onQuiet?.()
-  }
-
-  #forget(file: Known): void {
-    this.#done(file)
-    this.#files.delete(file.path)
   }
 }
