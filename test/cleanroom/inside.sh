@@ -97,7 +97,7 @@ two_at_once() {
   kill -INT -- "-${pids[0]}" "-${pids[1]}"
   wait "${pids[@]}" || true
   [ -z "$(parts)" ] || { say "two at once left behind: $(parts)"; exit 1; }
-  [ "$(ls -A ~/.cache/headgate)" = nats-server ] || { ls -A ~/.cache/headgate; say "two at once: the cache holds more than nats-server"; exit 1; }
+  [ "$(ls -A ~/.cache/headgate | grep -vx compiled)" = nats-server ] || { ls -A ~/.cache/headgate; say "two at once: the cache holds more than nats-server and compiled modules"; exit 1; }
   say "two starts at once with an empty cache: both Ready"
 }
 
