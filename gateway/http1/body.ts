@@ -13,7 +13,7 @@ import { MAX_TRAILER_BYTES, readTrailers } from "./trailers.ts"
 /** Octets of extensions in one body: an extension is overhead nobody uses, so much of it is an attack. */
 const MAX_EXTENSION_BYTES = 4096
 
-// States of a chunked body. Below EXTENSION_NAME an octet goes on, from there it does not.
+// States of a chunked body. Below EXTENSION an octet goes on, from there it does not.
 const SIZE = 0 // first digit of a chunk size
 const DIGITS = 1
 const SIZE_LF = 2
@@ -22,13 +22,14 @@ const DATA_CR = 4
 const DATA_LF = 5
 const TRAILER = 6 // start of the trailer section or of the empty line
 const LAST_LF = 7
-const EXTENSION_NAME = 8
-const EXTENSION_VALUE = 9
-const EXTENSION_TOKEN = 10
-const EXTENSION_QUOTED = 11
-const EXTENSION_ESCAPED = 12
-const EXTENSION_AFTER_QUOTED = 13
-const TRAILER_FIELDS = 14
+const EXTENSION = 8 // after its semicolon
+const EXTENSION_NAME = 9
+const EXTENSION_VALUE = 10
+const EXTENSION_TOKEN = 11
+const EXTENSION_QUOTED = 12
+const EXTENSION_ESCAPED = 13
+const EXTENSION_AFTER_QUOTED = 14
+const TRAILER_FIELDS = 15
 
 export class BodyReader {
   kind = NO_BODY
@@ -146,7 +147,7 @@ export class BodyReader {
   }
 
   #isForwarding(): boolean {
-    return !this.isDecoding && this.#state < EXTENSION_NAME
+    return !this.isDecoding && this.#state < EXTENSION
   }
 
   #flush(run: number, at: number): void {
@@ -164,6 +165,10 @@ export class BodyReader {
       case DIGITS:
         if ((classes & HEX) !== 0) return !this.#digit(classes, c ?? 0)
         return !this.#afterSize(c)
+      case EXTENSION:
+        if ((classes & TOKEN) === 0) return true
+        this.#state = EXTENSION_NAME
+        return this.#isExtensionTooLong()
       case EXTENSION_NAME:
         if ((classes & TOKEN) !== 0) return this.#isExtensionTooLong()
         if (c === 61) this.#state = EXTENSION_VALUE
@@ -221,7 +226,7 @@ export class BodyReader {
   #afterSize(c: number | undefined): boolean {
     if (c === CR) this.#state = SIZE_LF
     else if (c === 59) {
-      this.#state = EXTENSION_NAME
+      this.#state = EXTENSION
       return !this.#isExtensionTooLong()
     } else return false
     return true

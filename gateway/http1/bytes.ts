@@ -51,3 +51,14 @@ export const classAt = (buffer: Uint8Array, at: number): number => table[buffer[
 
 /** Classes of a latin1 character code. */
 export const classOf = (code: number): number => table[code & 255] ?? 0
+
+/** Without the SP and HTAB around it (OWS, RFC 9110 §5.6.3). trim() would take 0xA0 too, which is part of a value. */
+export const trimOws = (text: string): string => {
+  let start = 0
+  let end = text.length
+  while (start < end && isOws(text.charCodeAt(start))) start++
+  while (end > start && isOws(text.charCodeAt(end - 1))) end--
+  return start === 0 && end === text.length ? text : text.slice(start, end)
+}
+
+const isOws = (code: number): boolean => code === SP || code === TAB

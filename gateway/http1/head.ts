@@ -2,7 +2,7 @@
  * What request and response heads share: the field lines (RFC 9112 §5), scanned once over the octets and kept as
  * positions in one latin1 string of the whole head. A head object is reused; nothing is allocated a field.
  */
-import { CR, LF, SP, TAB, COLON, TOKEN, VALUE, DIGIT, classAt, classOf } from "./bytes.ts"
+import { CR, LF, SP, TAB, COLON, TOKEN, VALUE, DIGIT, classAt, classOf, trimOws } from "./bytes.ts"
 import type { Fault } from "./fault.ts"
 import { fieldKind } from "./field.ts"
 
@@ -44,6 +44,11 @@ export abstract class Head {
   body = NO_BODY
   /** Octets of the body when `body` is LENGTH. */
   length = 0
+  /**
+   * No whitespace follows the value that `body` was read from. Some parsers do not take HTAB for whitespace there, and
+   * would see another framing: it is written anew for them.
+   */
+  isFramingPlain = true
   /** The connection may be used again after this message, as far as its head says. */
   isPersistent = true
   /** Connection options that are names of fields, lower case (RFC 9110 §7.6.1); null: none. */
@@ -184,6 +189,7 @@ export abstract class Head {
     }
     this.body = LENGTH
     this.length = length
+    this.isFramingPlain = this.text.charCodeAt(to) === CR
     return null
   }
 
@@ -191,11 +197,12 @@ export abstract class Head {
   protected readTransferEncoding(field: number): Fault | null {
     if (this.body === LENGTH) return "length-and-chunked"
     if (this.body === CHUNKED || this.minor === 0) return "transfer-encoding"
-    const codings = this.value(field).toLowerCase().split(",").map((coding) => coding.trim())
+    const codings = this.value(field).toLowerCase().split(",").map(trimOws)
     const last = codings.pop()
     if (last !== "chunked" || codings.includes("chunked") || codings.includes("")) return "transfer-encoding"
     if (codings.length > 0) return "transfer-coding"
     this.body = CHUNKED
+    this.isFramingPlain = this.text.charCodeAt(this.positions[field * 4 + 3] ?? 0) === CR
     return null
   }
 
@@ -207,7 +214,7 @@ export abstract class Head {
       return
     }
     for (const option of value.toLowerCase().split(",")) {
-      const token = option.trim()
+      const token = trimOws(option)
       if (token === "close") {
         this.#saysClose = true
         this.isPersistent = false
@@ -229,6 +236,7 @@ export abstract class Head {
     this.#saysClose = false
     this.body = NO_BODY
     this.length = 0
+    this.isFramingPlain = true
     this.options = null
     this.fault = null
   }

@@ -183,7 +183,7 @@ export class RequestHead extends Head implements RequestView {
           else this.expectsOther = true
           break
         case TE:
-          this.takesTrailers ||= /(?:^|,)\s*trailers\s*(?:,|$)/i.test(this.value(field))
+          this.takesTrailers ||= /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i.test(this.value(field))
           break
         case UPGRADE:
           this.upgrade = this.upgrade === "" ? this.value(field) : `${this.upgrade}, ${this.value(field)}`

@@ -22,6 +22,11 @@ const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWA
 /** Fields a Connection option must not take away: the message would mean something else to the next hop. */
 const NEVER_OPTIONS = bits(HOST, CONTENT_LENGTH, TRANSFER_ENCODING, DATE)
 
+const FRAMING = bits(CONTENT_LENGTH, TRANSFER_ENCODING)
+
+/** What frames the message, as everybody reads it. */
+const framingLine = (head: Head): string => (head.has(TRANSFER_ENCODING) ? "Transfer-Encoding: chunked\r\n" : `Content-Length: ${head.length}\r\n`)
+
 /** Field lines of `head` without those of the kinds in `dropped`, removed by edits or named as connection options. */
 const fieldLines = (head: Head, dropped: number, edits: Edits | null): string => {
   const { text, options } = head
@@ -100,6 +105,10 @@ export const requestText = (
   if (head.maxForwards > 0) lines += `Max-Forwards: ${head.maxForwards - 1}\r\n`
   if (via !== "") lines += `Via: 1.${head.minor} ${via}\r\n`
   if (edits !== null) lines += edits.text
+  if (!head.isFramingPlain) {
+    dropped |= FRAMING
+    lines += framingLine(head)
+  }
   if (host !== undefined) lines = `Host: ${host}\r\n${lines}`
   const isLineKept = target === undefined && head.form === "origin" && head.minor === 1
   if (isLineKept && edits === null && head.options === null && (head.seen & dropped) === 0) return `${text.slice(0, text.length - 2)}${lines}\r\n`
@@ -140,13 +149,17 @@ export const responseText = (head: ResponseHead, edits: Edits | null, mode: numb
   const { text, status } = head
   let dropped = HOP_BY_HOP
   // RFC 9112 §6.1, RFC 9110 §8.6: neither in 1xx and 204.
-  if (status === 204 || status < 200) dropped |= bits(CONTENT_LENGTH, TRANSFER_ENCODING)
+  if (status === 204 || status < 200) dropped |= FRAMING
   else if (mode !== AS_IS || minor === 0) dropped |= 1 << TRANSFER_ENCODING
   let lines = status < 200 ? "" : connectionLine(isPersistent, minor)
   if (mode === TO_CHUNKS) lines += "Transfer-Encoding: chunked\r\n"
   // RFC 9110 §6.6.1: who forwards a response without Date adds it.
   if (!head.has(DATE) && status >= 200) lines += `Date: ${httpDate()}\r\n`
   if (edits !== null) lines += edits.text
+  if (!head.isFramingPlain && (head.seen & FRAMING & ~dropped) !== 0) {
+    dropped |= FRAMING
+    lines += framingLine(head)
+  }
   const isWhole = head.minor === 1 && text.charCodeAt(12) === 32
   if (isWhole && edits === null && head.options === null && (head.seen & dropped) === 0) return `${text.slice(0, text.length - 2)}${lines}\r\n`
   const line = isWhole ? text.slice(0, head.fieldsStart) : `HTTP/1.1 ${text.slice(9, 12)} ${text.slice(13, head.fieldsStart - 2)}\r\n`
