@@ -1,7 +1,7 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { Digest } from "../bus/unit/digest.ts"
 import type { Row } from "../bus/unit/unit.ts"
 import { loadSnapshot, SnapshotWriter, type UnitHead, type Units } from "./snapshot.ts"
@@ -99,6 +99,15 @@ describe("the snapshot on disk", () => {
     await source.writer.flush()
     const entries = new Map((await loaded())?.entries)
     expect([entries.size, entries.get("s1"), entries.get("s2")]).toEqual([4999, "y", undefined])
+  })
+
+  it("is written without being asked when everything is replaced while it is written", async () => {
+    const source = new Source()
+    source.change(["a", "1"])
+    await vi.waitFor(async () => expect((await readdir(folder)).length).toBeGreaterThan(0), { interval: 1 })
+    source.writer.replaced()
+    source.change(["a", "2"])
+    await vi.waitFor(async () => expect(await loaded()).toEqual({ rev: 2, entries: [["a", "2"]] }), { interval: 5, timeout: 5000 })
   })
 
   it("forgets a last line that was cut off while it was written", async () => {

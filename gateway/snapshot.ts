@@ -146,17 +146,18 @@ export class SnapshotWriter {
   }
 
   #write(): Promise<void> {
-    this.#writing = this.#writeOnce()
-      .catch((error: unknown) => {
+    this.#writing = this.#writeOnce().then(
+      () => {
+        this.#writing = undefined
+        if (this.#mustRewrite || this.#lines.length > 0) this.#schedule()
+      },
+      (error: unknown) => {
+        this.#writing = undefined
+        // Tried again with the next step: a full disk is not asked every moment.
         this.#mustRewrite = true
         this.#options.onError(error)
-      })
-      .finally(() => {
-        this.#writing = undefined
-      })
-      .then(() => {
-        if (this.#lines.length > 0) this.#schedule()
-      })
+      },
+    )
     return this.#writing
   }
 
