@@ -7,7 +7,7 @@ import { createInbox, headers as natsHeaders, type Msg, type MsgHdrs, type NatsC
 import { BusError, type Ack, type Outgoing } from "./bus.ts"
 
 /** Without an answer for so long it is unknown whether a message was stored. */
-export const PUBLISH_TIMEOUT = 1000
+const PUBLISH_TIMEOUT = 1000
 /** Messages and bytes under way at once: enough to keep the server busy, few enough to be answered within the time. */
 const WINDOW = 1000
 const WINDOW_BYTES = 8 * 1024 * 1024

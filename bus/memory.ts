@@ -55,8 +55,6 @@ export interface MemoryOptions {
   readonly manual?: boolean
 }
 
-export const memoryBus = (options?: MemoryOptions): MemoryBus => memoryStore(options).bus()
-
 export const memoryStore = ({ now, manual = false }: MemoryOptions = {}): MemoryStore => {
   const steps = stepper(manual)
   let generation = 0

@@ -12,7 +12,7 @@
  * cluster that will never come, while its successor no longer wants it. Only rows in the queue are looked at: a route
  * that is already live is not served better by holding others back.
  */
-import type { Cluster, Listener, Plan, Route } from "../bus/kinds/config.ts"
+import type { Cluster, Listener, Route } from "../bus/kinds/config.ts"
 import type { EntryChange } from "./entries.ts"
 
 /** One verified commit of one unit, decoded. `commit` is the caller's and comes back when it took effect. */
@@ -27,7 +27,6 @@ export interface Step<C> {
   readonly clusters: ReadonlyMap<string, Cluster | null>
   readonly listeners: ReadonlyMap<string, Listener | null>
   readonly routes: ReadonlyMap<string, Route | null>
-  readonly plan: ReadonlyMap<string, Plan | null>
   /** In order. */
   readonly commits: readonly Offer<C>[]
   /** Clusters named by commits that were out of patience, sorted. */
@@ -58,10 +57,6 @@ export class Barrier<C> {
     let held = 0
     for (const queue of this.#queues.values()) held += queue.length
     return held
-  }
-
-  has(cluster: string): boolean {
-    return this.#present.has(cluster)
   }
 
   /** Milliseconds on the caller's clock when `advance` must be called again; undefined: not before the next offer. */
@@ -164,16 +159,14 @@ const countOverdue = (queue: readonly Held<unknown>[], before: number): number =
   return count
 }
 
-const merged = (offers: readonly Offer<unknown>[]): Pick<Step<unknown>, "listeners" | "routes" | "plan"> => {
+const merged = (offers: readonly Offer<unknown>[]): Pick<Step<unknown>, "listeners" | "routes"> => {
   const listeners = new Map<string, Listener | null>()
   const routes = new Map<string, Route | null>()
-  const plan = new Map<string, Plan | null>()
   for (const { changes } of offers) {
     for (const { section, id, entry } of changes) {
       if (section === "listener") listeners.set(id, entry?.section === "listener" ? entry.value : null)
       else if (section === "route") routes.set(id, entry?.section === "route" ? entry.value : null)
-      else if (section === "plan") plan.set(id, entry?.section === "plan" ? entry.value : null)
     }
   }
-  return { listeners, routes, plan }
+  return { listeners, routes }
 }

@@ -9,8 +9,6 @@ export type Failure =
   | { readonly side: "route"; readonly reason: "no-route" | "no-backend" | "no-endpoint" | "no-such-service" }
   // The backend's
   | { readonly side: "upstream"; readonly reason: "refused" | "connect-timeout" | "overloaded" | "reset" | "closed" | "bad-response" | "upgraded" | "head-timeout" | "timeout" | "truncated" | "idle" }
-  // Ours
-  | { readonly side: "gateway"; readonly reason: "stopping" }
 
 /** Status and one line of text; the connection is closed after it where the message's end is not known for sure. */
 export interface Verdict {
@@ -29,8 +27,6 @@ export const verdictOf = (failure: Failure): Verdict => {
       return route(failure.reason)
     case "upstream":
       return upstream(failure.reason)
-    case "gateway":
-      return verdict(503, "the gateway is stopping", true)
   }
 }
 

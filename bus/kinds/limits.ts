@@ -12,10 +12,10 @@ export interface Problem {
 
 const LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 /** RFC 1123 label. */
-export const DNS_LABEL = new RegExp(`^${LABEL}$`)
+const DNS_LABEL = new RegExp(`^${LABEL}$`)
 /** RFC 1123 subdomain. */
 export const DNS_SUBDOMAIN = new RegExp(`^${LABEL}(\\.${LABEL})*$`)
-export const HOSTNAME = new RegExp(`^(\\*\\.)?${LABEL}(\\.${LABEL})*$`)
+const HOSTNAME = new RegExp(`^(\\*\\.)?${LABEL}(\\.${LABEL})*$`)
 const IPV4 = /^\d+\.\d+\.\d+\.\d+$/
 /** RFC 9110 §5.6.2 token: header and query parameter names. */
 export const TOKEN = /^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$/

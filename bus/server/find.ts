@@ -6,7 +6,7 @@ import { run } from "./command.ts"
 import { fetchers, type Fetcher } from "./fetch.ts"
 import { remedy } from "./remedy.ts"
 
-export const MINIMUM_VERSION = "2.11.0"
+const MINIMUM_VERSION = "2.11.0"
 
 /** A scratch folder this old, ms, was left by a process that was killed: no fetch takes that long. */
 const ABANDONED = 3_600_000

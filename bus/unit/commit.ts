@@ -9,7 +9,7 @@ import type { Commit, CommitHead, Row, UnitId } from "./unit.ts"
 export const PART_BYTES = 256 * 1024
 
 /** Most causes a commit or a row carries; the rest is "…". */
-export const MAX_CAUSES = 64
+const MAX_CAUSES = 64
 
 export const unitKey = ({ plane, fn }: UnitId): string => `${encodeToken(plane)}.${encodeToken(fn)}`
 export const planeFilter = (plane: string): string => `config.${encodeToken(plane)}.>`

@@ -4,7 +4,7 @@
 export const ANY_HOST = "*"
 
 /** The more specific of two hostnames when a host can match both, else undefined. */
-export const intersectHostname = (a: string, b: string): string | undefined => {
+const intersectHostname = (a: string, b: string): string | undefined => {
   if (a === b || b === ANY_HOST) return a
   if (a === ANY_HOST) return b
   if (covers(a, b)) return b

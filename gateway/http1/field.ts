@@ -23,7 +23,6 @@ export const HTTP2_SETTINGS = 19
 /** Fields that must not come in a trailer section (RFC 9110 §6.5.1: framing, routing, authentication …). */
 export const NOT_IN_TRAILER = 20
 export const USER_AGENT = 21
-export const FIELDS = 22
 
 const named: readonly (readonly [string, number])[] = [
   ["host", HOST],

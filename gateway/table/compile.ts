@@ -28,7 +28,7 @@ export interface Batch {
 export type TableNote = Omit<Note, "schema">
 
 /** Key of `ports` for a listener that binds nothing in particular. */
-export const ANY_ADDRESS = "*"
+const ANY_ADDRESS = "*"
 
 interface RouteRecord {
   readonly candidates: readonly Candidate[]

@@ -35,7 +35,7 @@ export class CompiledPort implements PortTable {
  * Priority comes before any other comparison, so with several host patterns that take the host their levels are
  * visited together, highest first; within a level exact host, then longest wildcard, then any.
  */
-export const findIn = (routes: HostIndex<HostRoutes>, request: RequestView): TableRule | null => {
+const findIn = (routes: HostIndex<HostRoutes>, request: RequestView): TableRule | null => {
   const { host } = request
   const exact = routes.exact.get(host)
   const { wildcard, any } = routes

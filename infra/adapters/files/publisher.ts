@@ -12,7 +12,7 @@ import { backoff, delay, systemClock } from "../../../bus/unit/clock.ts"
 import type { Desired } from "./catalog.ts"
 
 /** `Hg-Writer` of what this adapter publishes; resources of others are left alone. */
-export const WRITER = "adapter.files"
+const WRITER = "adapter.files"
 
 /** The last message of one subject. */
 export interface Held {
