@@ -50,12 +50,8 @@ const parents = (problems: Problems, refs: readonly ParentRef[], namespace: stri
   problems.unique("spec.parentRefs", refs, (ref) => JSON.stringify([ref.group, ref.kind, ref.namespace ?? namespace, ref.name, ref.sectionName ?? "", ref.port ?? 0]), "parent, sectionName and port")
   for (const [i, ref] of refs.entries()) {
     const at = `spec.parentRefs[${i}]`
-    group(problems, `${at}.group`, ref.group)
-    kindName(problems, `${at}.kind`, ref.kind)
-    problems.length(`${at}.name`, ref.name, 1, 253)
-    problems.label(`${at}.namespace`, ref.namespace)
+    reference(problems, at, ref)
     problems.name(`${at}.sectionName`, ref.sectionName)
-    problems.range(`${at}.port`, ref.port, 1, 65535)
   }
 }
 
@@ -166,12 +162,16 @@ const modifierLimits = (problems: Problems, at: string, modifier: PathModifier |
   }
 }
 
-const backendLimits = (problems: Problems, at: string, ref: HTTPBackendRef): void => {
+const reference = (problems: Problems, at: string, ref: ParentRef | HTTPBackendRef): void => {
   group(problems, `${at}.group`, ref.group)
   kindName(problems, `${at}.kind`, ref.kind)
   problems.length(`${at}.name`, ref.name, 1, 253)
   problems.label(`${at}.namespace`, ref.namespace)
   problems.range(`${at}.port`, ref.port, 1, 65535)
+}
+
+const backendLimits = (problems: Problems, at: string, ref: HTTPBackendRef): void => {
+  reference(problems, at, ref)
   problems.range(`${at}.weight`, ref.weight, 0, 1_000_000)
   if (ref.group === "" && ref.kind === "Service" && ref.port === undefined) problems.add(`${at}.port`, "Required", "a reference to a Service needs it", `Add ${at}.port.`)
   filterLimits(problems, `${at}.filters`, ref.filters)

@@ -1,10 +1,10 @@
 /** Reads one unit as it is stored now: a replay of its plane, and the parts that were overwritten meanwhile. */
 import { BusError, type Bus } from "../bus.ts"
 import { encodeToken } from "../subject.ts"
-import { backoff, delay } from "./clock.ts"
 import { planeFilter, unitKey } from "./commit.ts"
 import { Folds, UnitFold, unitSubject, type Verdict } from "./fold.ts"
 import { header } from "../envelope.ts"
+import { retried } from "./retry.ts"
 import type { Clock, UnitId } from "./unit.ts"
 
 export interface ColdRead {
@@ -15,20 +15,13 @@ export interface ColdRead {
 }
 
 /** Rejects with BusError "no-stream" when the store is lost meanwhile, else keeps trying until the signal. */
-export const readUnit = async (bus: Bus, unit: UnitId, clock: Clock, signal?: AbortSignal): Promise<ColdRead> => {
-  for (let attempt = 0; ; attempt++) {
-    signal?.throwIfAborted()
-    try {
-      const { fold, incarnation } = await replay(bus, unit, signal)
-      const verdict = await complete(bus, fold)
-      if (verdict !== undefined) return { incarnation, verdict, fold }
-      // A part is gone: its commit is no longer the last, or its entries have all been stored. Look again.
-    } catch (error) {
-      if (!(error instanceof BusError) || error.reason === "no-stream" || error.reason === "closed") throw error
-    }
-    await delay(clock, backoff(clock, attempt), signal)
-  }
-}
+export const readUnit = (bus: Bus, unit: UnitId, clock: Clock, signal?: AbortSignal): Promise<ColdRead> =>
+  retried(clock, signal, async () => {
+    const { fold, incarnation } = await replay(bus, unit, signal)
+    const verdict = await complete(bus, fold)
+    // Without one a part is gone: its commit is no longer the last, or its entries have all been stored. Look again.
+    return verdict && { incarnation, verdict, fold }
+  })
 
 const complete = async (bus: Bus, fold: UnitFold): Promise<ColdRead["verdict"] | undefined> => {
   const verdict = fold.verify()

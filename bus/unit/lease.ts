@@ -5,8 +5,9 @@
  */
 import { BusError, type Bus, type Message } from "../bus.ts"
 import { leaseSubject } from "../subject.ts"
-import { backoff, delay, systemClock } from "./clock.ts"
+import { systemClock } from "./clock.ts"
 import { acquisition, epochOf, fenceOf, readRecord, type LeaseRecord } from "./lease-record.ts"
+import { retried } from "./retry.ts"
 import type { Clock } from "./unit.ts"
 
 const TTL = 5000
@@ -42,19 +43,13 @@ export const acquireLease = async (bus: Bus, options: LeaseOptions): Promise<Lea
   const onHeld = (by: string): void => {
     if (waitingFor !== by) options.onWaiting?.((waitingFor = by))
   }
-  for (let attempt = 0; ; attempt++) {
+  return retried(clock, signal, async () => {
+    const { last, hasExpired } = await untilFree(bus, options, onHeld)
     signal?.throwIfAborted()
-    try {
-      const { last, hasExpired } = await untilFree(bus, options, onHeld)
-      signal?.throwIfAborted()
-      const record = acquisition(holder, above, last, hasExpired)
-      const seq = await store(bus, leaseSubject(name), record, last?.seq ?? 0)
-      if (seq !== undefined) return new Held(bus, options, record, seq, options.ttl ?? TTL, clock)
-    } catch (error) {
-      if (!(error instanceof BusError) || error.reason === "no-stream" || error.reason === "closed") throw error
-    }
-    await delay(clock, backoff(clock, attempt), signal)
-  }
+    const record = acquisition(holder, above, last, hasExpired)
+    const seq = await store(bus, leaseSubject(name), record, last?.seq ?? 0)
+    return seq === undefined ? undefined : new Held(bus, options, record, seq, options.ttl ?? TTL, clock)
+  })
 }
 
 /** Waits while another holder renews it. The record last seen; `hasExpired`: its holder has not given it back. */

@@ -25,7 +25,7 @@ export const fromSlices = (slices: readonly EndpointSlice[], port: ServicePort):
   let hasPort = false
   for (const slice of slices) {
     for (const slicePort of slice.ports) {
-      if (slicePort.name !== (port.name ?? "") || slicePort.protocol !== port.protocol) continue
+      if (!isOf(port, slicePort)) continue
       hasPort = true
       // A slice port without a number means all ports: then the Service's target is the one meant.
       const number = slicePort.port ?? (typeof port.targetPort === "number" ? port.targetPort : port.port)
@@ -45,13 +45,15 @@ export const fromLegacy = ({ subsets }: Endpoints, port: ServicePort): Found => 
   let hasPort = false
   for (const subset of subsets) {
     for (const subsetPort of subset.ports) {
-      if (subsetPort.name !== (port.name ?? "") || subsetPort.protocol !== port.protocol) continue
+      if (!isOf(port, subsetPort)) continue
       hasPort = true
       for (const { ip } of subset.addresses) candidates.push({ address: ip, port: subsetPort.port, ready: true, draining: false })
     }
   }
   return { endpoints: chosen(candidates), hasPort }
 }
+
+const isOf = (port: ServicePort, { name, protocol }: { readonly name: string; readonly protocol: string }): boolean => name === (port.name ?? "") && protocol === port.protocol
 
 const chosen = (candidates: readonly Candidate[]): readonly Endpoint[] => {
   const ready = candidates.filter((each) => each.ready)

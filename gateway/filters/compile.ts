@@ -1,16 +1,9 @@
 /** A list of filters, of a rule or of one backend, as the plain functions a request runs. */
 import type { Filter } from "../../bus/kinds/config.ts"
-import type { HeaderEdit, Redirect, Rewrite } from "../table/table.ts"
+import type { CompiledFilters } from "../table/table.ts"
 import { compileHeaderEdit, type HeaderFilter } from "./headers.ts"
 import { compileRedirect, type RedirectFilter } from "./redirect.ts"
 import { compileRewrite, type RewriteFilter } from "./rewrite.ts"
-
-export interface CompiledFilters {
-  readonly requestHeaders: HeaderEdit | null
-  readonly responseHeaders: HeaderEdit | null
-  readonly redirect: Redirect | null
-  readonly rewrite: Rewrite | null
-}
 
 const NONE: CompiledFilters = { requestHeaders: null, responseHeaders: null, redirect: null, rewrite: null }
 

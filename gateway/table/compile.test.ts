@@ -12,6 +12,11 @@ const serving = (...routes: readonly (readonly [string, Route])[]): TableCompile
   made.apply({ listeners: new Map([["l", listener("l")]]), routes: new Map(routes) })
   return made
 }
+/** Milliseconds of this thread's work: what else runs on the machine does not count. */
+const work = (): number => {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
+}
 const find = (made: TableCompiler, method: string, url: string, headers = {}) => made.table.ports.get("*:80")?.find(request(method, url, headers)) ?? null
 
 describe("matching", () => {
@@ -65,9 +70,9 @@ describe("matching", () => {
   it("takes time linear in the query, whatever is in it", () => {
     const made = serving(["r", route("r", [rule([match("/", { query: [{ name: "q", type: "exact", value: "1" }] })])])])
     const long = request("GET", `h/?${"&".repeat(60_000)}`)
-    const started = performance.now()
+    const started = work()
     for (let i = 0; i < 10; i++) expect(made.table.ports.get("*:80")?.find(long)).toBeNull()
-    expect(performance.now() - started).toBeLessThan(500)
+    expect(work() - started).toBeLessThan(500)
   })
 })
 
@@ -149,17 +154,17 @@ it("20,000 routes compile in a fraction of a second, and an edit costs no more f
   const made = compiler()
   const entry = (i: number, path = "/"): Route => route(`r${i}`, [rule([match(path)], `c${i % 1000}`)], { hosts: [i % 2 === 0 ? `r${i}.test` : "shared.test"] })
   const routes = new Map(Array.from({ length: 20_000 }, (_, i) => [`r${i}`, entry(i, i % 2 === 0 ? "/" : `/r${i}`)]))
-  let started = performance.now()
+  let started = work()
   made.apply({ listeners: new Map([["l", listener("l")]]), routes })
-  const all = performance.now() - started
+  const all = work() - started
   const edits: number[] = []
   for (let i = 0; i < 300; i++) {
-    started = performance.now()
+    started = work()
     made.apply({ routes: new Map([[`r${i * 61}`, entry(i * 61, `/edited${i}`)]]) })
-    edits.push(performance.now() - started)
+    edits.push(work() - started)
     expect(find(made, "GET", `${(i * 61) % 2 === 0 ? `r${i * 61}` : "shared"}.test/edited${i}`)?.route).toBe(`r${i * 61}`)
   }
-  // Measured 150 to 250 ms and 0.03 ms; the bounds leave room for a busy machine, not for another complexity.
+  // Measured 150 to 250 ms and 0.03 ms; the bounds leave room for a slow machine, not for another complexity.
   expect(all).toBeLessThan(1500)
   expect(edits.sort((a, b) => a - b)[150]).toBeLessThan(1)
 })

@@ -1,11 +1,11 @@
 /** A route entry as compiled rules and the candidates that lead to them. */
 import type { Answer, Backend, Route, Rule } from "../../bus/kinds/config.ts"
-import { compileFilters, needsPrefix, type CompiledFilters } from "../filters/compile.ts"
+import { compileFilters, needsPrefix } from "../filters/compile.ts"
 import { Candidate } from "./candidate.ts"
 import { compileConditions, type PathTest } from "./conditions.ts"
 import { within } from "./fault.ts"
 import { checkOverlay, isPrefixedOverlay, matchedPrefix, overlayCompiler } from "./overlay.ts"
-import type { ClusterHandle, CompiledBackend, CompiledOverlay, HeaderEdit, Redirect, Rewrite, TableRule } from "./table.ts"
+import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledOverlay, HeaderEdit, Redirect, Rewrite, TableRule } from "./table.ts"
 
 /** Chooses an index by weight, in turn; -1 when no weight is above 0. */
 export type Weighted = (weights: readonly number[]) => () => number

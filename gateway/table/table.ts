@@ -42,31 +42,31 @@ export interface ClusterHandle {
   turn: number
 }
 
-export interface CompiledBackend {
-  readonly cluster: ClusterHandle | null
-  /** Set when cluster is null. */
-  readonly answer: Answer | null
-  readonly requestHeaders: HeaderEdit | null
-  readonly responseHeaders: HeaderEdit | null
-  readonly rewrite: Rewrite | null
-  readonly redirect: Redirect | null
-}
-
 /** New host (undefined: keep) and new path with query (undefined: keep) for the upstream request. */
 export type Rewrite = (request: RequestView) => { readonly host: string | undefined; readonly path: string | undefined }
 /** Status and Location; `scheme` and `port` are the listener's, as the client sees it (the spec port). */
 export type Redirect = (request: RequestView, scheme: string, port: number) => { readonly status: number; readonly location: string }
 
+/** A list of filters as plain functions; null: nothing to do. */
+export interface CompiledFilters {
+  readonly requestHeaders: HeaderEdit | null
+  readonly responseHeaders: HeaderEdit | null
+  readonly redirect: Redirect | null
+  readonly rewrite: Rewrite | null
+}
+
+export interface CompiledBackend extends CompiledFilters {
+  readonly cluster: ClusterHandle | null
+  /** Set when cluster is null. */
+  readonly answer: Answer | null
+}
+
 /** One rule of one route, ready to run. Shared by all its matches. */
-export interface CompiledRule {
+export interface CompiledRule extends CompiledFilters {
   /** Route id and rule index or name, for logs: `httproute/default/web#0`. */
   readonly id: string
   readonly route: string
   readonly answer: Answer | null
-  readonly redirect: Redirect | null
-  readonly rewrite: Rewrite | null
-  readonly requestHeaders: HeaderEdit | null
-  readonly responseHeaders: HeaderEdit | null
   /** Weighted choice among backends, smooth round robin; null: none has weight (answer 500). */
   pick(): CompiledBackend | null
   /** Milliseconds, 0: none, undefined: default. */
@@ -83,14 +83,10 @@ export interface TableRule extends CompiledRule {
 }
 
 /** A RuleOverlay, ready to run; what is null stays as the rule has it. */
-export interface CompiledOverlay {
+export interface CompiledOverlay extends CompiledFilters {
   /** null: every request of the rule. */
   readonly conditions: Conditions | null
   readonly answer: Answer | null
-  readonly redirect: Redirect | null
-  readonly rewrite: Rewrite | null
-  readonly requestHeaders: HeaderEdit | null
-  readonly responseHeaders: HeaderEdit | null
   readonly turn: (() => number) | null
 }
 
