@@ -176,21 +176,25 @@ describe("a gateway", () => {
     await expect(start(["--admin", `127.0.0.1:${gateway.adminPort}`])).rejects.toThrow(/another process has it; choose another one with --admin/)
   })
 
-  it("moves a listener to another port and drops the old one", async () => {
+  it("moves a listener to another port and drops the old one, and stays ready", async () => {
     await attached()
     expect(await get("/")).toEqual([200, "a /"])
     const probe = net.createServer()
     const other = await listening(probe)
     probe.close()
     await once(probe, "close")
+    const said: unknown[] = []
     const moved = new Promise<void>((resolve) => {
       store.bus().follow({ stream: "APPLIED", filter: appliedSubject("default", "p"), from: "state", onMessage: ({ data }) => {
-        if (JSON.parse(new TextDecoder().decode(data)).listeners[0]?.port === other) resolve()
+        const { ready, listeners } = JSON.parse(new TextDecoder().decode(data))
+        said.push(ready)
+        if (listeners[0]?.port === other) resolve()
       } })
     })
     routes.stage([entry("listener", "gw/http", listener("http", { port: other }))])
     await routes.settled()
     await moved
+    expect(said).not.toContain(false)
     expect(await get("/", other)).toEqual([200, "a /"])
     await expect(get("/")).rejects.toThrow("fetch failed")
   })
