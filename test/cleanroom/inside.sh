@@ -10,6 +10,7 @@ as_person() {
 }
 
 if [ "$role" = root ]; then
+  export PATH="$PATH:/usr/sbin:/sbin"
   if [ "$way" = docker ]; then
     mkdir -p /tmp/image /var/lib/docker
     cp /usr/local/share/nats-image-binary /tmp/image/nats-server
