@@ -113,7 +113,8 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
   /** Once ready, a new listener's port does not take that back. */
   let wasBound = false
   const applied = (): Applied => {
-    const waiting = isStopping ? "The gateway is stopping." : (subscription.waiting ?? ((wasBound ||= listening.isSettled) ? undefined : "Ports are being bound."))
+    if (subscription.waiting === undefined && listening.isSettled) wasBound = true
+    const waiting = isStopping ? "The gateway is stopping." : (subscription.waiting ?? (wasBound ? undefined : "Ports are being bound."))
     return {
       schema: 1, pod, plane, ready: waiting === undefined, ...(waiting === undefined ? {} : { waiting }),
       admin: `http://${flags.admin.host.includes(":") ? `[${flags.admin.host}]` : flags.admin.host}:${adminPort}`,
