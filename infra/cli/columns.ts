@@ -35,9 +35,10 @@ export const columnsOf = (kind: string, observed: Observed, wide: boolean): Colu
       return {
         head: ["NAMESPACE", "NAME", "HOSTNAMES", "ATTACHED", "BACKENDS"],
         row: (item) => {
-          const entry = entries("route").find(({ key }) => key === `httproute/${item.key}`)
+          // More than one where overlays act at one of its Gateways: `<id>@<gateway>`.
+          const own = entries("route").filter(({ key }) => key === `httproute/${item.key}` || key.startsWith(`httproute/${item.key}@`))
           const backends = list(at(item.value, "spec", "rules")).flatMap((rule) => list(at(rule, "backendRefs"))).map((ref) => `${text(at(ref, "name"))}:${text(at(ref, "port"))}`)
-          return [...namespaced(item), joined(list(at(item.value, "spec", "hostnames"))), joined(list(at(entry?.value, "attach")).map((attach) => at(attach, "listener"))), joined([...new Set(backends)])]
+          return [...namespaced(item), joined(list(at(item.value, "spec", "hostnames"))), joined(own.flatMap(({ value }) => list(at(value, "attach"))).map((attach) => at(attach, "listener"))), joined([...new Set(backends)])]
         },
       }
     case "service":
