@@ -102,6 +102,22 @@ two_at_once() {
   say "two starts at once with an empty cache: both Ready"
 }
 
+# Ends npm and nothing else, as a program that started it would.
+ends_with_npm() {
+  local log pid
+  log="$(mktemp)"
+  npm start --silent -- --json >"$log" 2>&1 &
+  pid=$!
+  until grep -q '"ready":true' "$log"; do
+    kill -0 "$pid" 2>/dev/null || { cat "$log"; say "npm start ended before it was ready"; exit 1; }
+    sleep 0.1
+  done
+  kill -TERM "$pid"
+  wait "$pid" || { say "npm start ended by SIGTERM: status $?"; exit 1; }
+  [ -z "$(parts)" ] || { say "npm start ended by SIGTERM left behind: $(parts)"; exit 1; }
+  say "SIGTERM to npm alone: drained, status 0"
+}
+
 cd "$project"
 say "$(node -v), npm $(npm -v), $(id -un) in $(pwd)"
 if [ "$way/$network" = none/online ]; then
@@ -126,6 +142,7 @@ rm -rf .headgate
 start_and_stop "npm start, $([ "$network" = online ] && echo cold || echo warm), empty store" npm start --silent -- --json
 start_and_stop "npm start, warm, from its store" npm start --silent -- --json
 [ "$network" = offline ] || two_at_once
+ends_with_npm
 
 # Where Docker answers, the tests start a container: its ports are not in a network namespace without a network.
 if [ "${CLEANROOM_TEST:-}" != none ] && [ "$way/$network" != docker/offline ]; then

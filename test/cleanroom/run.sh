@@ -25,7 +25,7 @@ configure() {
   install -D /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
   for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/npmrc; do [ ! -f "$file" ] || install -D -m 644 "$file" "$root$file"; done
   cp /etc/apt/apt.conf.d/* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
-  [ ! -f ~/.npmrc ] || install -m 600 ~/.npmrc "$home/.npmrc"
+  [ ! -f ~/.npmrc ] || grep -iE '^(//|.*registry|.*proxy|ca|cert|key)' ~/.npmrc >"$home/.npmrc" || true
   [ ! -f ~/.config/pip/pip.conf ] || install -D -m 600 ~/.config/pip/pip.conf "$home/.config/pip/pip.conf"
   [ ! -f ~/.config/go/env ] || install -D -m 600 ~/.config/go/env "$home/.config/go/env"
   env | grep -iE '^(https?_proxy|no_proxy|npm_config_[^=]*|pip_[^=]*|go(proxy|sumdb|noproxy|nosumdb|insecure|flags|toolchain)|node_extra_ca_certs|ssl_cert_(file|dir)|requests_ca_bundle)=' | sed 's/=\(.*\)/="\1"/' >"$root/etc/cleanroom-environment" || true
@@ -85,10 +85,13 @@ room() {
   ' bash "$root" "$way" "${CLEANROOM_TEST:-}"
 }
 
-make_base
-status=0
-for way in ${@:-pip go docker none}; do
-  echo "== $way"
-  room "$way" || { echo "== $way: FAILED"; status=1; }
-done
-exit "$status"
+# Read to its end before anything runs: the file may change meanwhile.
+{
+  make_base
+  status=0
+  for way in ${@:-pip go docker none}; do
+    echo "== $way (load $(cut -d' ' -f1 /proc/loadavg) on $(nproc) processors)"
+    room "$way" || { echo "== $way: FAILED"; status=1; }
+  done
+  exit "$status"
+}
