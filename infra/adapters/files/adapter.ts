@@ -14,7 +14,7 @@ import type { FileFault } from "./claims.ts"
 import { Folder } from "./folder.ts"
 import type { ManifestOptions } from "./manifest.ts"
 import { asNote } from "./notes.ts"
-import { type Held, heldOf, Publisher } from "./publisher.ts"
+import { type Held, heldOf, Publisher, type Trouble } from "./publisher.ts"
 
 export interface FilesAdapterOptions {
   readonly connect: () => Promise<Bus>
@@ -67,8 +67,7 @@ const session = Effect.fnUntraced(function* (options: FilesAdapterOptions, sourc
   const publisher = yield* Effect.acquireRelease(
     Effect.sync(() => source.attach(new Publisher({
       bus, epoch: lease.epoch, desired: catalog.desired, held, onOver: end,
-      onForeign: (subject) => source.note(subject, "OwnedByAnotherAdapter", "error", "is published by another adapter, which stands", "Remove it here or there."),
-      onRejected: (subject, message) => source.note(subject, "Rejected", "error", `was refused by the bus: ${message}`, "Shorten the object."),
+      onTrouble: (subject, trouble) => source.trouble(subject, trouble),
     }), held)),
     (attached) => Effect.sync(() => source.detach()).pipe(Effect.andThen(closing(() => attached.stop()))),
   )
@@ -141,6 +140,8 @@ class Source {
   #ready: Promise<void> | undefined
   #publisher: Publisher | undefined
   #marks: readonly string[] = []
+  /** Subject of an object that cannot be published → that of the note on it. */
+  readonly #troubles = new Map<string, string>()
 
   constructor({ folders, controllerNames, log }: FilesAdapterOptions) {
     const catalog = new Catalog({ controllerNames })
@@ -175,7 +176,8 @@ class Source {
       const parsed = parseSubject(subject)
       if (own && body !== undefined && parsed?.is === "resource" && parsed.kind !== "note" && parsed.kind !== "sync") this.catalog.adopt(subject, { kind: parsed.kind, key: parsed.key, body, version: "", source })
     }
-    for (const subject of this.#marks) this.catalog.say(subject, undefined)
+    for (const subject of [...this.#marks, ...this.#troubles.values()]) this.catalog.say(subject, undefined)
+    this.#troubles.clear()
     this.catalog.settle()
     this.#publisher = publisher
     publisher.touch([...this.catalog.desired.keys(), ...held.keys()].filter((subject) => !subject.startsWith(SYNC_MARKS.slice(0, -1))))
@@ -195,14 +197,23 @@ class Source {
     this.#publisher?.touch(this.#marks)
   }
 
-  note(about: string, reason: string, severity: "warning" | "error", what: string, fix: string): void {
-    const desired = this.catalog.desired.get(about)
+  /** Notes why an object cannot be published, or takes that back. */
+  trouble(about: string, trouble: Trouble | undefined): void {
     const parsed = parseSubject(about)
     if (parsed?.is !== "resource") return
-    const [namespace = "", name = ""] = parsed.key.split("/")
-    const file = desired?.source ?? ""
-    const [subject, value] = asNote(file, `${reason}/${parsed.kind}/${parsed.key}`, { severity, reason, message: `${parsed.kind} ${parsed.key} ${what}.`, about: { kind: parsed.kind, namespace, name }, fix, ...(file === "" ? {} : { file }) })
-    this.catalog.say(subject, value)
+    const known = this.#troubles.get(about)
+    if (known !== undefined) this.catalog.say(known, undefined)
+    this.#troubles.delete(about)
+    if (trouble !== undefined) {
+      const [namespace = "", name = ""] = parsed.key.split("/")
+      const file = this.catalog.desired.get(about)?.source ?? ""
+      const isForeign = trouble.reason === "OwnedByAnotherAdapter"
+      const message = `${parsed.kind} ${parsed.key} ${isForeign ? "is published by another adapter, which stands" : `was refused by the bus: ${trouble.message}`}.`
+      const fix = isForeign ? "Remove it here or there." : "Shorten the object."
+      const [subject, note] = asNote(file, `${trouble.reason}/${parsed.kind}/${parsed.key}`, { severity: "error", reason: trouble.reason, message, about: { kind: parsed.kind, namespace, name }, fix, ...(file === "" ? {} : { file }) })
+      this.catalog.say(subject, note)
+      this.#troubles.set(about, subject)
+    }
     this.#flush()
   }
 

@@ -47,12 +47,17 @@ export interface PublisherOptions {
   readonly desired: ReadonlyMap<string, Desired>
   /** Subject → last message, as read at the start; kept up to date from here on. */
   readonly held: Map<string, Held>
-  /** Another adapter publishes this subject. */
-  onForeign(subject: string): void
+  /** Why a subject cannot be as it is desired; undefined: that is over. */
+  onTrouble(subject: string, trouble: Trouble | undefined): void
   /** Once: somebody with a higher epoch publishes, or the bus is closed. Nothing more is sent. */
   onOver(reason: string): void
-  /** The server refuses this one for good. */
-  onRejected(subject: string, message: string): void
+}
+
+export interface Trouble {
+  /** `Rejected` for its size is not tried again before it is another; for anything else it is. */
+  readonly reason: "OwnedByAnotherAdapter" | "Rejected"
+  /** What the server said. */
+  readonly message: string
 }
 
 const IN_FLIGHT = 2_000
@@ -61,6 +66,8 @@ export class Publisher {
   readonly #options: PublisherOptions
   readonly #dirty = new Set<string>()
   readonly #flying = new Set<string>()
+  /** Subjects in trouble; the body that is too large to be sent. */
+  readonly #troubled = new Map<string, string | undefined>()
   readonly #session = hash("sha256", `${process.pid}/${performance.timeOrigin}/${performance.now()}`).slice(0, 12)
   #counter = 0
   #over = false
@@ -115,19 +122,28 @@ export class Publisher {
   }
 
   #difference(subject: string): Difference | undefined {
-    const { desired, held, epoch, onForeign } = this.#options
+    const { desired, held, epoch } = this.#options
     const want = desired.get(subject)
     const have = held.get(subject)
-    if (want?.body === have?.body && (want === undefined || want.source === have?.source)) return undefined
-    if (have !== undefined && have.body !== undefined && !have.own) {
-      if (want !== undefined) onForeign(subject)
-      return undefined
-    }
+    const isForeign = have !== undefined && have.body !== undefined && !have.own
+    if (isForeign && want !== undefined) return this.#trouble(subject, { reason: "OwnedByAnotherAdapter", message: "" })
+    if (isForeign || (want?.body === have?.body && (want === undefined || want.source === have?.source))) return this.#well(subject)
+    if (want !== undefined && this.#troubled.get(subject) === want.body) return undefined
     return difference(subject, want, have, epoch)
   }
 
+  #trouble(subject: string, trouble: Trouble, tooLarge?: string): undefined {
+    const isNew = !this.#troubled.has(subject)
+    this.#troubled.set(subject, tooLarge)
+    if (isNew) this.#options.onTrouble(subject, trouble)
+  }
+
+  #well(subject: string): undefined {
+    if (this.#troubled.delete(subject)) this.#options.onTrouble(subject, undefined)
+  }
+
   async #send(subject: string, { body, headers, generation, source, expect }: Difference): Promise<void> {
-    const { bus, held, epoch, onRejected } = this.#options
+    const { bus, held, epoch } = this.#options
     const msgId = `${this.#session}:${++this.#counter}`
     for (let attempt = 0; !this.#over; attempt++) {
       try {
@@ -141,8 +157,9 @@ export class Publisher {
           if (await this.#adopt(subject)) break
         } else if (error.reason === "closed") this.#giveUp(error.message)
         else if (error.reason === "too-large" || error.reason === "rejected") {
-          onRejected(subject, error.message)
-          break
+          this.#trouble(subject, { reason: "Rejected", message: error.message }, error.reason === "too-large" ? body : undefined)
+          // A server that is out of storage refuses too: only what is too large stays so.
+          if (error.reason === "too-large") break
         }
       }
       await delay(systemClock, backoff(systemClock, attempt))
