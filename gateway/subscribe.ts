@@ -107,7 +107,7 @@ export class Subscription {
     if (this.#required !== undefined) return "Routes wait for their clusters."
     if (this.#next?.incarnation === undefined) return "The configuration is being read."
     const functions = this.#planned(this.#next)
-    if (functions === undefined) return `No function has said yet what data plane ${this.#options.plane} needs.`
+    if (functions === undefined) return `Nothing is configured for data plane ${this.#options.plane} yet: is there a Gateway?`
     const missing = functions.filter((fn) => this.#next?.heads.has(fn) !== true)
     return missing.length > 0 ? `Waiting for the first commit of ${missing.join(", ")}.` : "The configuration is being read."
   }

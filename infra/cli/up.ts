@@ -2,9 +2,8 @@
  * `headgate up`: only a supervisor. nats-server, file adapter, functions and gateway are processes of their own, the
  * same subcommands that run apart in a cluster.
  */
-import { createHash } from "node:crypto"
-import { spawn, type ChildProcess } from "node:child_process"
-import { openSync, readFileSync } from "node:fs"
+import type { ChildProcess } from "node:child_process"
+import { openSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { connectBus } from "../../bus/jetstream.ts"
@@ -12,11 +11,12 @@ import { findNatsServer, startNatsServer } from "../../bus/server.ts"
 import { run } from "../../bus/server/command.ts"
 import { appliedSubject } from "../../bus/subject.ts"
 import type { Applied } from "../../bus/kinds/applied.ts"
-import { keepRunning, type Child, type ChildOptions } from "./child.ts"
+import { keepRunning, type Child } from "./child.ts"
 import { dataFolder, holdDataFolder, writeRunning, type Running } from "./data-folder.ts"
 import { prepareDemo } from "./demo.ts"
 import { freePort } from "./free-port.ts"
 import { answers, followApplied } from "./readiness.ts"
+import { partStarter } from "./part.ts"
 import { readyLine, readyTable } from "./up-report.ts"
 
 export interface UpOptions {
@@ -29,6 +29,8 @@ export interface UpOptions {
 
 const POD = "up"
 const DRAIN = 20_000
+/** A start that takes longer says what it waits for, ms. */
+const SLOW = 3000
 
 /** Runs until SIGINT or SIGTERM; a second one kills. Rejects when it cannot start. */
 export const up = async (options: UpOptions): Promise<void> => {
@@ -60,7 +62,7 @@ export const up = async (options: UpOptions): Promise<void> => {
     const adapter = keepRunning({ name: "adapter", report, ...part("adapter", async () => ["adapter", "files", "--manifests", manifests, ...controllers]) })
 
     const bus = await connectBus({ url: nats.url, name: "up" })
-    const applied = await Promise.race([untilReady(bus, gateway, report), stopped])
+    const applied = await Promise.race([untilReady(bus, gateway, manifests, report), stopped])
     if (applied !== undefined) process.stdout.write(options.json ? readyLine(nats.url, applied) : readyTable({ nats: nats.url, applied, manifests, demo: demo !== undefined, data }))
     await stopped
     await bus.close()
@@ -74,9 +76,10 @@ export const up = async (options: UpOptions): Promise<void> => {
 
 /** The address asked for; another port when something else has it. Asked anew at each start: between two that start together one loses. */
 const freeAddress = async (wanted: string, report: (line: string) => void): Promise<string> => {
-  const [host = "127.0.0.1", port = "9901"] = wanted.split(":")
-  const free = await freePort(Number(port), host)
-  if (free !== Number(port)) report(`admin port ${port} is taken: using ${free}`)
+  const colon = wanted.lastIndexOf(":")
+  const [host, port] = [wanted.slice(0, colon), Number(wanted.slice(colon + 1))]
+  const free = await freePort(port, host.replace(/^\[(.*)\]$/, "$1"))
+  if (free !== port) report(`admin port ${port} is taken: using ${free}`)
   return `${host}:${free}`
 }
 
@@ -160,37 +163,24 @@ const endOrphan = async (pid: number): Promise<void> => {
   }
 }
 
-/**
- * Makes starters of this very program with another subcommand, `args` asked for at each start, logging to `<data>/logs/<name>.log`.
- * Each in a session of its own: Ctrl-C in a terminal reaches the supervisor alone, which ends them in order.
- */
-const partStarter = (data: string, url: string) => (name: string, args: () => Promise<readonly string[]>): Pick<ChildOptions, "start" | "lastWords"> => {
-  const path = join(data, "logs", `${name}.log`)
-  const log = openSync(path, "a")
-  const holder = `up-${createHash("sha256").update(data).digest("hex").slice(0, 12)}`
-  const env = { ...process.env, HEADGATE_NATS_URL: url, HEADGATE_HOLDER: holder, HEADGATE_SUPERVISED: "1", HEADGATE_DATA: data }
-  return {
-    start: async () => spawn(process.execPath, [program, ...(await args())], { stdio: ["pipe", log, log], env, detached: true }),
-    lastWords: () => readFileSync(path, "utf8").trimEnd().split("\n").at(-1)?.slice(0, 300) ?? "",
-  }
-}
-
-/** main.ts, or main.js as compiled: beside this file under the same extension. */
-const program = join(import.meta.dirname, `main${import.meta.filename.slice(import.meta.filename.lastIndexOf("."))}`)
-
-const untilReady = (bus: Parameters<typeof followApplied>[0], gateway: Child, report: (line: string) => void): Promise<Applied> =>
+/** The gateway has acked a whole configuration, and every listener that could be bound answers; there is at least one. */
+const untilReady = (bus: Parameters<typeof followApplied>[0], gateway: Child, manifests: string, report: (line: string) => void): Promise<Applied> =>
   new Promise((resolve) => {
     const said = new Set<string>()
+    const sayOnce = (line: string): void => {
+      if (!said.has(line)) report(line)
+      said.add(line)
+    }
+    let waiting = "The gateway has not said anything yet."
+    const slow = setInterval(() => sayOnce(`not ready yet: ${waiting} ("headgate get" tells more; manifests: ${manifests})`), SLOW).unref()
     const check = async (applied: Applied): Promise<void> => {
-      for (const listener of applied.listeners) {
-        if (listener.error === undefined || said.has(listener.id + listener.error)) continue
-        said.add(listener.id + listener.error)
-        report(`listener ${listener.id}: ${listener.error}`)
-      }
+      waiting = applied.waiting ?? (applied.listeners.length === 0 ? "There is no Gateway with a listener." : "A listener does not answer.")
+      for (const { id, error } of applied.listeners) if (error !== undefined) sayOnce(`listener ${id}: ${error}`)
       if (!applied.ready || gateway.current() === undefined) return
       const bound = applied.listeners.filter((listener) => listener.port > 0)
       const all = await Promise.all(bound.map(answers))
-      if (!all.every(Boolean)) return
+      if (bound.length === 0 || !all.every(Boolean)) return
+      clearInterval(slow)
       await stop()
       resolve(applied)
     }

@@ -1,0 +1,45 @@
+/** The parts that `headgate up` runs: this very program with another subcommand. */
+import { createHash } from "node:crypto"
+import { spawn } from "node:child_process"
+import { closeSync, fstatSync, openSync, readSync, renameSync, statSync } from "node:fs"
+import { join } from "node:path"
+import type { ChildOptions } from "./child.ts"
+
+/**
+ * V8's young generation, which it would let grow with the machine's memory: a third less memory in every part, at no
+ * CPU that could be measured. MiB.
+ */
+const NODE_FLAGS = ["--max-semi-space-size=4"]
+/** A log larger than this is put aside as `<name>.log.1` when its part is first started, bytes. */
+const LARGE_LOG = 16 * 1024 * 1024
+const LAST_WORDS = 4096
+
+/**
+ * Makes starters, `args` asked for at each start, logging to `<data>/logs/<name>.log`. Each part has a session of its
+ * own: Ctrl-C in a terminal reaches the supervisor alone, which ends them in order.
+ */
+export const partStarter = (data: string, url: string) => (name: string, args: () => Promise<readonly string[]>): Pick<ChildOptions, "start" | "lastWords"> => {
+  const path = join(data, "logs", `${name}.log`)
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LARGE_LOG) renameSync(path, `${path}.1`)
+  const log = openSync(path, "a")
+  const holder = `up-${createHash("sha256").update(data).digest("hex").slice(0, 12)}`
+  const env = { ...process.env, HEADGATE_NATS_URL: url, HEADGATE_HOLDER: holder, HEADGATE_SUPERVISED: "1", HEADGATE_DATA: data }
+  return {
+    start: async () => spawn(process.execPath, [...NODE_FLAGS, program, ...(await args())], { stdio: ["pipe", log, log], env, detached: true }),
+    lastWords: () => endOf(path).trimEnd().split("\n").at(-1)?.slice(0, 300) ?? "",
+  }
+}
+
+/** main.ts, or main.js as compiled: beside this file under the same extension. */
+const program = join(import.meta.dirname, `main${import.meta.filename.slice(import.meta.filename.lastIndexOf("."))}`)
+
+const endOf = (path: string): string => {
+  const fd = openSync(path, "r")
+  try {
+    const { size } = fstatSync(fd)
+    const bytes = Buffer.alloc(Math.min(size, LAST_WORDS))
+    return bytes.toString("utf8", 0, readSync(fd, bytes, 0, bytes.length, size - bytes.length))
+  } finally {
+    closeSync(fd)
+  }
+}
