@@ -12,9 +12,7 @@ as_person() {
 if [ "$role" = root ]; then
   export PATH="$PATH:/usr/sbin:/sbin"
   if [ "$way" = docker ]; then
-    mkdir -p /tmp/image /var/lib/docker
-    cp /usr/local/share/nats-image-binary /tmp/image/nats-server
-    printf 'FROM scratch\nCOPY nats-server /usr/local/bin/nats-server\nENTRYPOINT ["/usr/local/bin/nats-server"]\n' >/tmp/image/Dockerfile
+    mkdir -p /var/lib/docker
     # Only the tests start a container; without them the machine's network, which the room shares, stays as it is.
     engine=()
     [ "${CLEANROOM_TEST:-}" != none ] || engine=(--bridge=none --iptables=false --ip6tables=false)
@@ -22,8 +20,10 @@ if [ "$role" = root ]; then
     for _ in $(seq 200); do docker info >/dev/null 2>&1 && break; sleep 0.1; done
     docker info >/dev/null || { tail -5 /var/log/dockerd.log; exit 1; }
     version="$(sed -n 's/^const VERSION = "\(.*\)"/\1/p' "$project/bus/server/fetch.ts")"
-    DOCKER_BUILDKIT=0 docker build -q -t "nats:${version:?bus/server names no version}-alpine" /tmp/image
-    rm -rf /tmp/image /usr/local/share/nats-image-binary
+    mkdir -p /tmp/image/usr/local/bin
+    mv /usr/local/share/nats-image-binary /tmp/image/usr/local/bin/nats-server
+    tar -C /tmp/image -c . | docker import --change 'ENTRYPOINT ["/usr/local/bin/nats-server"]' - "nats:${version:?bus/server names no version}-alpine"
+    rm -rf /tmp/image
   fi
   if [ "$way" = none ]; then
     as_person online
@@ -144,8 +144,11 @@ start_and_stop "npm start, warm, from its store" npm start --silent -- --json
 [ "$network" = offline ] || two_at_once
 ends_with_npm
 
-# Where Docker answers, the tests start a container: its ports are not in a network namespace without a network.
-if [ "${CLEANROOM_TEST:-}" != none ] && [ "$way/$network" != docker/offline ]; then
+# Without a network: what passes so passes with one. Where Docker answers they start a container, and its ports are in
+# the network namespace of the engine.
+tests_in=offline
+[ "$way" != docker ] || tests_in=online
+if [ "${CLEANROOM_TEST:-}" != none ] && [ "$network" = "$tests_in" ]; then
   started="$(now)"
   # shellcheck disable=SC2086
   npm test --silent ${CLEANROOM_TEST:+-- $CLEANROOM_TEST} >test.log 2>&1 || { tail -60 test.log; say "npm test failed"; exit 1; }

@@ -78,6 +78,8 @@ room() {
   # Mounts and processes of the room end with its namespaces.
   unshare --mount --pid --fork --kill-child bash -euo pipefail -c '
     root="$1" way="$2" tests="$3"
+    # A mount of its own: dockerd makes its root private.
+    mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount --rbind /sys "$root/sys"
