@@ -267,6 +267,14 @@ test("unknown kinds, foreign classes, oversized objects, no text and unreadable 
   expect(notes()).toEqual(["a.yaml:2 UnknownKind kind", "a.yaml:6 UnknownKind kind", "a.yaml:9 NotAnObject", "b.yaml:5 OtherController spec.controllerName", "c.yaml:1 ObjectTooLarge", "d.yaml: NotUtf8"])
 })
 
+test("a document nested deeper than any stack is noted and leaves the others alone, in every syntax", async () => {
+  write("a.yaml", `${route("one")}---\n${"- ".repeat(30_000)}a\n`)
+  write("b.json", `{"apiVersion":"v1","kind":"Service","metadata":{"name":"a"},"spec":{"x":${"[".repeat(200_000)}${"]".repeat(200_000)}}}\n`)
+  await start()
+  expect(objects()).toEqual(["httproute/default/one"])
+  expect(notes()).toEqual(["a.yaml:13 TooDeep", "b.json:1 TooDeep"])
+})
+
 test("a lost store is filled anew", async () => {
   write("a.yaml", route("one"))
   await start()

@@ -10,18 +10,25 @@ export type Parse =
 /** YAML 1.2, of which JSON is a part. Merge keys are allowed as Kubernetes allows them; aliases expand at most 100 times. */
 const options = { merge: true, prettyErrors: false, logLevel: "silent" } as const
 
+/** The stack ends where nesting goes on: no parser here, nor what walks its values, counts how deep it is. */
+export const isTooDeep = (error: unknown): boolean => error instanceof RangeError && error.message.includes("call stack")
+
+/** Throws RangeError for what is nested deeper than the stack (isTooDeep). */
 export const parseText = (text: string): Parse => {
   const plain = readPlain(text)
   if (plain !== undefined) return { ok: true, value: plain.value }
   const lines = new LineCounter()
   const document = parseDocument(text, { ...options, lineCounter: lines })
   const error = document.errors[0]
+  // The parser takes the end of the stack for a mistake in the text.
+  if (error !== undefined && error.message.includes("call stack")) throw new RangeError(error.message)
   // What is not closed is reported behind the end.
   if (error !== undefined) return { ok: false, line: lines.linePos(Math.min(error.pos[0], text.trimEnd().length)).line, message: error.message }
   try {
     const value: unknown = document.toJS()
     return { ok: true, value }
   } catch (cause) {
+    if (isTooDeep(cause)) throw cause
     return { ok: false, line: 1, message: cause instanceof Error ? cause.message : String(cause) }
   }
 }

@@ -1,6 +1,6 @@
 /** Where in a file an object or one of its fields is written: for notes of functions, which know no files. */
 import type { Source } from "../../../bus/kinds/config.ts"
-import { lineOfField, parseText, pathOfField, type FieldPath } from "./document.ts"
+import { isTooDeep, lineOfField, parseText, pathOfField, type FieldPath } from "./document.ts"
 import { splitDocuments } from "./split.ts"
 
 /** Line from 1 of `about` in a file's text, or of `field` in it (or its nearest ancestor); undefined: not there. */
@@ -8,12 +8,20 @@ export const lineOf = (text: string, about: Source, field: string | undefined): 
   for (const piece of splitDocuments(text)) {
     // Most documents of a large file are not it: no need to parse them.
     if (!piece.text.includes(about.name) || !piece.text.includes(about.kind)) continue
-    const parsed = parseText(piece.text)
-    if (!parsed.ok) continue
-    const found = findObject(parsed.value, about, [])
-    if (found !== undefined) return piece.line - 1 + lineOfField(piece.text, [...found.path, ...pathOfField(found.object, field ?? "metadata.name")])
+    try {
+      const line = lineIn(piece.text, about, field)
+      if (line !== undefined) return piece.line - 1 + line
+    } catch (error) {
+      if (!isTooDeep(error)) throw error
+    }
   }
   return undefined
+}
+
+const lineIn = (text: string, about: Source, field: string | undefined): number | undefined => {
+  const parsed = parseText(text)
+  const found = parsed.ok ? findObject(parsed.value, about, []) : undefined
+  return found && lineOfField(text, [...found.path, ...pathOfField(found.object, field ?? "metadata.name")])
 }
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value)

@@ -5,7 +5,7 @@ import { type ResourceApi, readResource, resourceApi, resourceApis } from "../..
 import type { Note } from "../../../bus/kinds/config.ts"
 import { MAX_PAYLOAD } from "../../../bus/streams.ts"
 import { resourceSubject } from "../../../bus/subject.ts"
-import { type FieldPath, lineOfField, parseJson, parseText, pathOfField } from "./document.ts"
+import { type FieldPath, isTooDeep, lineOfField, parseJson, parseText, pathOfField } from "./document.ts"
 
 export interface ManifestObject {
   readonly subject: string
@@ -45,7 +45,18 @@ export interface ManifestOptions {
 /** Room for subject and headers in a message. */
 const MAX_BODY = MAX_PAYLOAD - 16 * 1024
 
+/** Never throws, whatever the text. */
 export const readManifest = (text: string, options: ManifestOptions): Manifest => {
+  try {
+    return readText(text, options)
+  } catch (error) {
+    if (!isTooDeep(error)) throw error
+    const note = { severity: "error", reason: "TooDeep", message: "This document is nested too deeply to be read.", fix: "Look for brackets that are opened again and again; until then the last good version stays in use." } as const
+    return { objects: [], problems: [{ note, line: 1 }], blocked: [], broken: true }
+  }
+}
+
+const readText = (text: string, options: ManifestOptions): Manifest => {
   const parsed = options.json === true ? parseJson(text) : parseText(text)
   if (!parsed.ok) {
     const problem: ManifestProblem = {

@@ -20,6 +20,10 @@ test("directives stay with their document; a byte order mark and Windows line en
   expect(splitDocuments("\uFEFF%YAML 1.2\r\n---\r\na: 1\r\n---\r\n\r\n")).toEqual([{ text: "%YAML 1.2\r\n---\r\na: 1\r\n", line: 1 }])
 })
 
+test("millions of lines that say nothing are no document", () => {
+  expect(splitDocuments(`${"#\n".repeat(3_000_000)}${"  \r\n".repeat(1_000_000)}`)).toEqual([])
+})
+
 test("a stream splits into what a YAML parser sees as its documents", () => {
   const value = fc.oneof(
     fc.integer().map((n) => `k: ${n}\n`),

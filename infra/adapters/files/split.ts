@@ -11,8 +11,9 @@ export interface Piece {
 
 /** A line that starts with `---` or `...` and then ends or has white space is a marker wherever it stands (YAML 1.2 §9.1.2). */
 const MARKER = /^(?:---|\.\.\.)(?=[ \t\r\n]|$)/gm
-const BLANK = /^(?:[ \t]*(?:#[^\n]*)?\r?(?:\n|$))*$/
-const DIRECTIVES = /^(?:[ \t]*(?:[#%][^\n]*)?\r?(?:\n|$))*$/
+/** A line that is neither blank nor a comment; one that is no directive either. Looked for, because to match all lines that are takes stack for each. */
+const CONTENT = /(?:^|\n)[ \t]*(?:[^ \t\r\n#]|\r(?!\n|$))/
+const NO_DIRECTIVE = /(?:^|\n)[ \t]*(?:[^ \t\r\n#%]|\r(?!\n|$))/
 
 /**
  * Documents in file order; pieces of nothing but comments and white space are left out. `text` of a document starts
@@ -31,8 +32,8 @@ export const splitDocuments = (source: string): Piece[] => {
   }
   const take = (end: number): boolean => {
     const text = source.slice(start, end)
-    if (BLANK.test(text)) return true
-    if (DIRECTIVES.test(text)) return false
+    if (!CONTENT.test(text)) return true
+    if (!NO_DIRECTIVE.test(text)) return false
     pieces.push({ text, line: countTo(start) })
     return true
   }
