@@ -10,16 +10,29 @@ export const canonical = (value: unknown): string => {
     case "number":
       if (!Number.isFinite(value)) throw new TypeError(`${value} has no canonical form`)
       return JSON.stringify(value)
-    case "object": {
-      if (value === null) return "null"
-      if (Array.isArray(value)) return `[${value.map((item) => canonical(item === undefined ? null : item)).join(",")}]`
-      let body = ""
-      for (const [key, member] of Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) {
-        if (member !== undefined) body += `${body === "" ? "" : ","}${JSON.stringify(key)}:${canonical(member)}`
-      }
-      return `{${body}}`
-    }
+    case "object":
+      if (Array.isArray(value)) return list(value)
+      return isRecord(value) ? record(value) : "null"
     default:
       throw new TypeError(`${typeof value} has no canonical form`)
   }
+}
+
+type Loose = Readonly<Record<string, unknown>>
+
+const isRecord = (value: object | null): value is Loose => value !== null
+
+const list = (items: readonly unknown[]): string => {
+  let body = ""
+  for (const item of items) body += `${body === "" ? "" : ","}${canonical(item === undefined ? null : item)}`
+  return `[${body}]`
+}
+
+const record = (members: Loose): string => {
+  let body = ""
+  for (const key of Object.keys(members).sort()) {
+    const member = members[key]
+    if (member !== undefined) body += `${body === "" ? "" : ","}${JSON.stringify(key)}:${canonical(member)}`
+  }
+  return `{${body}}`
 }

@@ -3,8 +3,9 @@
  * the client's own recovery takes three heartbeats and goes silently dead when the store is lost.
  */
 import { AckPolicy, DeliverPolicy, JetStreamApiError, ReplayPolicy, type ConsumerConfig, type JetStreamManager } from "@nats-io/jetstream"
-import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from "@nats-io/transport-node"
+import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node"
 import { BusError, type Follower, type Following, type LostReason, type Message, type StreamInfo, type StreamName } from "./bus.ts"
+import { Received } from "./jetstream-headers.ts"
 
 const HEARTBEAT = 5000
 const CHECK = 10_000
@@ -89,7 +90,7 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
       const inbox = createInbox()
       expected = 1
       lastHeard = performance.now()
-      subscription = connection.subscribe(inbox, { callback: (error, message) => { if (error === null && mine === attempt) receive(message, info) } })
+      subscription = connection.subscribe(inbox, { callback: (error, message) => { if (error === null && mine === attempt) receive(message, inbox, info) } })
       const created = await manager.consumers.add(stream, consumerConfig(inbox))
       if (mine !== attempt) return void manager.consumers.delete(stream, created.name).catch(() => undefined)
       consumer = created.name
@@ -121,9 +122,10 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
     ...(from === "state" && !caughtUp ? { deliver_policy: DeliverPolicy.LastPerSubject } : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: position + 1 }),
   })
 
-  const receive = (message: Msg, attachedAt: StreamInfo): void => {
+  const receive = (message: Msg, inbox: string, attachedAt: StreamInfo): void => {
     lastHeard = performance.now()
-    if (message.headers !== undefined && message.headers.code === 100) {
+    // Heartbeats and flow control come under the consumer's own subject, what is stored under its own.
+    if (message.subject === inbox && message.headers?.code === 100) {
       if (message.reply !== undefined && message.reply !== "") message.respond()
       const stuck = message.headers.get("Nats-Consumer-Stalled")
       if (stuck !== "") connection.publish(stuck)
@@ -143,7 +145,7 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
     if (seq > position) {
       position = seq
       seen = seq
-      hand({ subject: message.subject, seq, time: Number((token[base + 5] ?? "").slice(0, -6)), headers: plainHeaders(message.headers), data: message.data })
+      hand(new Received(message, seq, Number((token[base + 5] ?? "").slice(0, -6))))
     }
     if (pending === "0") reachedEnd(attachedAt)
   }
@@ -187,11 +189,4 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
       if (consumer !== undefined && !connection.isClosed()) await manager.consumers.delete(stream, consumer).catch(() => undefined)
     },
   }
-}
-
-/** Headers as a plain record; the server's own (`Nats-…`) are left out. */
-export const plainHeaders = (head: MsgHdrs | undefined): Record<string, string> => {
-  const record: Record<string, string> = {}
-  if (head !== undefined) for (const name of head.keys()) if (!name.startsWith("Nats-")) record[name] = head.get(name)
-  return record
 }

@@ -3,8 +3,9 @@
  * own request(): that costs a promise race and a timer a message, buffers over an outage what was already given up,
  * and starts the clock of a message that still waits behind 20,000 others.
  */
-import { createInbox, headers as natsHeaders, type Msg, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
+import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
 import { BusError, type Ack, type Outgoing } from "./bus.ts"
+import { outgoingHeaders } from "./jetstream-headers.ts"
 
 /** Without an answer for so long it is unknown whether a message was stored. */
 const PUBLISH_TIMEOUT = 1000
@@ -138,7 +139,7 @@ export const publisher = (connection: NatsConnection, onNoStream: () => void): P
       if (data.length > limit) return Promise.reject(new BusError("too-large", `${message.subject}: ${data.length} bytes exceed the limit of ${limit}`))
       return new Promise<Ack>((resolve, reject) => {
         try {
-          waiting.push({ subject: message.subject, data, headers: headersOf(message), resolve, reject, since: performance.now() })
+          waiting.push({ subject: message.subject, data, headers: outgoingHeaders(message), resolve, reject, since: performance.now() })
         } catch (error) {
           reject(sendError(message.subject, error))
           return
@@ -166,17 +167,6 @@ export const publisher = (connection: NatsConnection, onNoStream: () => void): P
     },
     drain: () => (first >= waiting.length && inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
   }
-}
-
-const headersOf = ({ headers, msgId, expect }: Outgoing): MsgHdrs => {
-  const head = natsHeaders()
-  if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.append(name, value)
-  if (msgId !== undefined) head.append("Nats-Msg-Id", msgId)
-  if (expect !== undefined) {
-    head.append("Nats-Expected-Last-Subject-Sequence", String(expect.seq))
-    if (expect.subject !== undefined) head.append("Nats-Expected-Last-Subject-Sequence-Subject", expect.subject)
-  }
-  return head
 }
 
 const sendError = (subject: string, error: unknown): BusError => {

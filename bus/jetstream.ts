@@ -3,7 +3,8 @@ import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, jetstre
 import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
 import { reachesBack } from "./as-of.ts"
 import { BusError, type Bus, type BusErrorReason, type Follower, type Message, type StreamInfo, type StreamName } from "./bus.ts"
-import { followJetStream, plainHeaders, type Attached } from "./jetstream-follow.ts"
+import { followJetStream, type Attached } from "./jetstream-follow.ts"
+import { plainHeaders } from "./jetstream-headers.ts"
 import { publisher } from "./jetstream-publish.ts"
 import { streams } from "./streams.ts"
 

@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import type { Message, StreamInfo } from "../bus/bus.ts"
-import { header, isDeleted } from "../bus/envelope.ts"
+import { header } from "../bus/envelope.ts"
 import { resourceApis } from "../bus/kinds/all.ts"
 import { kinds, type Note } from "../bus/kinds/config.ts"
 import type { Kind } from "../bus/kinds/kind.ts"
@@ -50,7 +50,8 @@ export class Inputs {
   readonly #writers = new Map<string, Set<string>>()
   /** Entry subject → the function whose unit holds it. */
   readonly #owners = new Map<string, string>()
-  #traceparent: string | undefined
+  /** Of the first change that no pass has taken up: read only when asked for. */
+  #traceparent: (() => string | undefined) | undefined
   /** Highest sequence of a commit applied, by unit. */
   readonly #commits = new Map<string, number>()
 
@@ -73,7 +74,7 @@ export class Inputs {
 
   /** The trace of the first change since the last call. */
   takeTraceparent(): string | undefined {
-    const traceparent = this.#traceparent
+    const traceparent = this.#traceparent?.()
     this.#traceparent = undefined
     return traceparent
   }
@@ -90,8 +91,8 @@ export class Inputs {
     if (subject.kind === sync.name) this.#mark(subject.key, message)
     const decoder = this.#resources.get(subject.kind)
     if (decoder === undefined) return
-    this.#stage(decoder, subject.key, isDeleted(message.headers) || message.data.length === 0 ? null : text(message.data), message.seq)
-    this.#changed(message.headers[header.traceparent])
+    this.#stage(decoder, subject.key, message.data.length === 0 ? null : text(message.data), message.seq)
+    this.#changed(() => message.headers[header.traceparent])
   }
 
   resourcesRead({ incarnation }: StreamInfo): void {
@@ -114,7 +115,7 @@ export class Inputs {
       touched = true
     }
     this.#commits.set(`${unit.plane}/${unit.fn}`, seq)
-    if (touched) this.#changed(traceparent)
+    if (touched) this.#changed(() => traceparent)
     else this.#onChange()
   }
 
@@ -123,7 +124,7 @@ export class Inputs {
     this.#onChange()
   }
 
-  #changed(traceparent: string | undefined): void {
+  #changed(traceparent: () => string | undefined): void {
     this.#traceparent ??= traceparent
     this.#onChange()
   }
