@@ -165,9 +165,12 @@ export class Outputs {
 
   #stageAll(fn: Reconciler): void {
     const wanted = new Map<string, { readonly changes: StagedChange[]; readonly subjects: Set<string> }>()
+    const rows = [...this.#rowsOf(fn)]
+    // A plane that came up while the others were opened has its unit only now.
+    for (const { key } of rows) this.#unit(place(key).plane, fn)
     const units = [...this.#units].filter(([key, { plane }]) => key === `${plane}/${fn.name}`).map(([, unit]) => unit)
     for (const { plane } of units) wanted.set(plane, { changes: [], subjects: new Set() })
-    for (const row of this.#rowsOf(fn)) {
+    for (const row of rows) {
       const { plane, id } = place(row.key)
       const change = this.#changeOf(fn, row, this.#unit(plane, fn))
       const unit = wanted.get(plane)
@@ -230,12 +233,11 @@ export class Outputs {
       this.#accept(fn, kind, key)
       return { subject, body: null, causes: [] }
     }
-    const plain = canonical(value)
-    if (unit.state.get(subject) === plain) {
-      this.#accept(fn, kind, key)
-      return undefined
-    }
     try {
+      if (unit.state.get(subject) === canonical(value)) {
+        this.#accept(fn, kind, key)
+        return undefined
+      }
       const body = canonical(encode(kind, value))
       if (Buffer.byteLength(body) > MAX_BODY) throw new RangeError(`its ${Buffer.byteLength(body)} bytes are above the limit of ${MAX_BODY}`)
       this.#accept(fn, kind, key)

@@ -19,7 +19,7 @@ const shape = configKind("shape", Schema.Struct({ size: Schema.Number, color: Sc
 const tint = openKind("tint", Schema.Struct({ color: Schema.String }))
 const label = configKind("label", Schema.Struct({ text: Schema.String }))
 
-/** A shape for each thing, in the thing's plane; size 13 throws, above 1,000 no body can be published. */
+/** A shape for each thing, in the thing's plane; size 13 throws, above 1,000 no body can be published, and for -1 there is none. */
 const shapes = reconcile({
   name: "shapes",
   version: "1",
@@ -32,7 +32,7 @@ const shapes = reconcile({
       from(thing).flatMap(({ plane, size }, read, key) => {
         if (size === 13) throw new Error("thirteen")
         const color = size > 1000 ? "x".repeat(500_000) : read(tints, `${plane}/painter${key}`)?.color
-        return [[`${plane}/${key.slice(1)}`, { size, ...(color === undefined ? {} : { color }) }]]
+        return [[`${plane}/${key.slice(1)}`, { size: size === -1 ? Number.NaN : size, ...(color === undefined ? {} : { color }) }]]
       }),
     )
   },
@@ -320,9 +320,34 @@ describe("while it runs", () => {
     await it.until(() => it.notes().length === 1)
     expect(it.notes()[0]).toMatch(/its 500024 bytes.*Unpublishable/)
     expect(it.entries.get("shape p/a")).toBe('{"size":1}')
+    await it.put(thing, "/a", { plane: "p", size: -1 })
+    await it.until(() => /NaN has no canonical form.*Unpublishable/.test(it.notes()[0] ?? ""))
     await it.put(thing, "/a", { plane: "p", size: 2 })
     await it.until(() => it.notes().length === 0)
     expect(it.entries.get("shape p/a")).toBe('{"size":2}')
+  })
+
+  test("a plane that comes up while the units are being opened is published whole", async () => {
+    const it = world()
+    await it.synced(thing)
+    const opening = Promise.withResolvers<void>()
+    const derived = Promise.withResolvers<void>()
+    const wrap = (bus: Bus): Bus => ({
+      ...bus,
+      last: async (stream, subject) => {
+        if (stream === "CONFIG") {
+          opening.resolve()
+          await derived.promise
+        }
+        return bus.last(stream, subject)
+      },
+    })
+    start(it.store, [shapes], { wrap })
+    await opening.promise
+    await it.put(thing, "/a", { plane: "new", size: 1 })
+    await turns()
+    derived.resolve()
+    await it.until(() => it.entries.has("shape new/a") && it.names("function").length === 1)
   })
 
   test("an entry outside its writer's key space, or of another function, is left out and noted", async () => {
