@@ -6,13 +6,14 @@ import { openUnit } from "../bus/unit/writer.ts"
 export class Publication {
   readonly plane: string
   readonly opened: Promise<void>
+  readonly #stop = new AbortController()
   #writer: UnitWriter | undefined
   #waiting: { readonly changes: readonly StagedChange[]; readonly options: StageOptions }[] = []
 
   /** `onFailed`: the unit could not be opened; nothing more is published. */
   constructor(bus: Bus, options: UnitWriterOptions, onFailed: (error: unknown) => void) {
     this.plane = options.unit.plane
-    this.opened = openUnit(bus, options).then(
+    this.opened = openUnit(bus, { ...options, signal: this.#stop.signal }).then(
       (writer) => {
         this.#writer = writer
         for (const { changes, options: how } of this.#waiting) writer.stage(changes, how)
@@ -39,6 +40,7 @@ export class Publication {
   }
 
   async stop(): Promise<void> {
+    this.#stop.abort()
     await this.opened
     await this.#writer?.stop()
   }

@@ -431,6 +431,26 @@ describe("several processes", () => {
     expect(it.changes.filter(({ unit }) => unit.plane === "p").map(({ commit }) => commit.writer)).toEqual(["two", "two"])
   })
 
+  test("one that is cut off while it opens its units ends when it is told to", async () => {
+    const it = world()
+    await it.synced(thing)
+    const opening = Promise.withResolvers<void>()
+    const wrap = (bus: Bus): Bus => ({
+      ...bus,
+      last: (stream, subject) => {
+        if (stream === "CONFIG") {
+          run.port().disconnect()
+          opening.resolve()
+        }
+        return bus.last(stream, subject)
+      },
+    })
+    const run = start(it.store, [shapes], { wrap })
+    await opening.promise
+    await turns()
+    await run.stop()
+  })
+
   test("one that shares a function with another runs the rest, and all of them once it can", async () => {
     const it = world()
     await it.synced(thing)

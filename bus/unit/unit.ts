@@ -124,6 +124,8 @@ export interface UnitWriterOptions {
   readonly tombstoneWindow?: number
   /** A retry, a repair, a gap in history …, for notes and metrics. */
   onNote?(reason: string, message: string): void
+  /** Stops the writer also while it is being opened, which lasts as long as the server is away: openUnit then rejects. */
+  readonly signal?: AbortSignal
   readonly clock?: Clock
 }
 

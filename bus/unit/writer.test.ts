@@ -1,4 +1,6 @@
 import { expect, test } from "vitest"
+import type { Bus } from "../bus.ts"
+import { memoryStore } from "../memory.ts"
 import { HigherEpochError } from "./unit.ts"
 import { openUnit } from "./writer.ts"
 import { calm } from "./model/run.ts"
@@ -160,4 +162,24 @@ test("a body too large for a message is refused before anything is staged", asyn
   expect(() => writer?.stage([{ subject: subjectOf("a"), body: "1", causes: [] }, { subject: subjectOf("b"), body: "x".repeat(500_000), causes: [] }])).toThrow(RangeError)
   expect(() => writer?.stage([{ subject: "config.other.route.a", body: "1", causes: [] }])).toThrow(/not an entry of plane/)
   expect(writer?.state().size).toBe(1)
+})
+
+test("what is staged in the very moment a writer comes to rest is committed all the same", async () => {
+  for (let moment = 0; moment < 30; moment++) {
+    const bus = memoryStore().bus()
+    const acked = Promise.withResolvers<void>()
+    const watched: Bus = { ...bus, publish: (message) => {
+      const ack = bus.publish(message)
+      if (message.subject === subjectOf("a")) void ack.then(() => acked.resolve())
+      return ack
+    } }
+    const writer = await openUnit(watched, { unit, epoch: 1, writer: "w", version: "1", onSteppedDown: (_, message) => { throw new Error(message) } })
+    writer.stage([{ subject: subjectOf("a"), body: "1", causes: [] }])
+    await acked.promise
+    for (let i = 0; i < moment; i++) await Promise.resolve()
+    writer.stage([{ subject: subjectOf("b"), body: "1", causes: [] }])
+    await writer.settled()
+    expect(await bus.last("CONFIG", subjectOf("b")), `${moment} microtasks after the last ack`).toBeDefined()
+    await writer.stop()
+  }
 })

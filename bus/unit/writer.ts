@@ -70,6 +70,10 @@ class Writer implements UnitWriter {
   }
 
   async open(): Promise<void> {
+    const { signal } = this.#options
+    const giveUp = (): void => this.#finish(new Error(`the writer of ${this.#name()} was stopped`))
+    if (signal?.aborted === true) giveUp()
+    else signal?.addEventListener("abort", giveUp, { once: true })
     const claimed = this.#options.reader?.claim(this.unit, (message) => this.#noticed(message))
     if (claimed !== undefined && (await this.#isCurrent(claimed))) this.#adopt(claimed)
     else await this.#readAgain()
@@ -150,11 +154,13 @@ class Writer implements UnitWriter {
   /** Starts, in a microtask so that all that is staged in one go is one commit. */
   #work(): void {
     if (this.#over.signal.aborted || !this.#isOpen) return
-    this.#working ??= Promise.resolve().then(async () => {
-      await this.#untilNothingIsLeft()
-      this.#working = undefined
-      if (!this.#over.signal.aborted) for (const waiter of this.#waiters.splice(0)) waiter.resolve()
-    })
+    this.#working ??= Promise.resolve().then(() => this.#untilNothingIsLeft())
+  }
+
+  /** In the tick that found nothing left: what is staged a microtask later is work of its own. */
+  #rest(): void {
+    this.#working = undefined
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve()
   }
 
   async #untilNothingIsLeft(): Promise<void> {
@@ -164,7 +170,7 @@ class Writer implements UnitWriter {
       else {
         this.#committer.forgetParts(this.#seq)
         const pending = this.#staging.take()
-        if (pending === undefined) return
+        if (pending === undefined) return this.#rest()
         await this.#commit(pending)
       }
     }
