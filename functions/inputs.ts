@@ -6,6 +6,7 @@ import { Schema } from "effect"
 import type { Message, StreamInfo } from "../bus/bus.ts"
 import { header } from "../bus/envelope.ts"
 import { resourceApis } from "../bus/kinds/all.ts"
+import { decoderOf } from "../bus/kinds/codec.ts"
 import { kinds, type Note } from "../bus/kinds/config.ts"
 import type { Kind } from "../bus/kinds/kind.ts"
 import { sync } from "../bus/kinds/ours.ts"
@@ -29,7 +30,7 @@ interface Decoder {
 }
 
 const decoders = (all: readonly Kind<unknown>[], stream: Kind<unknown>["stream"]): ReadonlyMap<string, Decoder> =>
-  new Map(all.filter((kind) => kind.stream === stream).map((kind) => [kind.name, { kind, decode: Schema.decodeUnknownSync(kind.schema) }]))
+  new Map(all.filter((kind) => kind.stream === stream).map((kind) => [kind.name, { kind, decode: decoderOf(kind) }]))
 
 const text = (data: Uint8Array): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
 const decodeSync = Schema.decodeUnknownSync(sync.schema)

@@ -2,9 +2,9 @@
  * The engine → the bus: rows become canonical bodies in the units of their functions, one unit a plane. The first
  * time only the difference to what is stored is published, removals included; then what each pass changed.
  */
-import { Schema } from "effect"
 import type { Bus } from "../bus/bus.ts"
 import { canonical } from "../bus/canonical.ts"
+import { encoderOf } from "../bus/kinds/codec.ts"
 import { CONTROL_PLANE, type FunctionDeclaration, kinds } from "../bus/kinds/config.ts"
 import type { Kind } from "../bus/kinds/kind.ts"
 import { configSubject } from "../bus/subject.ts"
@@ -37,7 +37,7 @@ export interface OutputsOptions {
 const encoders = new WeakMap<Kind<unknown>, (value: unknown) => unknown>()
 const encode = (kind: Kind<unknown>, value: unknown): unknown => {
   let encoder = encoders.get(kind)
-  if (encoder === undefined) encoders.set(kind, (encoder = Schema.encodeUnknownSync(kind.schema)))
+  if (encoder === undefined) encoders.set(kind, (encoder = encoderOf(kind)))
   return encoder(value)
 }
 
@@ -234,7 +234,8 @@ export class Outputs {
       return { subject, body: null, causes: [] }
     }
     try {
-      if (unit.state.get(subject) === canonical(value)) {
+      const stored = unit.state.get(subject)
+      if (stored !== undefined && stored === canonical(value)) {
         this.#accept(fn, kind, key)
         return undefined
       }
