@@ -5,7 +5,7 @@
 import { Schema } from "effect"
 import { configKind, openKind } from "./kind.ts"
 
-const { Struct, String, Number, Array, Literal, Literals, Tuple, Union, optionalKey } = Schema
+const { Struct, String, Number, Array, Literal, Literals, Tuple, Union, optionalKey, isBetween, isPattern } = Schema
 
 /** Entries say which shape they have; a gateway ignores, with a note, one that is newer than it knows. */
 const schema1 = { schema: Literal(1) }
@@ -43,8 +43,17 @@ export const Match = Struct({
 })
 export type Match = typeof Match.Type
 
-const NameValue = Tuple([String, String])
-const HeaderEdit = { set: Array(NameValue), add: Array(NameValue), remove: Array(String) }
+// As strict as a gateway, so that who writes an entry is told, and a bad overlay does not take its route along.
+/** RFC 9110 §5.6.2 token. */
+const FieldName = String.check(isPattern(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { message: "is not a header name" }))
+/** RFC 9110 §5.5 without obs-text. */
+const FieldValue = String.check(isPattern(/^[\t\x20-\x7e]*$/, { message: "is not a header value (visible ASCII, spaces and tabs)" }))
+const Host = String.check(isPattern(/^[A-Za-z0-9._:[\]-]+$/, { message: "is not a host" }))
+const between = (minimum: number, maximum: number) => Number.check(isBetween({ minimum, maximum }))
+const Weight = between(0, 1_000_000)
+
+const NameValue = Tuple([FieldName, FieldValue])
+const HeaderEdit = { set: Array(NameValue), add: Array(NameValue), remove: Array(FieldName) }
 const PathEdit = Struct({ type: Literals(["full", "prefix"]), value: String })
 
 export const Filter = Union([
@@ -53,22 +62,22 @@ export const Filter = Union([
   Struct({
     type: Literal("redirect"),
     scheme: optionalKey(String),
-    hostname: optionalKey(String),
-    port: optionalKey(Number),
+    hostname: optionalKey(Host),
+    port: optionalKey(between(1, 65535)),
     path: optionalKey(PathEdit),
-    status: Number,
+    status: between(300, 399),
   }),
-  Struct({ type: Literal("rewrite"), hostname: optionalKey(String), path: optionalKey(PathEdit) }),
+  Struct({ type: Literal("rewrite"), hostname: optionalKey(Host), path: optionalKey(PathEdit) }),
 ])
 export type Filter = typeof Filter.Type
 
 /** A response made by the gateway itself. */
-export const Answer = Struct({ status: Number, headers: Array(NameValue), body: String })
+export const Answer = Struct({ status: between(200, 599), headers: Array(NameValue), body: String })
 export type Answer = typeof Answer.Type
 
 export const Backend = Struct({
   /** Share of the rule's requests: weight / sum of weights. 0 takes none. */
-  weight: Number,
+  weight: Weight,
   /** A cluster id; absent when `answer` speaks for this share (a reference that does not resolve: 500). */
   cluster: optionalKey(String),
   answer: optionalKey(Answer),
@@ -83,7 +92,7 @@ export const RuleOverlay = Struct({
   /** A path edit of type `prefix` replaces the path of `match`; where that is absent or `/`, what the rule matched. */
   filters: Array(Filter),
   /** One for each of the rule's backends, in place of theirs. */
-  weights: optionalKey(Array(Number)),
+  weights: optionalKey(Array(Weight)),
   answer: optionalKey(Answer),
 })
 export type RuleOverlay = typeof RuleOverlay.Type
@@ -158,7 +167,7 @@ export const Overlay = Struct({
   match: optionalKey(Match),
   filters: optionalKey(Array(Filter)),
   /** cluster id → weight, in place of the rule's own. */
-  weights: optionalKey(Schema.Record(String, Number)),
+  weights: optionalKey(Schema.Record(String, Weight)),
   answer: optionalKey(Answer),
   priority: Number,
 })

@@ -144,8 +144,8 @@ const headerLimits = (problems: Problems, at: string, modifier: HeaderModifier |
     for (const [i, item] of (modifier?.[list] ?? []).entries()) {
       problems.pattern(`${at}.${list}[${i}].name`, item.name, TOKEN, 256, "a header name", "x-version")
       problems.length(`${at}.${list}[${i}].value`, item.value, 1, 4096)
-      // RFC 9110 §5.5: a field value with CR, LF or NUL would let one header become several.
-      if (/[\r\n\0]/.test(item.value)) problems.add(`${at}.${list}[${i}].value`, "InvalidValue", "it holds a line break or NUL", "Write it on one line.")
+      // RFC 9110 §5.5: with CR, LF or NUL one header would become several; what is beyond ASCII each reader takes otherwise.
+      if (/[^\t\x20-\x7e]/.test(item.value)) problems.add(`${at}.${list}[${i}].value`, "InvalidValue", "it holds a line break, a control character or one beyond ASCII", "Write it on one line of visible ASCII, spaces and tabs.")
     }
   }
   problems.count(`${at}.remove`, modifier?.remove, 0, 16)

@@ -57,8 +57,7 @@ describe("entries", () => {
         const value = changed(whole[section], place, wrong)
         const body = canonical(value)
         const known = Schema.is(kinds[section].schema)(JSON.parse(body))
-        // Stricter than the Schema where a value could do harm on the wire (header names and values, ports, hosts),
-        // more lenient only on what a gateway does not act on (`empty` of a cluster), and on a cluster's protocol.
+        // More lenient only on what a gateway does not act on (`empty` of a cluster), and on a cluster's protocol.
         const isLenient = place[0] === "empty" || (section === "cluster" && place[0] === "protocol" && typeof wrong === "string")
         if (!known && !isLenient) expect(verdict(section, body)).toBe(false)
       }),
@@ -92,6 +91,18 @@ describe("entries", () => {
     ["an overlay with a negative weight", ["rules", 0, "overlays", 0, "weights", 0], -1],
   ])("refuses %s", (_, place, value) => {
     expect(verdict("route", canonical(changed(whole.route, place, value)))).toBe(false)
+  })
+
+  it.each([
+    ["a header value that ends the line", ["rules", 0, "backends", 0, "filters", 0, "set", 0, 1], "a\r\nb: c"],
+    ["a header value beyond ASCII", ["rules", 0, "backends", 1, "answer", "headers", 0, 1], "caf\u00e9"],
+    ["a header name that is no token", ["rules", 0, "backends", 0, "filters", 0, "remove", 0], "a b"],
+    ["a redirect to a host with a path", ["rules", 0, "filters", 0, "hostname"], "b.test/x"],
+    ["a redirect that is none", ["rules", 0, "filters", 0, "status"], 200],
+    ["an answer that is none", ["rules", 0, "overlays", 0, "answer", "status"], 99],
+    ["a negative weight", ["rules", 0, "backends", 0, "weight"], -1],
+  ])("and so does who writes it: %s", (_, place, value) => {
+    expect(Schema.is(kinds.route.schema)(changed(whole.route, place, value))).toBe(false)
   })
 
   it("takes a cluster of a protocol it does not speak for one that has nothing to send to", () => {
