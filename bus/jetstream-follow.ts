@@ -186,7 +186,8 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
     stop: async () => {
       if (ended) return
       end()
-      if (consumer !== undefined && !connection.isClosed()) await manager.consumers.delete(stream, consumer).catch(() => undefined)
+      // While the server is away it forgets a consumer by itself.
+      if (consumer !== undefined && !isStalled && !connection.isClosed()) await manager.consumers.delete(stream, consumer).catch(() => undefined)
     },
   }
 }

@@ -1,6 +1,7 @@
 /** What only a real server can break: kill, freeze, loss of the store, many starting at once. */
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { mkdtemp, rm } from "node:fs/promises"
+import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
@@ -202,4 +203,54 @@ test("losses are never reported while messages pour in during the check", async 
   await checks
   await seen.until(() => seen.following.seen === 5000)
   expect(await Promise.race([seen.lost, Promise.resolve("no loss")])).toBe("no loss")
+})
+
+test("a question while the server is away, or when it goes away, is answered at once", async () => {
+  const bus = await open()
+  await freeze()
+  const asked = bus.last("CONFIG", "config.a.b.c").catch((error: unknown) => error)
+  const away = Promise.withResolvers<void>()
+  bus.follow({ stream: "CONFIG", filter: ">", from: "state", onMessage: () => undefined, onStalled: () => away.resolve() })
+  const began = performance.now()
+  await kill()
+  await away.promise
+  expect(await asked).toMatchObject({ name: "BusError", reason: "disconnected" })
+  await expect(bus.info("CONFIG")).rejects.toMatchObject({ name: "BusError", reason: "disconnected" })
+  expect(performance.now() - began).toBeLessThan(1000)
+  await start()
+  await publishUntilStored(bus, "config.a.b.c", "x", "1")
+  expect((await bus.last("CONFIG", "config.a.b.c"))?.seq).toBe(1)
+})
+
+test("closing does not wait for a server that is gone", async () => {
+  const bus = await open()
+  const [ready, away] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const following = bus.follow({ stream: "CONFIG", filter: ">", from: "state", onMessage: () => undefined, onCaughtUp: () => ready.resolve(), onStalled: () => away.resolve() })
+  await ready.promise
+  await kill()
+  await away.promise
+  const began = performance.now()
+  await following.stop()
+  await bus.close()
+  expect(performance.now() - began).toBeLessThan(500)
+  expect(() => bus.hint("progress.x", "")).not.toThrow()
+  await start()
+})
+
+test("a server without JetStream is refused with a reason, and its connection closed", async () => {
+  const port = await new Promise<number>((resolve) => {
+    const taken = createServer().listen(0, "127.0.0.1", () => {
+      const address = taken.address()
+      taken.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
+    })
+  })
+  const sockets = (): number => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length
+  const before = sockets()
+  const plain = spawn(await findNatsServer(), ["-a", "127.0.0.1", "-p", String(port)], { stdio: "ignore" })
+  try {
+    await expect(connectBus({ url: `nats://127.0.0.1:${port}`, name: "test" })).rejects.toMatchObject({ name: "BusError", message: expect.stringMatching(/jetstream/i) })
+    while (sockets() > before) await new Promise((resolve) => setImmediate(resolve))
+  } finally {
+    plain.kill("SIGKILL")
+  }
 })

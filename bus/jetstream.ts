@@ -19,18 +19,20 @@ export interface ConnectOptions {
 const CLOSE_PATIENCE = 1000
 const MINIMUM = [2, 11] as const
 
-/** Connects and ensures the streams. Rejects with BusError: unreachable in time, or a server older than 2.11. */
+/** Connects and ensures the streams. Rejects with BusError: unreachable in time, a server older than 2.11, or one without JetStream. */
 export const connectBus = async ({ url, name, timeout = 10_000 }: ConnectOptions): Promise<Bus> => {
   const connection = await connectWithin(url, name, timeout)
-  const version = connection.info?.version ?? "0.0.0"
-  const [major = 0, minor = 0] = version.split(".").map(Number)
-  if (major < MINIMUM[0] || (major === MINIMUM[0] && minor < MINIMUM[1])) {
+  try {
+    const version = connection.info?.version ?? "0.0.0"
+    const [major = 0, minor = 0] = version.split(".").map(Number)
+    if (major < MINIMUM[0] || (major === MINIMUM[0] && minor < MINIMUM[1])) throw new BusError("rejected", `nats-server ${version} at ${url} is too old: 2.11 or newer is needed`)
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 5000 })
+    await read(`streams of ${url}`, () => ensureStreams(manager))
+    return jetstreamBus(connection, manager)
+  } catch (error) {
     await connection.close()
-    throw new BusError("rejected", `nats-server ${version} at ${url} is too old: 2.11 or newer is needed`)
+    throw error
   }
-  const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 5000 })
-  await ensureStreams(manager)
-  return jetstreamBus(connection, manager)
 }
 
 const connectWithin = async (url: string, name: string, timeout: number): Promise<NatsConnection> => {
@@ -116,6 +118,15 @@ const missing = (error: unknown): undefined => {
 const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bus => {
   const followings = new Set<Attached>()
   let closed = false
+  let isConnected = true
+  /** Of questions under way: the client drops one of a broken connection, and lets who asked wait for the full time. */
+  const asking = new Set<(error: BusError) => void>()
+  const ask = <T>(what: string, question: () => Promise<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      if (!isConnected && !connection.isClosed()) return reject(new BusError("disconnected", `${what}: the server cannot be reached`))
+      asking.add(reject)
+      void read(what, question).then(resolve, reject).finally(() => asking.delete(reject))
+    })
   const infoOf = async (stream: StreamName): Promise<StreamInfo> => {
     const info = await manager.streams.info(stream).catch((error: unknown) => {
       if (missing(error) === undefined) throw new BusError("no-stream", `stream ${stream} does not exist`, { cause: error })
@@ -125,18 +136,26 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
   }
   // Several refused messages ask for one repair.
   let mending: Promise<void> | undefined
-  const mendStreams = (): Promise<void> => (mending ??= ensureStreams(manager).catch(() => undefined).finally(() => { mending = undefined }))
+  const mendStreams = (): Promise<void> => {
+    const mine = (mending ??= ensureStreams(manager).catch(() => undefined))
+    return mine.finally(() => { if (mending === mine) mending = undefined })
+  }
   const outgoing = publisher(connection, () => void mendStreams().then(() => { for (const following of followings) following.check() }))
   let connections = 0
   const watchStatus = async (): Promise<void> => {
     for await (const status of connection.status()) {
       if (status.type === "disconnect") {
         connections++
+        isConnected = false
+        // One that was under way would hold up the next connection for as long as its question waits.
+        mending = undefined
+        for (const reject of asking) reject(new BusError("disconnected", "the connection broke before the answer"))
         outgoing.disconnected()
         for (const following of followings) following.stalled()
       }
       if (status.type === "reconnect") {
         // A wiped store has no streams: make them before the followers look, so that they find the new incarnation.
+        isConnected = true
         const mine = connections
         void mendStreams().then(() => {
           if (mine !== connections) return
@@ -155,9 +174,9 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
       followings.add(following)
       return following
     },
-    last: (stream, subject) => read(`last of ${subject}`, async () => stored(await manager.direct.getMessage(stream, { last_by_subj: subject }))),
-    at: (stream, seq) => read(`${stream} ${seq}`, async () => stored(await manager.direct.getMessage(stream, { seq }))),
-    asOf: (stream, subjects, upTo) => read(`${stream} as of`, async () => {
+    last: (stream, subject) => ask(`last of ${subject}`, async () => stored(await manager.direct.getMessage(stream, { last_by_subj: subject }))),
+    at: (stream, seq) => ask(`${stream} ${seq}`, async () => stored(await manager.direct.getMessage(stream, { seq }))),
+    asOf: (stream, subjects, upTo) => ask(`${stream} as of`, async () => {
       if (subjects.length > 1024) throw new BusError("rejected", "asOf takes at most 1,024 subjects")
       // The server's bound is exclusive and in nanoseconds, ours is inclusive and in milliseconds.
       const limit = "time" in upTo ? { up_to_time: new Date(upTo.time + 1) } : { up_to_seq: upTo.seq }
@@ -167,11 +186,11 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
       }
       return { messages, complete: await believable(manager, stream, subjects, messages) }
     }),
-    info: (stream) => read(`${stream} info`, () => infoOf(stream)),
-    purge: (stream, filter, upTo) => read(`${stream} purge`, async () => {
+    info: (stream) => ask(`${stream} info`, () => infoOf(stream)),
+    purge: (stream, filter, upTo) => ask(`${stream} purge`, async () => {
       await manager.streams.purge(stream, upTo === undefined ? { filter } : { filter, seq: upTo + 1 })
     }),
-    hint: (subject, data) => connection.publish(subject, data),
+    hint: (subject, data) => { if (!connection.isClosed() && !connection.isDraining()) connection.publish(subject, data) },
     onHint: (filter, on) => {
       const subscription = connection.subscribe(filter, { callback: (error, message) => { if (error === null) on(message.subject, message.string()) } })
       return () => subscription.unsubscribe()
@@ -181,7 +200,8 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
       closed = true
       await outgoing.drain()
       // A server that is gone or frozen answers nothing: closing does not wait for it.
-      const orderly = Promise.all([...followings].map((following) => following.stop())).then(() => connection.drain()).catch(() => undefined)
+      const stopped = Promise.all([...followings].map((following) => following.stop()))
+      const orderly = stopped.then(() => (isConnected ? connection.drain() : undefined)).catch(() => undefined)
       let patience: NodeJS.Timeout | undefined
       await Promise.race([orderly, new Promise<void>((resolve) => { patience = setTimeout(resolve, CLOSE_PATIENCE) })])
       clearTimeout(patience)
