@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net"
 import { HOST, classOf } from "./bytes.ts"
 
 /**
@@ -23,7 +24,8 @@ const literal = (authority: string): string | null => {
   const close = authority.indexOf("]")
   if (close < 0 || !isPort(authority, close + 1)) return null
   const address = authority.slice(1, close)
-  return /^[0-9a-f:]*:[0-9a-f:.]*$/i.test(address) && address.length >= 2 && address.length <= 45 ? authority.slice(0, close + 1) : null
+  // isIPv6() allows a zone, RFC 3986 does not.
+  return !address.includes("%") && isIPv6(address) ? authority.slice(0, close + 1) : null
 }
 
 const isPort = (authority: string, at: number): boolean => {

@@ -105,7 +105,7 @@ export class RequestHead extends Head implements RequestView {
 
   /** RFC 9112 §3.2. False: refused. */
   #target(text: string, from: number, to: number, isSuspect: boolean): boolean {
-    if (text.charCodeAt(from) === 47) {
+    if (text.charCodeAt(from) === 47 && this.method !== "CONNECT") {
       this.form = "origin"
       this.scheme = ""
       return this.#origin(text.slice(from, to), isSuspect)

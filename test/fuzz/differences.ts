@@ -4,17 +4,21 @@
  */
 import { isIPv6 } from "node:net"
 import { isKnownMethod } from "./reference.ts"
-import type { Parting } from "./transcript.ts"
+import type { Case, Message, Parting } from "./transcript.ts"
 
 export interface Difference {
   readonly name: string
   readonly rule: string
+  /** Missing: either. */
+  readonly kind?: Case["kind"]
   /** How the parsers part; missing: in any way. */
   readonly what?: Parting["what"]
   /** What the one that refuses says begins so; missing: anything. */
   readonly reason?: string
   /** The text, which begins with the message they part at, without this difference; null: it has none. */
   readonly mend: (text: string) => string | null
+  /** What must be so of a message that ours accepts and that has this; missing: nothing. */
+  readonly holds?: (message: Message) => boolean
 }
 
 // === Edits of the first message in a text, one at a time
@@ -55,6 +59,7 @@ interface Chunked {
 
 const chunked = (text: string): Chunked => {
   const sizes: number[] = []
+  if (valuesOf(text, "transfer-encoding").length === 0) return { sizes, trailers: -1 }
   const head = text.indexOf("\r\n\r\n", /^[\r\n]*/.exec(text)?.[0].length ?? 0)
   for (let at = head + 4; ; ) {
     const size = head < 0 ? null : /^([0-9a-f]+)[^\n]*\n/i.exec(text.slice(at, at + 1000))
@@ -114,100 +119,100 @@ const isAuthority = (value: string): boolean => {
 
 // === Ours is stricter
 
-const stricter: readonly Difference[] = [
+const refused = (list: readonly Omit<Difference, "holds" | "what">[]): readonly Difference[] => list.map((difference) => ({ ...difference, what: "ours refuses", holds: () => false }))
+
+const stricter: readonly Difference[] = refused([
   {
     name: "a bare CR or LF before a request line",
+    kind: "request",
     rule: "RFC 9112 §2.2: the lines to be ignored there are empty lines, CRLF; a bare CR is invalid",
-    what: "ours refuses",
     reason: "request-line",
     mend: (text) => (/^(?:\r\n)*(?:\r(?!\n)|\n)/.test(text) ? text.replace(/^[\r\n]+/, "") : null),
   },
   {
     name: "an empty line before a status line",
+    kind: "response",
     rule: "RFC 9112 §2.1, §4: a response begins with its status line; only servers ignore empty lines (§2.2)",
-    what: "ours refuses",
     reason: "status-line",
     mend: (text) => (/^[\r\n]/.test(text) ? text.replace(/^[\r\n]+/, "") : null),
   },
   {
     name: "a status outside 100 to 599",
+    kind: "response",
     rule: "RFC 9110 §15: invalid, and to be treated as a server's error (502 here)",
-    what: "ours refuses",
     reason: "status-line",
     mend: (text) => startLine(text, /^([A-Z]+\/\d\.\d )(\d{3})/, (before, status) => (Number(status) < 100 || Number(status) > 599 ? `${before}200` : null)),
   },
   {
     name: "another protocol's name",
     rule: "RFC 9112 §2.3: HTTP-name is %s\"HTTP\"",
-    what: "ours refuses",
     mend: (text) => startLine(text, /(^| )(?:RTSP|ICE)(\/\d\.\d)(?= |\r)/, (before, version) => `${before}HTTP${version}`),
   },
   {
     name: "version 0.9 or 2.0",
     rule: "RFC 9112 §2.3: this is the syntax of HTTP/1.x",
-    what: "ours refuses",
     reason: "version",
     mend: (text) => startLine(text, /HTTP\/(?:0\.9|2\.0)(?= |\r)/, "HTTP/1.1"),
   },
   {
     name: "a request line without version",
+    kind: "request",
     rule: "RFC 9112 §3: request-line = method SP request-target SP HTTP-version",
-    what: "ours refuses",
     reason: "request-line",
     mend: (text) => startLine(text, /^(\S+ [^\s]+)\r?\n/, (line) => `${line} HTTP/1.1\r\n`),
   },
   {
     name: "more than one space in the request line",
+    kind: "request",
     rule: "RFC 9112 §3: single spaces; taking more is optional and named a risk",
-    what: "ours refuses",
     mend: (text) => startLine(text, / {2,}/, " "),
   },
   {
     name: "a fragment in the target",
+    kind: "request",
     rule: "RFC 9112 §3.2: none of its forms has one (RFC 9110 §7.1)",
-    what: "ours refuses",
     reason: "target",
-    mend: (text) => startLine(text, /#[^ \r\n]*/, ""),
+    mend: (text) => startLine(text, /^([^ ]+ [^# \r\n]*)#[^ \r\n]*/, (before) => before),
   },
   {
     name: "a target in none of the four forms",
+    kind: "request",
     rule: "RFC 9112 §3.2: origin-form; absolute-form; authority-form for CONNECT alone; * for OPTIONS alone",
-    what: "ours refuses",
     reason: "target",
     mend: (text) => startLine(text, /^(\S+) (\S+)(?= )/, (method, target) => (formOf(method, target) === null ? `${method} ${method === "CONNECT" ? "a:1" : "/"}` : null)),
   },
   {
     name: "an absolute target that is not http or https",
+    kind: "request",
     rule: "RFC 9110 §4.2, §7.4: a gateway is origin for these two schemes",
-    what: "ours refuses",
     reason: "target",
     mend: (text) => startLine(text, /^(\S+) (\S+)(?= )/, (method, target) => (formOf(method, target) === "other scheme" ? `${method} /` : null)),
   },
   {
     name: "a path with dot segments or an encoded NUL",
+    kind: "request",
     rule: "RFC 9110 §17.3, RFC 3986 §3.3, §6.2.2.3: a target URI has none; see gateway/http1/path.ts",
-    what: "ours refuses",
     reason: "path",
     mend: (text) => startLine(text, /^(\S+) ([^? ]+)/, (method, path) => (/%00/.test(path) || path.replace(/%2e/gi, ".").split(/[/\\]|%2f|%5c/i).some((segment) => segment === "." || segment === "..") ? `${method} /` : null)),
   },
   {
     name: "HTTP/1.1 without Host",
+    kind: "request",
     rule: "RFC 9112 §3.2: 400",
-    what: "ours refuses",
     reason: "host",
     mend: (text) => (isOld(text) || valuesOf(text, "host").length > 0 ? null : startLine(text, /$/, "Host: a.test\r\n")),
   },
   {
     name: "Host twice",
+    kind: "request",
     rule: "RFC 9112 §3.2: 400",
-    what: "ours refuses",
     reason: "host",
     mend: (text) => field(text, "host", (value, nth) => (nth > 0 ? null : value)),
   },
   {
     name: "Host or a target's authority that is not uri-host [\":\" port]",
+    kind: "request",
     rule: "RFC 9112 §3.2: 400; RFC 9110 §4.2.1 (not empty), §4.2.4 (no userinfo)",
-    what: "ours refuses",
     reason: "host",
     mend: (text) =>
       field(text, "host", (value) => (isAuthority(trimmed(value)) ? value : "a.test")) ??
@@ -215,36 +220,33 @@ const stricter: readonly Difference[] = [
   },
   {
     name: "a reason phrase with control characters",
+    kind: "response",
     rule: "RFC 9112 §4: reason-phrase = 1*( HTAB / SP / VCHAR / obs-text )",
-    what: "ours refuses",
     reason: "status-line",
     mend: (text) => startLine(text, /^(\S+ \d{3} [^\r\n]*?)[\0-\x08\x0b\x0c\x0e-\x1f\x7f]/, (before) => before),
   },
   {
     name: "a bare CR after a reason phrase",
+    kind: "response",
     rule: "RFC 9112 §2.2: invalid; llhttp takes the second of two for LF",
-    what: "ours refuses",
     reason: "line-end",
     mend: (text) => startLine(text, /^(HTTP\/1\.[01] \d{3}[^\r]*)\r\r/, (before) => `${before}\r\n`),
   },
   {
     name: "Transfer-Encoding in HTTP/1.0",
     rule: "RFC 9112 §6.1: the framing is to be treated as faulty",
-    what: "ours refuses",
     reason: "transfer-encoding",
     mend: (text) => (isOld(text) && valuesOf(text, "transfer-encoding").length > 0 ? startLine(text, /HTTP\/1\.0(?= |\r)/, "HTTP/1.1") : null),
   },
   {
     name: "a transfer coding besides chunked",
     rule: "RFC 9112 §6.1: 501; none was asked for by TE (§7.4)",
-    what: "ours refuses",
     reason: "transfer-coding",
     mend: (text) => field(text, "transfer-encoding", (value) => (/[^\s,][^,]*,\s*chunked[ \t]*$/i.test(value) ? "chunked" : value)),
   },
   {
     name: "empty elements in Transfer-Encoding",
     rule: "RFC 9112 §6.1, RFC 9110 §5.6.1: none may be sent; the reasonable number to ignore is 0 where framing hangs on it (RFC 9112 §11.2)",
-    what: "ours refuses",
     reason: "transfer-encoding",
     mend: (text) =>
       field(text, "transfer-encoding", (value) => {
@@ -255,7 +257,6 @@ const stricter: readonly Difference[] = [
   {
     name: "chunked twice",
     rule: "RFC 9112 §6.1: not more than once",
-    what: "ours refuses",
     reason: "transfer-encoding",
     mend: (text) => {
       let count = 0
@@ -268,46 +269,40 @@ const stricter: readonly Difference[] = [
   {
     name: "Transfer-Encoding that does not end in chunked",
     rule: "RFC 9112 §6.1, §7.4: a coding that TE did not ask for; llhttp reads until the connection ends (§6.3)",
-    what: "ours refuses",
     reason: "transfer-encoding",
     mend: (text) => field(text, "transfer-encoding", (value) => (/(?:^|,)[ \t]*chunked[ \t]*$/i.test(value) ? value : null)),
   },
   {
     name: "Content-Length of more than 15 digits",
     rule: "RFC 9110 §8.6: no loss of precision: the greatest is 999,999,999,999,999",
-    what: "ours refuses",
     reason: "content-length",
     mend: (text) => field(text, "content-length", (value) => (/^\d{16,}$/.test(trimmed(value)) ? "7" : value)),
   },
   {
     name: "a chunk size of more than 16 digits or 2^53 - 1",
     rule: "RFC 9112 §7.1: no loss of precision",
-    what: "ours refuses",
     reason: "chunk",
     mend: (text) => size(text, (line) => line.replace(/^[0-9a-f]+/i, (digits) => (digits.length > 16 || Number.parseInt(digits, 16) > Number.MAX_SAFE_INTEGER ? (/[1-9a-f]/i.test(digits) ? "1" : "0") : digits))),
   },
   {
     name: "a chunk extension with = and no value",
     rule: "RFC 9112 §7.1.1: chunk-ext-val = token / quoted-string",
-    what: "ours refuses",
     reason: "chunk",
     mend: (text) => size(text, (line) => line.replace(/=(?=[;\r])/, "=b")),
   },
   {
     name: "a chunk extension whose value is a token and a quoted string",
     rule: "RFC 9112 §7.1.1: chunk-ext-val = token / quoted-string",
-    what: "ours refuses",
     reason: "chunk",
     mend: (text) => size(text, (line) => line.replace(/=[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?=")/, "=")),
   },
   {
     name: "a chunk extension without a name",
     rule: "RFC 9112 §7.1.1: chunk-ext-name = token",
-    what: "ours refuses",
     reason: "chunk",
     mend: (text) => size(text, (line) => line.replace(/;(?=[=;])/, ";a")),
   },
-]
+])
 
 // === Ours takes what llhttp does not
 
@@ -357,6 +352,7 @@ const own: readonly Difference[] = [
       isOld(text) && valuesOf(text, "connection").join(",").split(",").some((option) => trimmed(option).toLowerCase() === "close")
         ? field(text, "connection", (value) => value.split(",").map((option) => (trimmed(option).toLowerCase() === "keep-alive" ? "x" : option)).join(","))
         : null,
+    holds: ({ isPersistent }) => !isPersistent,
   },
   {
     name: "content announced in a 1xx that llhttp does not know as such",

@@ -77,7 +77,7 @@ const connectionLine = (random: Random): string => {
     [["Connection", "close"], ["Connection", "keep-alive"], ["Connection", "Keep-Alive"], ["Connection", "CLOSE"]],
     [
       ["Connection", "close, keep-alive"], ["Connection", "keep-alive, close"], ["Connection", "keep-alive,close"], ["Connection", ",close"], ["Connection", "close,"], ["Connection", "closed"], ["Connection", "keep-alivex"], ["Connection", "x, close"], ["Connection", "close x"],
-      ["Connection", ""], ["Connection", "upgrade"], ["Connection", "close;"], ["Connection", "close\t, x"], ["Connection", "\xa0close"], ["Connection", "x,\tclose"], ["Connection", "x-a, host"], ["Proxy-Connection", "close"], ["Proxy-Connection", "keep-alive"], ["Upgrade", "websocket"], ["Keep-Alive", "timeout=5"],
+      ["Connection", ""], ["Connection", "upgrade"], ["Connection", "close;"], ["Connection", "close\t, x"], ["Connection", "\xa0close"], ["Connection", "x,\tclose"], ["Connection", "x-a, host"], ["Connection", "content-length"], ["Connection", "x-a,Transfer-Encoding"], ["Proxy-Connection", "close"], ["Proxy-Connection", "keep-alive"], ["Upgrade", "websocket"], ["Keep-Alive", "timeout=5"],
     ],
   )
   const lines = line(random, name, value)

@@ -52,7 +52,7 @@ const mend = (given: Case, completions: number, parted: Parting, ours: Transcrip
   const before = given.text.slice(0, parted.at)
   const text = given.text.slice(parted.at)
   for (const difference of differences) {
-    if (!isAbout(difference, parted, ours, theirs)) continue
+    if ((difference.kind ?? given.kind) !== given.kind || !isAbout(difference, parted, ours, theirs)) continue
     const mended = difference.mend(text)
     if (mended !== null && mended !== text) return { name: difference.name, text: before + mended }
   }
@@ -65,4 +65,18 @@ const isAbout = ({ what, reason = "" }: Difference, parted: Parting, ours: Trans
   if (what !== undefined && what !== parted.what) return false
   const { ending } = parted.what === "theirs refuses" ? theirs : ours
   return reason === "" || (ending.kind === "refused" && ending.reason.startsWith(reason))
+}
+
+/**
+ * Names of differences that ours should have insisted on in a message it accepted, and did not: so that being as lax as
+ * llhttp, where we list that we are not, does not pass for agreement.
+ */
+export const forgotten = (given: Case, ours: Transcript): readonly string[] => {
+  let at = 0
+  return ours.messages.flatMap((message) => {
+    if (message.end < 0) return []
+    const text = given.text.slice(at, message.end)
+    at = message.end
+    return differences.filter(({ kind = given.kind, mend, holds }) => kind === given.kind && holds !== undefined && !holds(message) && (mend(text) ?? text) !== text).map(({ name }) => name)
+  })
 }

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from "node:util"
 import { describe, expect, test } from "vitest"
 import { arrival, everyOctet, type Arrival } from "./cases.ts"
 import { differences } from "./differences.ts"
-import { judge, type Verdict } from "./judge.ts"
+import { forgotten, judge, type Verdict } from "./judge.ts"
 import { misread } from "./onward.ts"
 import { transcriptOf } from "./subject.ts"
 import type { Case } from "./transcript.ts"
@@ -29,6 +29,7 @@ const MAX_REPORTS = 5
 const faultsOf = ({ given, cuts, poison }: Arrival, verdict: Verdict): readonly string[] => {
   const faults: string[] = []
   if (verdict.unexplained !== null) faults.push(`unexplained: ${JSON.stringify(verdict.unexplained, null, 1)}`)
+  for (const name of forgotten(given, verdict.ours)) faults.push(`accepted in spite of: ${name}`)
   let answered = 0
   const inPieces = transcriptOf(given, cuts, poison, (message, forwarded) => {
     const otherwise = misread(message, forwarded, given.methods[answered] ?? given.methods.at(-1) ?? "GET")
