@@ -5,7 +5,7 @@
 import { Schema } from "effect"
 import { configKind, openKind } from "./kind.ts"
 
-const { Struct, String, Number, Array, Literal, Literals, Tuple, Union, optionalKey, isBetween, isPattern } = Schema
+const { Struct, String, Number, Array, Literal, Literals, Tuple, Union, optionalKey, isBetween, isPattern, makeFilter } = Schema
 
 /** Entries say which shape they have; a gateway ignores, with a note, one that is newer than it knows. */
 const schema1 = { schema: Literal(1) }
@@ -31,11 +31,12 @@ export const Listener = Struct({
 })
 export type Listener = typeof Listener.Type
 
+const isPath = makeFilter(({ type, value }: { readonly type: string; readonly value: string }) => type === "regex" || value.startsWith("/") || "does not begin with /")
 const StringMatch = Struct({ name: String, type: Literals(["exact", "regex"]), value: String })
 
 export const Match = Struct({
   /** prefix is segment-wise (`/a` takes `/a` and `/a/b`, not `/ab`); regex matches the whole path, linear time. */
-  path: Struct({ type: Literals(["exact", "prefix", "regex"]), value: String }),
+  path: Struct({ type: Literals(["exact", "prefix", "regex"]), value: String }).check(isPath),
   method: optionalKey(String),
   /** Names lower case. All must hold. */
   headers: Array(StringMatch),

@@ -99,6 +99,7 @@ describe("entries", () => {
     ["a header name that is no token", ["rules", 0, "backends", 0, "filters", 0, "remove", 0], "a b"],
     ["a redirect to a host with a path", ["rules", 0, "filters", 0, "hostname"], "b.test/x"],
     ["a redirect that is none", ["rules", 0, "filters", 0, "status"], 200],
+    ["a path that does not begin with a slash", ["rules", 0, "overlays", 0, "match", "path", "value"], "a"],
     ["an answer that is none", ["rules", 0, "overlays", 0, "answer", "status"], 99],
     ["a negative weight", ["rules", 0, "backends", 0, "weight"], -1],
   ])("and so does who writes it: %s", (_, place, value) => {
