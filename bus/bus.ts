@@ -63,13 +63,14 @@ export interface StreamInfo {
 
 export type LostReason = "recreated" | "sequence-went-back" | "stream-missing"
 
+/** Callbacks are synchronous; what one throws is a bug and ends the process. */
 export interface Follower {
   readonly stream: StreamName
   /** One subject filter: exact, or with `*` and `>`. */
   readonly filter: string
   /** "state": the last message of each subject, then everything new; a number: everything after that sequence. */
   readonly from: "state" | { readonly after: number }
-  /** Synchronous; in stream order; each sequence at most once. A throw is a bug and ends the process. */
+  /** In stream order; each sequence at most once. */
   onMessage(message: Message): void
   /** Once: everything stored when the follower attached has been delivered. Also for an empty stream. */
   onCaughtUp?(info: StreamInfo): void

@@ -4,7 +4,7 @@
  */
 import { AckPolicy, DeliverPolicy, JetStreamApiError, ReplayPolicy, type ConsumerConfig, type JetStreamManager } from "@nats-io/jetstream"
 import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node"
-import { BusError, type Follower, type Following, type LostReason, type Message, type StreamInfo, type StreamName } from "./bus.ts"
+import { BusError, type Follower, type Following, type LostReason, type StreamInfo, type StreamName } from "./bus.ts"
 import { Received } from "./jetstream-headers.ts"
 
 const HEARTBEAT = 5000
@@ -49,20 +49,29 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
     subscription?.unsubscribe()
     onStop()
   }
+  /** The client would swallow what a callback throws and go silent: it is thrown where it ends the process. */
+  const tell = (act: () => void): void => {
+    try {
+      act()
+    } catch (error) {
+      if (!ended) end()
+      setImmediate(() => { throw error })
+    }
+  }
   const lose = (reason: LostReason): void => {
     if (ended) return
     end()
-    follower.onLost?.(reason)
+    tell(() => follower.onLost?.(reason))
   }
   const stalled = (now: boolean): void => {
     if (now === isStalled || ended) return
     isStalled = now
-    follower.onStalled?.(now)
+    tell(() => follower.onStalled?.(now))
   }
   const reachedEnd = (info: StreamInfo): void => {
     if (caughtUp || ended) return
     caughtUp = true
-    follower.onCaughtUp?.(info)
+    tell(() => follower.onCaughtUp?.(info))
   }
 
   /** True when the store is the one followed so far. Compares with what was seen BEFORE asking (I8). */
@@ -145,19 +154,9 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
     if (seq > position) {
       position = seq
       seen = seq
-      hand(new Received(message, seq, Number((token[base + 5] ?? "").slice(0, -6))))
+      tell(() => follower.onMessage(new Received(message, seq, Number((token[base + 5] ?? "").slice(0, -6)))))
     }
     if (pending === "0") reachedEnd(attachedAt)
-  }
-
-  /** The client would swallow what a callback throws and go silent: it is thrown where it ends the process. */
-  const hand = (message: Message): void => {
-    try {
-      follower.onMessage(message)
-    } catch (error) {
-      end()
-      setImmediate(() => { throw error })
-    }
   }
 
   /** Pending counts can stay above zero when what was counted is superseded; an idle consumer is asked. */

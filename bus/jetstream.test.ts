@@ -254,3 +254,26 @@ test("a server without JetStream is refused with a reason, and its connection cl
     plain.kill("SIGKILL")
   }
 })
+
+test.for(["onMessage", "onCaughtUp", "onStalled"])("a throw in %s ends the process, instead of leaving a follower that is silently dead", async (callback) => {
+  const bus = await open()
+  await bus.publish({ subject: "config.a.b.c", data: "x" })
+  const script = `import { connectBus } from ${JSON.stringify(import.meta.resolve("./jetstream.ts"))}
+    const bus = await connectBus({ url: ${JSON.stringify(server.url)}, name: "test" })
+    bus.follow({ stream: "CONFIG", filter: ">", from: "state", onMessage: () => console.log("followed"), ${callback}: () => { throw new Error("a bug") } })`
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "pipe"] })
+  try {
+    let said = ""
+    child.stderr.on("data", (data: Buffer) => (said += data.toString()))
+    const exit = new Promise((resolve) => child.once("close", resolve))
+    if (callback === "onStalled") {
+      await new Promise((resolve) => child.stdout.once("data", resolve))
+      await kill()
+    }
+    expect(await exit).toBe(1)
+    expect(said).toContain("a bug")
+  } finally {
+    child.kill("SIGKILL")
+  }
+  if (callback === "onStalled") await start()
+})
