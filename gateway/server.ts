@@ -37,7 +37,9 @@ const STAYS_FAST_MS = 2_000
 
 // Ids are unique without being read from a random source each time: a random process part and a counter.
 const processPart = randomBytes(8).toString("hex")
+const hexByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
 let counter = 0
+let idStart = ""
 
 export class HttpServer {
   readonly port: number
@@ -106,8 +108,10 @@ export class HttpServer {
   }
 
   requestId(): string {
+    const low = counter & 255
+    if (low === 0) idStart = processPart + Math.floor(counter / 256).toString(16).padStart(10, "0")
     counter++
-    return processPart + counter.toString(16).padStart(12, "0")
+    return idStart + (hexByte[low] ?? "")
   }
 
   /** A request begins: its deadlines are short. */

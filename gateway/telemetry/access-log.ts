@@ -35,31 +35,41 @@ export interface AccessRecord {
 }
 
 const needsEscape = /["\\\u0000-\u001f\u007f-\uffff]/
-const quoted = (text: string): string => (needsEscape.test(text) ? JSON.stringify(text) : `"${text}"`)
+/** Inside the quotes, ASCII only: a line has as many octets as characters. */
+const escaped = (text: string): string =>
+  needsEscape.test(text) ? JSON.stringify(text).slice(1, -1).replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`) : text
 
 let second = -1
 let secondText = ""
+let millisecond = -1
+let millisecondText = ""
 
-/** RFC 3339 with milliseconds. */
+/** RFC 3339 with milliseconds; made once a millisecond. */
 const timestamp = (monotonic: number): string => {
   const wall = Math.floor(wallTime(monotonic))
+  if (wall === millisecond) return millisecondText
   const own = Math.floor(wall / 1000)
   if (own !== second) {
     second = own
     secondText = new Date(own * 1000).toISOString().slice(0, 20)
   }
-  const milliseconds = wall - own * 1000
-  return `${secondText}${milliseconds < 10 ? "00" : milliseconds < 100 ? "0" : ""}${milliseconds}Z`
+  millisecond = wall
+  return (millisecondText = `{"time":"${secondText}${String(wall - own * 1000).padStart(3, "0")}Z","type":"access","id":"`)
 }
 
 export const accessLine = (record: AccessRecord): string =>
-  `{"time":"${timestamp(record.start)}","type":"access","id":${quoted(record.id)},"client":"${record.client}","method":"${record.method}","host":"${record.host}","path":${quoted(record.path)},"protocol":"HTTP/1.${record.minor}","status":${record.status},"bytes":${record.bytes},"ms":${Math.round(record.milliseconds * 100) / 100},"route":${quoted(record.route)},"upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":${quoted(record.userAgent)}}\n`
+  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"HTTP/1.${record.minor}","status":${record.status},"bytes":${record.bytes},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
 
 export class AccessLog {
   readonly #fd: number
   readonly #metrics: Pick<Metrics, "droppedLines">
-  #lines = ""
-  #isWriting = false
+  /** Being filled up to `#at`. */
+  #batch: Buffer = Buffer.allocUnsafeSlow(BATCH)
+  #at = 0
+  /** Filled, in the order of writing; the first is being written. */
+  readonly #full: Buffer[] = []
+  #waiting = 0
+  #spare: Buffer | null = null
   #timer: NodeJS.Timeout | null = null
   #onIdle: (() => void)[] = []
 
@@ -69,32 +79,41 @@ export class AccessLog {
   }
 
   write(record: AccessRecord): void {
-    if (this.#lines.length > MAX_WAITING) {
+    if (this.#waiting > MAX_WAITING) {
       this.#metrics.droppedLines++
       return
     }
-    this.#lines += accessLine(record)
-    if (this.#lines.length >= BATCH) this.#flush()
-    else if (this.#timer === null && !this.#isWriting) {
-      this.#timer = setTimeout(() => this.#flush(), EVERY_MS)
-      this.#timer.unref()
-    }
+    const line = accessLine(record)
+    if (this.#at + line.length > BATCH) this.#flush()
+    if (line.length > BATCH) this.#enqueue(Buffer.from(line, "latin1"))
+    else this.#at += this.#batch.write(line, this.#at, "latin1")
+    this.#timer ??= setTimeout(this.#onTimer, EVERY_MS).unref()
+  }
+
+  readonly #onTimer = (): void => {
+    this.#timer = null
+    // While the reader is behind, it gets whole batches.
+    if (this.#full.length === 0) this.#flush()
   }
 
   /** Resolves when everything written so far has been handed to the descriptor. */
   async flushed(): Promise<void> {
     this.#flush()
-    if (this.#isWriting) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
+    if (this.#full.length > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
   }
 
   #flush(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = null
-    if (this.#isWriting || this.#lines === "") return
-    const batch = Buffer.from(this.#lines, "utf8")
-    this.#lines = ""
-    this.#isWriting = true
-    this.#write(batch, 0)
+    if (this.#at === 0) return
+    const batch = this.#batch.subarray(0, this.#at)
+    this.#batch = this.#spare ?? Buffer.allocUnsafeSlow(BATCH)
+    this.#spare = null
+    this.#at = 0
+    this.#enqueue(batch)
+  }
+
+  #enqueue(batch: Buffer): void {
+    this.#waiting += batch.length
+    if (this.#full.push(batch) === 1) this.#write(batch, 0)
   }
 
   #write(batch: Buffer, at: number): void {
@@ -109,9 +128,21 @@ export class AccessLog {
         this.#write(batch, at + written)
         return
       }
-      this.#isWriting = false
-      if (this.#lines !== "") this.#flush()
-      else for (const resolve of this.#onIdle.splice(0)) resolve()
+      this.#onWritten(batch)
     })
+  }
+
+  #onWritten(batch: Buffer): void {
+    this.#full.shift()
+    this.#waiting -= batch.length
+    const { buffer } = batch
+    if (buffer.byteLength === BATCH) this.#spare = Buffer.from(buffer)
+    const [next] = this.#full
+    if (next !== undefined) this.#write(next, 0)
+    else {
+      // Its time came while the reader was behind.
+      if (this.#timer === null) this.#flush()
+      if (this.#full.length === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
+    }
   }
 }
