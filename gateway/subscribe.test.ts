@@ -90,7 +90,7 @@ describe("a gateway's subscription", () => {
     expect(pod.subscription.waiting).toMatch(/bus has not been reached/)
     pod.subscription.attach(pod.bus)
     await store.settle()
-    expect(pod.subscription.waiting).toMatch(/No function has said/)
+    expect(pod.subscription.waiting).toMatch(/Nothing is configured/)
     const [routes, endpoints] = await Promise.all([open(bus, "routes"), open(bus, "endpoints")])
     routes.stage([plan("endpoints", "routes"), web, to("r", "a")])
     await routes.settled()
