@@ -1,8 +1,10 @@
 /** Every kind by name, and the way from an object of the outside (`apiVersion`, `kind`) to a value on the bus. */
 import { Result, Schema } from "effect"
+import { enable } from "effect/schema/SchemaJITCompiler"
 import { kinds as config } from "./config.ts"
 import { core } from "./core.ts"
 import { endpointSliceLimits, endpointsLimits, namespaceLimits, serviceLimits } from "./core-limits.ts"
+import { defaultsOf } from "./defaults.ts"
 import { gatewayClassLimits, gatewayLimits, referenceGrantLimits } from "./gateway-api-limits.ts"
 import { GATEWAY_GROUP, gatewayApi } from "./gateway-api.ts"
 import { httpRouteLimits } from "./httproute-limits.ts"
@@ -65,10 +67,14 @@ const decoder = <T extends { readonly metadata: Metadata }>(schema: Schema.Codec
   const shape = Schema.toStandardSchemaV1(schema, { parseOptions: { errors: "all" } })
   const strict = Schema.toStandardSchemaV1(schema, { parseOptions: { errors: "all", onExcessProperty: "error" } })
   const decode = Schema.decodeUnknownResult(schema)
-  const decodeStrictly = Schema.decodeUnknownResult(schema, { onExcessProperty: "error" })
+  const fill = defaultsOf(schema.ast)
+  const type = Schema.toType(schema)
+  enable(type.ast)
+  const decodeFilled = Schema.decodeUnknownResult(type, { onExcessProperty: "error" })
   return (body: unknown): Decoded => {
-    // Most objects have nothing unknown in them: then one pass suffices.
-    let decoded = decodeStrictly(body)
+    fill?.(body)
+    // Most objects have nothing wrong or unknown in them: then one pass of compiled code suffices.
+    let decoded = decodeFilled(body)
     let unknown: readonly Problem[] = []
     if (Result.isFailure(decoded)) {
       const problems = shapeProblems(shape, body)
@@ -130,11 +136,16 @@ export type ReadResult =
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** An API server prunes explicit nulls before it applies defaults. */
+/** A copy all through. An API server prunes explicit nulls before it applies defaults. */
 const withoutNulls = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(withoutNulls)
   if (!isObject(value)) return value
-  return Object.fromEntries(Object.entries(value).flatMap(([key, member]) => (member === null || member === undefined ? [] : [[key, withoutNulls(member)]])))
+  const kept: Record<string, unknown> = { ...value }
+  for (const [key, member] of Object.entries(kept)) {
+    if (member === null || member === undefined) delete kept[key]
+    else if (typeof member === "object") kept[key] = withoutNulls(member)
+  }
+  return kept
 }
 
 /** `kubectl apply` keeps a copy of the whole object here. */
@@ -148,7 +159,7 @@ const SERVICE_IGNORED = words(
 )
 
 const without = (object: Readonly<Record<string, unknown>>, ignored: ReadonlySet<string>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(object).filter(([key]) => !ignored.has(key)))
+  Object.keys(object).some((key) => ignored.has(key)) ? Object.fromEntries(Object.entries(object).filter(([key]) => !ignored.has(key))) : { ...object }
 
 const trim = (object: Readonly<Record<string, unknown>>, api: ResourceApi): Record<string, unknown> => {
   const body = without(object, TOP_IGNORED)

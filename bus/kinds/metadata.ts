@@ -1,11 +1,15 @@
 /** What every object of the outside carries, trimmed to what functions need. */
 import { Effect, Schema } from "effect"
+import { declareDefault } from "./defaults.ts"
 
 const Labels = Schema.Record(Schema.String, Schema.String)
 
 /** A key that may be absent in what a user wrote and has the API server's default afterwards. */
-export const defaulted = <S extends Schema.Constraint>(schema: S, value: S["Encoded"]): Schema.withDecodingDefaultKey<S> =>
-  Schema.withDecodingDefaultKey<S>(Effect.succeed(value))(schema)
+export const defaulted = <S extends Schema.Constraint>(schema: S, value: S["Encoded"]): Schema.withDecodingDefaultKey<S> => {
+  const key = Schema.withDecodingDefaultKey<S>(Effect.succeed(value))(schema)
+  declareDefault(key.ast, schema.ast, value)
+  return key
+}
 
 export const Metadata = Schema.Struct({
   /** Empty for cluster-scoped objects. */
