@@ -1,6 +1,6 @@
 /** What only a real server can break: kill, freeze, loss of the store, many starting at once. */
 import { execFile, spawn } from "node:child_process"
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -44,10 +44,17 @@ const start = async (): Promise<void> => {
   server = await startNatsServer({ binary: await findNatsServer(), storeDir: folder, port: server.port })
 }
 
+/** As /proc says it, or ps where there is no /proc: a small Linux has no ps. */
+const stateOf = (pid: number): Promise<string> =>
+  readFile(`/proc/${pid}/stat`, "utf8").then(
+    (stat) => stat.slice(stat.lastIndexOf(")") + 2),
+    async () => (await run("ps", ["-o", "state=", "-p", String(pid)])).stdout.trim(),
+  )
+
 /** The signal stops one thread after the other: frozen is when the system says so. */
 const freeze = async (): Promise<void> => {
   server.process.kill("SIGSTOP")
-  for (;;) if ((await run("ps", ["-o", "state=", "-p", String(server.pid)])).stdout.trim().startsWith("T")) return
+  while (!(await stateOf(server.pid)).startsWith("T"));
 }
 
 /** As a writer does it: the same message id until it is known. */

@@ -1,6 +1,7 @@
 /** A nats-server of our own: a child process on 127.0.0.1 with a JetStream file store. */
 import { spawn, type ChildProcess } from "node:child_process"
-import { mkdir, mkdtemp, readFile, rm, watch } from "node:fs/promises"
+import { watch } from "node:fs"
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -24,19 +25,22 @@ export interface StartOptions {
   readonly detached?: boolean
 }
 
-/** Resolves when the server accepts connections; rejects when it ends first, with its exit code. */
+/** ms until a server that does not listen counts as one that never will. */
+const PATIENCE = 15_000
+
+/** Resolves when the server accepts connections; rejects when it ends first, with its exit code, or does not listen in 15 s. */
 export const startNatsServer = async ({ binary, storeDir, port, stdio = "ignore", detached = false }: StartOptions): Promise<NatsServer> => {
   await mkdir(storeDir, { recursive: true })
   const ports = await mkdtemp(join(tmpdir(), "headgate-nats-"))
-  const watcher = watch(ports, { signal: AbortSignal.timeout(15_000) })
   const child = spawn(binary, ["-a", "127.0.0.1", "-p", String(port ?? -1), "-js", "-sd", storeDir, "--ports_file_dir", ports], { stdio: ["ignore", stdio, stdio], detached })
   const ended = new Promise<never>((_, reject) => {
     child.once("error", reject)
     child.once("exit", (code, signal) => reject(new Error(`nats-server ended at its start: ${code ?? signal ?? "?"}${port === undefined ? "" : ` (is port ${port} in use?)`}`)))
   })
   ended.catch(() => undefined)
+  const looking = new AbortController()
   try {
-    const found = await Promise.race([ended, portIn(ports, watcher, child.pid ?? 0)])
+    const found = await Promise.race([ended, portIn(ports, child.pid ?? 0, AbortSignal.any([looking.signal, AbortSignal.timeout(PATIENCE)]))])
     await Promise.race([ended, accepting(found)])
     return {
       url: `nats://127.0.0.1:${found}`,
@@ -54,25 +58,27 @@ export const startNatsServer = async ({ binary, storeDir, port, stdio = "ignore"
     child.kill("SIGKILL")
     throw error
   } finally {
+    looking.abort()
     await rm(ports, { recursive: true, force: true })
   }
 }
 
-/** nats-server writes `nats-server_<pid>.ports` when it listens. */
-const portIn = async (folder: string, watcher: AsyncIterable<unknown>, pid: number): Promise<number> => {
-  const read = async (): Promise<number | undefined> => {
-    const text = await readFile(join(folder, `nats-server_${pid}.ports`), "utf8").catch(() => "")
-    const match = /nats:\/\/127\.0\.0\.1:(\d+)/.exec(text)
-    return match === null ? undefined : Number(match[1])
-  }
-  const already = await read()
-  if (already !== undefined) return already
-  for await (const _ of watcher) {
-    const port = await read()
-    if (port !== undefined) return port
-  }
-  throw new Error("nats-server did not listen in 15 s")
-}
+/** nats-server writes `nats-server_<pid>.ports` when it listens. The watch begins before the first look, so that nothing falls between. */
+const portIn = (folder: string, pid: number, signal: AbortSignal): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const look = (): void => {
+      readFile(join(folder, `nats-server_${pid}.ports`), "utf8").then(
+        (text) => {
+          const port = /nats:\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1]
+          if (port !== undefined) resolve(Number(port))
+        },
+        () => undefined,
+      )
+    }
+    signal.addEventListener("abort", () => reject(new Error(`nats-server did not listen in ${PATIENCE / 1000} s`)))
+    watch(folder, { signal }, look).on("error", reject)
+    look()
+  })
 
 const accepting = (port: number): Promise<void> =>
   new Promise((resolve, reject) => {
