@@ -46,8 +46,8 @@ export class Leases {
   /** Lets the next process in at once. */
   async release(): Promise<void> {
     this.#given.abort()
-    clearTimeout(this.#grace)
     await Promise.all(this.#acquiring)
+    clearTimeout(this.#grace)
     await Promise.all([...this.#held.values()].map((lease) => lease.release()))
   }
 

@@ -17,30 +17,37 @@ const namespaced = ({ key }: Item): readonly [string, string] => {
   return [key.slice(0, slash) || "-", key.slice(slash + 1)]
 }
 
+/** `<namespace>/<gateway>` of a listener's id. */
+const gatewayOf = (listener: unknown): string => text(listener).split("/").slice(0, 2).join("/")
+const attachOf = (entry: Item): readonly unknown[] => list(at(entry.value, "attach")).map((attach) => at(attach, "listener"))
+
 export const columnsOf = (kind: string, observed: Observed, wide: boolean): Columns => {
   const entries = (section: string) => observed.entries.filter((entry) => entry.kind === section)
   switch (kind) {
-    case "gateway":
+    case "gateway": {
+      const served = Map.groupBy(observed.applied.flatMap((pod) => list(at(pod, "listeners"))), (listener) => gatewayOf(at(listener, "id")))
+      const routes = new Map<string, number>()
+      for (const entry of entries("route")) for (const gateway of new Set(attachOf(entry).map(gatewayOf))) routes.set(gateway, (routes.get(gateway) ?? 0) + 1)
       return {
         head: ["NAMESPACE", "NAME", "CLASS", "LISTENERS", "ROUTES"],
         row: (item) => {
-          const own = `${item.key}/`
-          const served = observed.applied.flatMap((pod) => list(at(pod, "listeners"))).filter((listener) => text(at(listener, "id")).startsWith(own))
-          const shown = served.map((listener) => `${text(at(listener, "id")).slice(own.length)}=${text(at(listener, "error") ?? `${text(at(listener, "address"))}:${text(at(listener, "port"))}`)}`)
-          const routes = entries("route").filter(({ value }) => list(at(value, "attach")).some((attach) => text(at(attach, "listener")).startsWith(own)))
-          return [...namespaced(item), text(at(item.value, "spec", "gatewayClassName")), joined(shown), String(routes.length)]
+          const shown = (served.get(item.key) ?? []).map((listener) => `${text(at(listener, "id")).slice(item.key.length + 1)}=${text(at(listener, "error") ?? `${text(at(listener, "address"))}:${text(at(listener, "port"))}`)}`)
+          return [...namespaced(item), text(at(item.value, "spec", "gatewayClassName")), joined(shown), String(routes.get(item.key) ?? 0)]
         },
       }
-    case "httproute":
+    }
+    case "httproute": {
+      // More than one where overlays act at one of its Gateways: `<id>@<gateway>`.
+      const byRoute = Map.groupBy(entries("route"), ({ key }) => key.split("@", 1)[0])
       return {
         head: ["NAMESPACE", "NAME", "HOSTNAMES", "ATTACHED", "BACKENDS"],
         row: (item) => {
-          // More than one where overlays act at one of its Gateways: `<id>@<gateway>`.
-          const own = entries("route").filter(({ key }) => key === `httproute/${item.key}` || key.startsWith(`httproute/${item.key}@`))
+          const own = byRoute.get(`httproute/${item.key}`) ?? []
           const backends = list(at(item.value, "spec", "rules")).flatMap((rule) => list(at(rule, "backendRefs"))).map((ref) => `${text(at(ref, "name"))}:${text(at(ref, "port"))}`)
-          return [...namespaced(item), joined(list(at(item.value, "spec", "hostnames"))), joined(own.flatMap(({ value }) => list(at(value, "attach"))).map((attach) => at(attach, "listener"))), joined([...new Set(backends)])]
+          return [...namespaced(item), joined(list(at(item.value, "spec", "hostnames"))), joined(own.flatMap(attachOf)), joined([...new Set(backends)])]
         },
       }
+    }
     case "service":
       return {
         head: ["NAMESPACE", "NAME", "PORTS"],

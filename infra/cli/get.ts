@@ -4,7 +4,7 @@ import { stringify } from "yaml"
 import { kinds } from "../../bus/kinds/config.ts"
 import type { Item, Observed } from "./observe.ts"
 import { columnsOf } from "./columns.ts"
-import { placedNotes } from "./placed-notes.ts"
+import { placer } from "./placed-notes.ts"
 
 export interface GetOptions {
   readonly kind: string | undefined
@@ -24,15 +24,16 @@ const overview = ["gateway", "httproute", "service", "cluster", "pod", "note"]
 
 /** Text to print; throws for a kind or name that does not exist. `textOf` gives the text of a file of manifests, undefined when it cannot be read here. */
 export const get = (observed: Observed, options: GetOptions, textOf: (file: string) => string | undefined): string => {
-  const items = itemsOf(observed, textOf)
+  const items = itemsOf(observed)
   const kinds = [...new Set([...items.map((item) => item.kind), ...Object.values(aliases)])]
   const kind = options.kind === undefined ? undefined : (aliases[options.kind.toLowerCase()] ?? options.kind.toLowerCase())
   if (kind !== undefined && !kinds.includes(kind)) throw new Error(`there is no kind "${options.kind}"; there are: ${kinds.sort().join(", ")}`)
-  const chosen = items
+  const found = items
     .filter((item) => (kind === undefined ? overview.includes(item.kind) : item.kind === kind))
-    .filter((item) => options.namespace === undefined || item.key.split("/").includes(options.namespace))
+    .filter((item) => options.namespace === undefined || isIn(item, options.namespace))
     .filter((item) => options.name === undefined || item.key === options.name || item.key.split("/").at(-1) === options.name)
     .sort((a, b) => (a.key < b.key ? -1 : 1))
+  const chosen = withPlaces(found, observed, textOf)
   if (options.name !== undefined && chosen.length === 0) throw new Error(`there is no ${kind ?? "object"} "${options.name}"${options.namespace === undefined ? "" : ` in ${options.namespace}`}`)
   if (options.output === "json" || options.output === "yaml") {
     const values = chosen.map(({ kind: of, plane, key, value }) => ({ kind: of, key, ...(plane === "" ? {} : { plane }), value }))
@@ -48,14 +49,26 @@ export const get = (observed: Observed, options: GetOptions, textOf: (file: stri
   return sections.filter((section) => section !== "").join("\n")
 }
 
-const itemsOf = ({ resources, entries, applied }: Observed, textOf: (file: string) => string | undefined): readonly Item[] => [
+const itemsOf = ({ resources, entries, applied }: Observed): readonly Item[] => [
   ...resources,
-  ...entries.flatMap((entry) => (entry.kind === "note" && isNote(entry.value) ? placedNotes([entry.value], resources, textOf).map((value): Item => ({ ...entry, value })) : [entry])),
+  ...entries,
   ...applied.flatMap((value): Item[] => (typeof value === "object" && value !== null && "pod" in value && "plane" in value ? [{ kind: "pod", plane: String(value.plane), key: String(value.pod), value, file: "" }] : [])),
   ...applied.flatMap((value) => notesOf(value)),
 ]
 
 const isNote = Schema.is(kinds.note.schema)
+
+/** Notes of functions with the file and line of what they are about. */
+const withPlaces = (items: readonly Item[], { resources }: Observed, textOf: (file: string) => string | undefined): readonly Item[] => {
+  const placed = placer(resources, textOf)
+  return items.flatMap((item) => (item.kind === "note" && item.plane !== "" && isNote(item.value) ? placed(item.value).map((value): Item => ({ ...item, value })) : [item]))
+}
+
+/** A resource by its key, a note by what it is about, an entry by any part of its id. */
+const isIn = ({ kind, plane, key, value }: Item, namespace: string): boolean => {
+  if (kind === "note" && typeof value === "object" && value !== null && "about" in value) return typeof value.about === "object" && value.about !== null && "namespace" in value.about && value.about.namespace === namespace
+  return plane === "" ? key.slice(0, key.indexOf("/")) === namespace : key.split("/").includes(namespace)
+}
 
 /** What gateways themselves have to say travels in their acks. */
 const notesOf = (applied: unknown): readonly Item[] => {

@@ -3,7 +3,7 @@
  * its field; and what is about an object that does not exist is shown where it is referred to.
  */
 import type { Note, Source } from "../../bus/kinds/config.ts"
-import { lineOf } from "../adapters/files/locate.ts"
+import { type Locator, locator } from "../adapters/files/locate.ts"
 
 export interface PlacedObject {
   /** Subject token: `httproute`. */
@@ -15,38 +15,55 @@ export interface PlacedObject {
   readonly file: string
 }
 
-/** `textOf` gives a file's text, undefined when it cannot be read. One note for each place. */
-export const placedNotes = (notes: readonly Note[], objects: readonly PlacedObject[], textOf: (file: string) => string | undefined): readonly Note[] => {
+/** Says where a note belongs, once for each place. `textOf` gives a file's text, undefined when it cannot be read; each is asked for once. */
+export const placer = (objects: readonly PlacedObject[], textOf: (file: string) => string | undefined): ((note: Note) => readonly Note[]) => {
   const byId = new Map(objects.map((object) => [`${object.kind}/${object.key}`, object]))
-  return notes.flatMap((note): readonly Note[] => {
+  const locators = new Map<string, Locator | undefined>()
+  const locatorOf = (file: string): Locator | undefined => {
+    if (!locators.has(file)) {
+      const content = file === "" ? undefined : textOf(file)
+      locators.set(file, content === undefined ? undefined : locator(content))
+    }
+    return locators.get(file)
+  }
+  const place = (note: Note, about: Source, { file }: PlacedObject): Note => {
+    const line = locatorOf(file)?.(about, note.field)
+    return { ...note, ...(file === "" ? {} : { file }), ...(line === undefined ? {} : { line }) }
+  }
+  let referrers: ReadonlyMap<string, readonly Referrer[]> | undefined
+  return (note) => {
     const { about } = note
     if (about === undefined || note.file !== undefined) return [note]
     const object = byId.get(`${about.kind.toLowerCase()}/${about.namespace}/${about.name}`)
-    if (object !== undefined) return [place(note, about, object, textOf)]
-    const referrers = about.kind === "Service" ? objects.flatMap((each) => backendRefs(each, about).map((field) => ({ each, field }))) : []
-    if (referrers.length === 0) return [note]
-    return referrers.map(({ each, field }) => {
-      const [namespace = "", name = ""] = each.key.split("/")
+    if (object !== undefined) return [place(note, about, object)]
+    if (about.kind !== "Service") return [note]
+    referrers ??= Map.groupBy(objects.flatMap(backendRefs), ({ service }) => service)
+    const found = referrers.get(`${about.namespace}/${about.name}`) ?? []
+    if (found.length === 0) return [note]
+    return found.map(({ route, field }) => {
+      const [namespace = "", name = ""] = route.key.split("/")
       const referrer = { kind: "HTTPRoute", namespace, name }
-      return place({ ...note, about: referrer, field }, referrer, each, textOf)
+      return place({ ...note, about: referrer, field }, referrer, route)
     })
-  })
-}
-
-const place = (note: Note, about: Source, { file }: PlacedObject, textOf: (file: string) => string | undefined): Note => {
-  const text = file === "" ? undefined : textOf(file)
-  const line = text === undefined ? undefined : lineOf(text, about, note.field)
-  return { ...note, ...(file === "" ? {} : { file }), ...(line === undefined ? {} : { line }) }
+  }
 }
 
 const at = (value: unknown, name: string): unknown => (typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined)
+const text = (value: unknown): string => (typeof value === "string" ? value : "")
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
-/** Fields of an HTTPRoute that refer to a Service. */
-const backendRefs = ({ kind, key, value }: PlacedObject, service: Source): readonly string[] => {
-  if (kind !== "httproute") return []
-  const own = key.slice(0, key.indexOf("/"))
-  return list(at(at(value, "spec"), "rules")).flatMap((rule, i) =>
+interface Referrer {
+  readonly route: PlacedObject
+  readonly field: string
+  /** `<namespace>/<name>` */
+  readonly service: string
+}
+
+/** Fields of an HTTPRoute that refer to Services. */
+const backendRefs = (route: PlacedObject): readonly Referrer[] => {
+  if (route.kind !== "httproute") return []
+  const own = route.key.slice(0, route.key.indexOf("/"))
+  return list(at(at(route.value, "spec"), "rules")).flatMap((rule, i) =>
     list(at(rule, "backendRefs")).flatMap((ref, j) =>
-      at(ref, "kind") === "Service" && at(ref, "name") === service.name && (at(ref, "namespace") ?? own) === service.namespace ? [`spec.rules[${i}].backendRefs[${j}].name`] : []))
+      at(ref, "kind") === "Service" ? [{ route, field: `spec.rules[${i}].backendRefs[${j}].name`, service: `${text(at(ref, "namespace")) || own}/${text(at(ref, "name"))}` }] : []))
 }

@@ -15,7 +15,7 @@ import { routes } from "../../functions/routes/routes.ts"
 import { Catalog, type Desired } from "../adapters/files/catalog.ts"
 import { OWN_CONTROLLER } from "../adapters/files/manifest.ts"
 import { readFile } from "../adapters/files/read.ts"
-import { placedNotes } from "./placed-notes.ts"
+import { placer } from "./placed-notes.ts"
 
 export interface Validation {
   /** Sorted by file, line, severity. */
@@ -40,7 +40,7 @@ export const validate = (folder: string, controllerNames: readonly string[] = [O
   const all = [...catalog.desired.values()]
   const own = all.filter(({ kind }) => kind === "note").map(({ body }) => decodeNote(JSON.parse(body)))
   const objects = all.filter(({ kind }) => kind !== "note")
-  const placed = placedNotes(notesOfFunctions(objects), objects.map(({ kind, key, body, source }) => ({ kind, key, value: JSON.parse(body), file: source })), (file) => texts.get(file))
+  const placed = notesOfFunctions(objects).flatMap(placer(objects.map(({ kind, key, body, source }) => ({ kind, key, value: JSON.parse(body), file: source })), (file) => texts.get(file)))
   const notes = [...own, ...placed]
   return { notes: notes.sort(byPlace), files: catalog.files, objects: objects.filter(({ source }) => source !== "").length }
 }
