@@ -8,7 +8,14 @@ import type { Commit } from "../../bus/unit/unit.ts"
 const clock = (time: number): string => new Date(time).toISOString().slice(11, 23)
 
 const at = (value: unknown, name: string): unknown => (typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined)
-const parse = ({ data }: Message): unknown => JSON.parse(new TextDecoder().decode(data))
+/** Undefined for what is no JSON. */
+const parse = ({ data }: Message): unknown => {
+  try {
+    return JSON.parse(new TextDecoder().decode(data))
+  } catch {
+    return undefined
+  }
+}
 
 const resourceLine = (kind: string, key: string, message: Message): string => {
   const what = kind === "sync" ? key.slice(key.indexOf("/") + 1) : `${kind} ${key}`

@@ -46,23 +46,39 @@ export const manifestText = (): ((file: string) => string | undefined) => {
   }
 }
 
-const parse = (data: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(data))
+/** What is no JSON is shown as it is. */
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+const parseData = ({ data }: Message): unknown => parse(new TextDecoder().decode(data))
 
-const stateOf = (bus: Bus, stream: StreamName, filter: string): Promise<readonly Message[]> =>
+/** What reads need to end also when the bus does not let them. */
+interface Reading {
+  /** Why it cannot be finished, so far. */
+  doubt: string
+  readonly fail: (why: string) => void
+}
+
+const stateOf = (bus: Bus, stream: StreamName, filter: string, { fail }: Reading): Promise<readonly Message[]> =>
   new Promise((resolve) => {
     const messages: Message[] = []
     const following = bus.follow({
       stream, filter, from: "state",
       onMessage: (message) => void messages.push(message),
       onCaughtUp: () => {
-        void following.stop()
+        queueMicrotask(() => void following.stop())
         resolve(messages)
       },
+      onLost: (reason) => fail(`the store was lost: ${reason}`),
     })
   })
 
-const entriesOf = (bus: Bus): Promise<readonly Item[]> =>
-  new Promise((resolve, reject) => {
+const entriesOf = (bus: Bus, reading: Reading): Promise<readonly Item[]> =>
+  new Promise((resolve) => {
     const bodies = new Map<string, string>()
     const fold = ({ rows }: UnitChange): void => {
       for (const [subject, body] of rows) if (body === null) bodies.delete(subject)
@@ -72,24 +88,34 @@ const entriesOf = (bus: Bus): Promise<readonly Item[]> =>
       filter: "config.>",
       onChange: fold,
       onCaughtUp: () => {
-        void reader.stop()
+        queueMicrotask(() => void reader.stop())
         resolve([...bodies].flatMap(([subject, body]) => {
           const parsed = parseSubject(subject)
-          return parsed?.is === "entry" ? [{ kind: parsed.section, plane: parsed.plane, key: parsed.id, value: JSON.parse(body), file: "" }] : []
+          return parsed?.is === "entry" ? [{ kind: parsed.section, plane: parsed.plane, key: parsed.id, value: parse(body), file: "" }] : []
         }))
       },
-      onLost: (reason) => reject(new Error(`the store was lost: ${reason}`)),
+      onNote: (_reason, message) => { reading.doubt = message },
+      onLost: (reason) => reading.fail(`the store was lost: ${reason}`),
     })
   })
 
-export const observe = async (bus: Bus): Promise<Observed> => {
-  const [resources, entries, applied] = await Promise.all([stateOf(bus, "RESOURCES", "resource.>"), entriesOf(bus), stateOf(bus, "APPLIED", "applied.>")])
-  return {
-    resources: resources.flatMap((message) => {
-      const parsed = parseSubject(message.subject)
-      return parsed?.is === "resource" && !isDeleted(message.headers) ? [{ kind: parsed.kind, plane: "", key: parsed.key, value: parse(message.data), file: decodeHeader(message.headers[header.source] ?? "") }] : []
-    }),
-    entries,
-    applied: applied.map((message) => parse(message.data)),
+/** Everything there is now. Rejects when the store is lost, or it cannot all be read and verified within `patience` ms. */
+export const observe = async (bus: Bus, patience = 10_000): Promise<Observed> => {
+  const failed = Promise.withResolvers<never>()
+  const reading: Reading = { doubt: "the bus does not answer", fail: (why) => failed.reject(new Error(why)) }
+  const timer = setTimeout(() => reading.fail(`what is configured cannot be read: ${reading.doubt}`), patience)
+  try {
+    const reads = Promise.all([stateOf(bus, "RESOURCES", "resource.>", reading), entriesOf(bus, reading), stateOf(bus, "APPLIED", "applied.>", reading)])
+    const [resources, entries, applied] = await Promise.race([reads, failed.promise])
+    return {
+      resources: resources.flatMap((message) => {
+        const parsed = parseSubject(message.subject)
+        return parsed?.is === "resource" && !isDeleted(message.headers) ? [{ kind: parsed.kind, plane: "", key: parsed.key, value: parseData(message), file: decodeHeader(message.headers[header.source] ?? "") }] : []
+      }),
+      entries,
+      applied: applied.map(parseData),
+    }
+  } finally {
+    clearTimeout(timer)
   }
 }
