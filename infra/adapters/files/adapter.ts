@@ -62,7 +62,8 @@ const session = Effect.fnUntraced(function* (options: FilesAdapterOptions, sourc
   const { incarnation } = yield* attempt(() => bus.info("RESOURCES"))
   yield* watchForLoss(bus, end)
   const { lease, held } = yield* takeOver(bus, options, end)
-  yield* attempt(() => source.ready)
+  // Into an empty store files go as they are read. Where something stands, a file not read yet is not a file gone.
+  if (held.size > 0) yield* attempt(() => source.ready)
   const { catalog } = source
   const publisher = yield* Effect.acquireRelease(
     Effect.sync(() => source.attach(new Publisher({
@@ -71,6 +72,7 @@ const session = Effect.fnUntraced(function* (options: FilesAdapterOptions, sourc
     }), held)),
     (attached) => Effect.sync(() => source.detach()).pipe(Effect.andThen(closing(() => attached.stop()))),
   )
+  yield* attempt(() => source.ready)
   yield* attempt(() => publisher.settled())
   // Only after the whole list is stored may functions take absence for absence.
   source.markSynced(incarnation)

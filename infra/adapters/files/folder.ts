@@ -47,6 +47,8 @@ export class Folder {
   readonly #folders = new Map<string, Watched>()
   readonly #faulty = new Set<string>()
   readonly #handover: Handover
+  /** Files to look at, while the folders are looked through for the first time. */
+  #found: WatchedFile[] | undefined
   #stopped = false
   #sweepTimer: NodeJS.Timeout | undefined
   #burst = 0
@@ -63,10 +65,19 @@ export class Folder {
     })
   }
 
-  /** Resolves when every file found at first has been handed on. */
+  /** Resolves when every file found at first has been handed on: file by file, so that one goes out while the next is read. */
   async start(): Promise<void> {
+    const found: WatchedFile[] = []
+    this.#found = found
     for (const root of this.#roots) this.#openRoot(root)
+    this.#found = undefined
     this.#sweepTimer = setInterval(() => void this.sweep(), SWEEP).unref()
+    for (const file of found) {
+      if (this.#stopped) return
+      this.#handover.check(file)
+      this.#events.batch()
+      await new Promise((resolve) => { setImmediate(resolve) })
+    }
     await this.#handover.quiet()
     this.#events.batch()
   }
@@ -196,7 +207,8 @@ export class Folder {
     } else if (MANIFEST.test(name) && (stat === undefined || stat.isFile())) {
       const file = new WatchedFile(path, `${parent.prefix}${name}`, parent.root.path)
       this.#files.set(path, file)
-      this.#handover.check(file)
+      if (this.#found === undefined) this.#handover.check(file)
+      else this.#found.push(file)
     }
   }
 
