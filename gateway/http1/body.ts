@@ -57,7 +57,6 @@ export class BodyReader {
     this.kind = kind
     this.isDone = kind === NO_BODY || (kind === LENGTH && length === 0)
     this.fault = null
-    this.spans.length = 0
     this.trailers = null
     this.received = 0
     this.isDecoding = isDecoding
@@ -78,23 +77,33 @@ export class BodyReader {
    * On a fault returns where it is; what is in `spans` was sound.
    */
   read(buffer: Buffer, at: number, end: number): number {
-    const { spans } = this
-    spans.length = 0
-    if (this.isDone || at >= end) return at
+    if (this.isDone || at >= end) {
+      this.spans.length = 0
+      return at
+    }
     if (this.kind === LENGTH) {
       const to = Math.min(end, at + this.#remaining)
-      spans.push(at, to)
+      this.#one(at, to)
       this.received += to - at
       this.#remaining -= to - at
       this.isDone = this.#remaining === 0
       return to
     }
     if (this.kind === UNTIL_CLOSE) {
-      spans.push(at, end)
+      this.#one(at, end)
       this.received += end - at
       return end
     }
+    this.spans.length = 0
     return this.#chunks(buffer, at, end)
+  }
+
+  /** Mostly there was one before: an array that is emptied gives its memory back, and takes new for the next. */
+  #one(from: number, to: number): void {
+    const { spans } = this
+    if (spans.length !== 2) spans.length = 0
+    spans[0] = from
+    spans[1] = to
   }
 
   /** The connection ended: the end of an UNTIL_CLOSE body, a fault in others. */

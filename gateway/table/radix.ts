@@ -6,12 +6,15 @@ export class RadixNode<V extends object> {
   /** What leads here from the parent; "" only at the root. */
   label: string
   value: V | null
-  /** By the first unit of their labels, which differ, rising. */
+  /** The first units of the children's labels, which differ, rising: a search touches one string and one child. */
+  units: string
+  /** In the order of `units`. */
   children: RadixNode<V>[]
 
-  constructor(label: string, value: V | null, children: RadixNode<V>[]) {
+  constructor(label: string, value: V | null, units: string, children: RadixNode<V>[]) {
     this.label = label
     this.value = value
+    this.units = units
     this.children = children
   }
 }
@@ -21,26 +24,16 @@ export type Fresh = Set<object>
 
 /** The tree with `change` applied to the value at `key` (null: none); null when nothing is left. */
 export const update = <V extends object>(root: RadixNode<V> | null, key: string, change: (old: V | null) => V | null, fresh: Fresh): RadixNode<V> | null => {
-  const top = root === null ? made(new RadixNode<V>("", null, []), fresh) : own(root, fresh)
+  const top = root === null ? made(new RadixNode<V>("", null, "", []), fresh) : own(root, fresh)
   set(top, key, 0, change, fresh)
   return top.value === null && top.children.length === 0 ? null : top
 }
 
 /** The child whose label begins with `unit`, or null. */
 export const childAt = <V extends object>(node: RadixNode<V>, unit: number): RadixNode<V> | null => {
-  const children = node.children
-  let low = 0
-  let high = children.length - 1
-  while (low <= high) {
-    const middle = (low + high) >> 1
-    const child = children[middle]
-    if (child === undefined) return null
-    const first = child.label.charCodeAt(0)
-    if (first === unit) return child
-    if (first < unit) low = middle + 1
-    else high = middle - 1
-  }
-  return null
+  const { units } = node
+  const at = indexFor(units, unit)
+  return at < units.length && units.charCodeAt(at) === unit ? (node.children[at] ?? null) : null
 }
 
 /** Every value with its key, in key order. */
@@ -53,7 +46,7 @@ export function* entries<V extends object>(node: RadixNode<V> | null, before = "
 
 const own = <V extends object>(node: RadixNode<V>, fresh: Fresh): RadixNode<V> => {
   if (fresh.has(node)) return node
-  return made(new RadixNode(node.label, node.value, [...node.children]), fresh)
+  return made(new RadixNode(node.label, node.value, node.units, [...node.children]), fresh)
 }
 
 const made = <V extends object>(node: RadixNode<V>, fresh: Fresh): RadixNode<V> => {
@@ -67,12 +60,14 @@ const set = <V extends object>(node: RadixNode<V>, key: string, at: number, chan
     node.value = change(node.value)
     return
   }
-  const index = indexFor(node.children, key.charCodeAt(at))
+  const { units } = node
+  const index = indexFor(units, key.charCodeAt(at))
   const found = node.children[index]
-  if (found === undefined || found.label.charCodeAt(0) !== key.charCodeAt(at)) {
+  if (found === undefined || units.charCodeAt(index) !== key.charCodeAt(at)) {
     const value = change(null)
     if (value === null) return
-    node.children.splice(index, 0, made(new RadixNode<V>(flat(key.slice(at)), value, []), fresh))
+    node.children.splice(index, 0, made(new RadixNode<V>(flat(key.slice(at)), value, "", []), fresh))
+    node.units = flat(units.slice(0, index) + key.charAt(at) + units.slice(index))
     return
   }
   const shared = sharedLength(found.label, key, at)
@@ -81,13 +76,15 @@ const set = <V extends object>(node: RadixNode<V>, key: string, at: number, chan
     child = own(found, fresh)
   } else {
     const lower = own(found, fresh)
-    child = made(new RadixNode<V>(flat(lower.label.slice(0, shared)), null, [lower]), fresh)
+    child = made(new RadixNode<V>(flat(lower.label.slice(0, shared)), null, lower.label.charAt(shared), [lower]), fresh)
     lower.label = flat(lower.label.slice(shared))
   }
   set(child, key, at + shared, change, fresh)
   const replacement = compressed(child, fresh)
-  if (replacement === null) node.children.splice(index, 1)
-  else node.children[index] = replacement
+  if (replacement === null) {
+    node.children.splice(index, 1)
+    node.units = flat(units.slice(0, index) + units.slice(index + 1))
+  } else node.children[index] = replacement
 }
 
 /** A node without value has at least two children; one with fewer is merged or dropped. */
@@ -100,12 +97,13 @@ const compressed = <V extends object>(node: RadixNode<V>, fresh: Fresh): RadixNo
   return merged
 }
 
-const indexFor = <V extends object>(children: readonly RadixNode<V>[], unit: number): number => {
+/** Where `unit` stands among rising units, or would. */
+const indexFor = (units: string, unit: number): number => {
   let low = 0
-  let high = children.length
+  let high = units.length
   while (low < high) {
     const middle = (low + high) >> 1
-    if ((children[middle]?.label.charCodeAt(0) ?? 0x10000) < unit) low = middle + 1
+    if (units.charCodeAt(middle) < unit) low = middle + 1
     else high = middle
   }
   return low
