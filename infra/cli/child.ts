@@ -28,12 +28,19 @@ export const keepRunning = ({ name, start, lastWords, report }: ChildOptions): C
   let deaths = 0
   let timer: NodeJS.Timeout | undefined
 
+  const said = (): string => {
+    try {
+      return lastWords?.() ?? ""
+    } catch {
+      return ""
+    }
+  }
   const died = (how: string, lived: number): void => {
     child = undefined
     if (stopping) return
     deaths = lived > HEALTHY ? 1 : deaths + 1
     const pause = deaths === 1 ? 0 : Math.min(SHORTEST * 2 ** (deaths - 2), LONGEST) * (0.5 + Math.random())
-    const words = lastWords?.() ?? ""
+    const words = said()
     report(`${name} ended (${how}${words === "" ? "" : `: ${words}`}); ${pause === 0 ? "starting it again" : `starting it again in ${Math.round(pause)} ms`}`)
     timer = setTimeout(() => void launch(), pause)
   }
@@ -41,6 +48,8 @@ export const keepRunning = ({ name, start, lastWords, report }: ChildOptions): C
     const began = performance.now()
     try {
       const started = await start()
+      // One that could not be started at all says so in place of an exit.
+      started.once("error", (error) => { if (started.pid === undefined) died(error.message, 0) })
       if (stopping) return void started.kill("SIGKILL")
       child = started
       if (started.exitCode !== null || started.signalCode !== null) return died(String(started.signalCode ?? started.exitCode), 0)
