@@ -1,5 +1,6 @@
 /** The folder that holds one installation's state (`HEADGATE_DATA`, default `.headgate`), held by one `up` at a time. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 
 export const dataFolder = (): string => resolve(process.env["HEADGATE_DATA"] ?? ".headgate")
@@ -41,18 +42,78 @@ export const readRunning = (folder: string): (Running & { readonly alive: boolea
   }
 }
 
-export const writeRunning = (folder: string, running: Running): void => writeFileSync(file(folder), JSON.stringify(running))
+/** Whole at every moment: others read it while it is replaced. */
+export const writeRunning = (folder: string, running: Running): void => {
+  writeFileSync(`${file(folder)}.new`, JSON.stringify(running))
+  renameSync(`${file(folder)}.new`, file(folder))
+}
 
-/** Takes the folder for this process. Throws when another `up` that is alive holds it. */
+/** The command line of a process, "" of one that only waits to be reaped; undefined when it cannot be told. */
+export const commandOf = (pid: number): string | undefined => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")
+  } catch {
+    try {
+      return execFileSync("ps", ["-o", "command=", "-p", String(pid)], { encoding: "utf8", timeout: 5000, stdio: ["ignore", "pipe", "ignore"] })
+    } catch {
+      return undefined
+    }
+  }
+}
+
+/** A pid outlives its process, above all in containers: what runs under it now may be anything. */
+const runsUp = (pid: number): boolean => {
+  const command = commandOf(pid)
+  return alive(pid) && (command === undefined || (/headgate|infra[\\/]cli/.test(command) && / up( |$)/.test(command.trim())))
+}
+
+/**
+ * Takes the folder for this process; only its user can read what is in it. Throws when another `up` that is alive
+ * holds it.
+ */
 export const holdDataFolder = (folder: string): { readonly previous: Running | undefined; release(): void } => {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
   mkdirSync(join(folder, "logs"), { recursive: true })
   const lock = join(folder, "lock")
-  try {
-    writeFileSync(lock, String(process.pid), { flag: "wx" })
-  } catch {
-    const holder = Number(readFileSync(lock, "utf8"))
-    if (holder !== process.pid && holder > 0 && alive(holder)) throw new Error(`another headgate up (pid ${holder}) runs on ${folder}; set HEADGATE_DATA to another folder to run two side by side`)
-    writeFileSync(lock, String(process.pid))
+  while (!take(lock)) {
+    const holder = holderOf(lock)
+    const pid = Number(holder)
+    if (pid !== process.pid && pid > 0 && runsUp(pid)) throw new Error(`another headgate up (pid ${pid}) runs on ${folder}; set HEADGATE_DATA to another folder to run two side by side`)
+    if (holder !== undefined) discard(lock, holder)
   }
   return { previous: readRunning(folder), release: () => rmSync(lock, { force: true }) }
 }
+
+/** A link to the pid: unlike a file it is never there without its content. */
+const take = (lock: string): boolean => {
+  try {
+    symlinkSync(String(process.pid), lock)
+    return true
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return false
+    throw error
+  }
+}
+
+const holderOf = (lock: string): string | undefined => {
+  try {
+    return readlinkSync(lock)
+  } catch (error) {
+    // No link: nothing of ours.
+    return codeOf(error) === "ENOENT" ? undefined : ""
+  }
+}
+
+/** Of several that discard the same lock one moves it away; who finds that it has moved another's gives it back. */
+const discard = (lock: string, holder: string): void => {
+  const aside = `${lock}.${process.pid}`
+  try {
+    renameSync(lock, aside)
+    if (holderOf(aside) !== holder) renameSync(aside, lock)
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error
+  }
+  rmSync(aside, { force: true })
+}
+
+const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : undefined)

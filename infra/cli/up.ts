@@ -4,15 +4,13 @@
  */
 import type { ChildProcess } from "node:child_process"
 import { openSync } from "node:fs"
-import { readFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { connectBus } from "../../bus/jetstream.ts"
 import { findNatsServer, startNatsServer } from "../../bus/server.ts"
-import { run } from "../../bus/server/command.ts"
 import { appliedSubject } from "../../bus/subject.ts"
 import type { Applied } from "../../bus/kinds/applied.ts"
 import { keepRunning, type Child } from "./child.ts"
-import { dataFolder, holdDataFolder, writeRunning, type Running } from "./data-folder.ts"
+import { commandOf, dataFolder, holdDataFolder, writeRunning, type Running } from "./data-folder.ts"
 import { prepareDemo } from "./demo.ts"
 import { freePort } from "./free-port.ts"
 import { answers, followApplied } from "./readiness.ts"
@@ -124,9 +122,9 @@ const startBus = async (data: string, manifests: string, previous: Running | und
     return { url: given, stop: async () => undefined }
   }
   const binary = await findNatsServer({ progress: report, signal })
-  if (previous?.natsPid !== undefined) await endOrphan(previous.natsPid)
   const log = openSync(join(data, "logs", "nats-server.log"), "a")
   const storeDir = join(data, "nats")
+  if (previous?.natsPid !== undefined) await endOrphan(previous.natsPid, storeDir)
   // The same port as before, so that whoever knows it finds it again; another one when it is taken.
   const options = { binary, storeDir, stdio: log, detached: true }
   const first = await startNatsServer({ ...options, ...(previous?.port === undefined ? {} : { port: previous.port }) }).catch(() => startNatsServer(options))
@@ -148,19 +146,19 @@ const startBus = async (data: string, manifests: string, previous: Running | und
   return { url: first.url, stop: () => child.stop(10_000) }
 }
 
-/** A nats-server whose supervisor was killed still holds the store. What runs under its pid now may be anything: asked of /proc, or of ps where there is none. */
-const endOrphan = async (pid: number): Promise<void> => {
-  const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => run("ps", ["-o", "command=", "-p", String(pid)], { timeout: 5000 })).catch(() => "")
-  if (!command.includes("nats-server")) return
-  process.kill(pid, "SIGTERM")
-  for (let i = 0; i < 500; i++) {
+/** A nats-server whose supervisor was killed still holds the store: two on one store would ruin it. Known by the store it was started on, as its pid may be anything's by now. */
+const endOrphan = async (pid: number, storeDir: string): Promise<void> => {
+  const holdsStore = (): boolean => commandOf(pid)?.includes(storeDir) === true
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    if (!holdsStore()) return
     try {
-      process.kill(pid, 0)
+      process.kill(pid, signal)
     } catch {
-      return
+      // It ended by itself, or is another user's: looked at again below.
     }
-    await new Promise((next) => setTimeout(next, 10))
+    for (let i = 0; i < 100 && holdsStore(); i++) await new Promise((next) => setTimeout(next, 50))
   }
+  if (holdsStore()) throw new Error(`the nats-server of the run before (pid ${pid}) does not end and holds ${storeDir}: end it, or set HEADGATE_DATA to another folder`)
 }
 
 /** The gateway has acked a whole configuration, and every listener that could be bound answers; there is at least one. */
