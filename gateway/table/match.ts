@@ -45,9 +45,12 @@ export class HostChange {
 export class HostRoutes {
   /** Priorities falling; never empty in a table. */
   readonly #levels: readonly Level[]
+  /** The one level that most hosts have. */
+  readonly #only: Level | null
 
   private constructor(levels: readonly Level[]) {
     this.#levels = levels
+    this.#only = levels.length === 1 ? (levels[0] ?? null) : null
   }
 
   static readonly empty = new HostRoutes([])
@@ -79,6 +82,7 @@ export class HostRoutes {
 
   /** The first that takes the request, all priorities. */
   find(request: RequestView): TableRule | null {
+    if (this.#only !== null) return search(this.#only, request)
     const levels = this.#levels
     for (let i = 0; i < levels.length; i++) {
       const level = levels[i]

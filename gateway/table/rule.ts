@@ -64,6 +64,8 @@ class ReadyRule implements TableRule {
   readonly overlays: readonly CompiledOverlay[] | null
   readonly #backends: readonly CompiledBackend[]
   readonly #turn: () => number
+  /** Without a choice to make: found without a walk through memory that other requests have driven from the cache. */
+  readonly #only: CompiledBackend | null
 
   constructor(id: string, route: string, rule: Rule, filters: CompiledFilters, backends: readonly CompiledBackend[], turn: () => number, overlays: readonly CompiledOverlay[] | null) {
     this.id = id
@@ -78,10 +80,11 @@ class ReadyRule implements TableRule {
     this.overlays = overlays
     this.#backends = backends
     this.#turn = turn
+    this.#only = turn === first ? (backends[0] ?? null) : null
   }
 
   pick(): CompiledBackend | null {
-    return this.#backends[this.#turn()] ?? null
+    return this.#only ?? this.#backends[this.#turn()] ?? null
   }
 
   pickBy(turn: () => number): CompiledBackend | null {
@@ -127,7 +130,18 @@ const ruleCompiler = (id: string, route: string, rule: Rule, needs: RuleNeeds): 
 const UNRESOLVED: Answer = { status: 500, headers: [], body: "" }
 
 const compileBackend = (backend: Backend, prefix: string, needs: RuleNeeds): CompiledBackend => {
-  const { requestHeaders, responseHeaders, rewrite, redirect } = compileFilters(backend.filters, prefix)
   const cluster = backend.cluster === undefined ? null : needs.cluster(backend.cluster)
+  if (cluster !== null && backend.filters.length === 0) return plainBackend(cluster)
+  const { requestHeaders, responseHeaders, rewrite, redirect } = compileFilters(backend.filters, prefix)
   return { cluster, answer: cluster === null ? (backend.answer ?? UNRESOLVED) : null, requestHeaders, responseHeaders, rewrite, redirect }
 }
+
+/** Of a cluster, without filters: one for all rules that name it. */
+const plainBackends = new WeakMap<ClusterHandle, CompiledBackend>()
+
+const plainBackend = (cluster: ClusterHandle): CompiledBackend => {
+  let backend = plainBackends.get(cluster)
+  if (backend === undefined) plainBackends.set(cluster, (backend = { cluster, answer: null, requestHeaders: null, responseHeaders: null, rewrite: null, redirect: null }))
+  return backend
+}
+
