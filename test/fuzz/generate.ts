@@ -13,7 +13,7 @@ export const generate = (random: Random): Case => {
 
 const requestText = (random: Random): string => {
   const method = random.mostly(20, ["GET", "GET", "POST", "POST", "PUT", "HEAD", "DELETE", "PATCH"], ["OPTIONS", "OPTIONS", "CONNECT", "TRACE", "QUERY", "M-SEARCH", "SOURCE", "PRI", "PLAY", "get", "GETS", "FOO", "X!#$%&'*+-.^_`|~", "\"", ""])
-  const target = method === "CONNECT" ? random.mostly(4, ["a.test:443", "[::1]:80"], ["a.test", "/", "*", "a:99999", "http://a.test/"]) : method === "OPTIONS" && random.once(2) ? "*" : targetText(random)
+  const target = method === "CONNECT" ? random.mostly(4, ["a.test:443", "[::1]:80"], ["a.test", "/", "*", "a:99999", "http://a.test/", "\r\na.test:443", "\na.test:443"]) : method === "OPTIONS" && random.once(2) ? "*" : targetText(random)
   const version = random.mostly(25, ["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0"], ["HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.1 ", "HTTP/01.1", "HTTP/1.10", "HTTP/1", "HTTP/1,1", "ICE/1.0", "RTSP/1.0", "HTTPS/1.1", ""])
   const before = random.mostly(25, [""], ["\r\n", "\r\n\r\n", "\n", "\r", " ", "\0"])
   const [first, second] = [space(random), version === "" && random.once(2) ? "" : space(random)]
@@ -50,7 +50,7 @@ const lineEnd = (random: Random): string => random.mostly(250, ["\r\n"], ["\n", 
 /** Field lines in any order, with the empty line. */
 const headText = (random: Random, own: readonly string[]): string => {
   const lines = [...own]
-  for (let n = random.below(4); n > 0; n--) lines.push(fieldLine(random))
+  for (let n = random.once(100) ? 30 + random.below(40) : random.below(4); n > 0; n--) lines.push(fieldLine(random))
   if (random.once(4)) lines.push(connectionLine(random))
   if (random.once(100)) lines.push(random.pick([" folded", "\tfolded", "no colon", ": no name", ":", "\0", "a\x01b: c"]))
   return `${random.shuffle(lines).map((line) => line + lineEnd(random)).join("")}${lineEnd(random)}`
@@ -88,7 +88,7 @@ const connectionLine = (random: Random): string => {
 const hostLines = (random: Random, isOld: boolean): string[] => {
   if (isOld && random.once(2)) return []
   if (random.once(50)) return random.pick<string[]>([[], ["Host: a.test", "Host: a.test"], ["Host: a.test", "host: b.test"]])
-  return [line(random, "Host", random.mostly(25, ["a.test", "a.test:8080", "127.0.0.1", "[::1]:80"], ["", "a b", "a.test:", "a.test:99999", "a,b", "u@a", "a/b", "%41", "%4", "[::1", "\xe9", "a.test."]))]
+  return [line(random, "Host", random.mostly(25, ["a.test", "a.test:8080", "127.0.0.1", "[::1]:80"], ["", "a b", "a.test:", "a.test:99999", "a,b", "u@a", "a/b", "%41", "%4", "[::1", "\xe9", "a.test.", ".", ":80", "[::12345]", "[1.2.3.4]"]))]
 }
 
 // === Bodies

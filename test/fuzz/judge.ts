@@ -74,8 +74,8 @@ const isAbout = ({ what, reason = "" }: Difference, parted: Parting, ours: Trans
 export const forgotten = (given: Case, ours: Transcript): readonly string[] => {
   let at = 0
   return ours.messages.flatMap((message) => {
-    if (message.end < 0) return []
-    const text = given.text.slice(at, message.end)
+    if (message.end < 0 && ours.ending.kind !== "open") return []
+    const text = given.text.slice(at, message.end < 0 ? given.text.length : message.end)
     at = message.end
     return differences.filter(({ kind = given.kind, mend, holds }) => kind === given.kind && holds !== undefined && !holds(message) && (mend(text) ?? text) !== text).map(({ name }) => name)
   })
