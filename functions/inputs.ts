@@ -63,6 +63,11 @@ export class Inputs {
     this.#config = decoders(engine.inputs, "CONFIG")
   }
 
+  /** What was stored when the followers attached is here. What follows is new, and of an adapter's first list perhaps a part. */
+  get isRead(): boolean {
+    return this.#resourcesIncarnation !== undefined && this.#unitsAreRead
+  }
+
   /** What is still missing before anything may be derived for others to see; sentences for people. */
   missing(): readonly string[] {
     const missing: string[] = []

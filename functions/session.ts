@@ -154,6 +154,9 @@ export class Session {
       do this.#outputs.publish(this.#engine.pass(), traceparent)
       while (this.#engine.isStale)
       this.#progress?.reached(seen, () => this.#outputs.settled())
+    } else if (this.#inputs.isRead) {
+      // An adapter publishes its first list: what it takes to derive from it is done by its end. Nobody sees it before.
+      this.#engine.pass()
     }
     this.#waiters = this.#waiters.filter(({ until, resolve }) => {
       if (!until()) return true

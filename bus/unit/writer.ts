@@ -11,7 +11,7 @@ import { backoff, delay, systemClock } from "./clock.ts"
 import { readUnit, type ColdRead } from "./cold.ts"
 import { chunkRows } from "./commit.ts"
 import { Committer } from "./committer.ts"
-import { History } from "./history.ts"
+import { History, type HistoryItem } from "./history.ts"
 import { judge } from "./last-commit.ts"
 import { commitHeaders, entryMessage } from "./messages.ts"
 import { publishAll, reasonOf } from "./publish.ts"
@@ -53,6 +53,8 @@ class Writer implements UnitWriter {
   /** Of the last commit: rows not stored as entries yet, and the headers they get. */
   #unstored: readonly Row[] = []
   #headers: Headers = {}
+  /** The last commit, until it is copied to the history: once readers have it and its entries are stored. */
+  #uncopied: HistoryItem | undefined
   #following: Following | undefined
   #working: Promise<void> | undefined
   #waiters: PromiseWithResolvers<void>[] = []
@@ -169,6 +171,7 @@ class Writer implements UnitWriter {
       else if (this.#unstored.length > 0) await this.#storeEntries()
       else {
         this.#committer.forgetParts(this.#seq)
+        this.#copy()
         const pending = this.#staging.take()
         if (pending === undefined) return this.#rest()
         await this.#commit(pending)
@@ -209,7 +212,12 @@ class Writer implements UnitWriter {
     this.#headers = headers
     this.#staging.committed(pending)
     this.#options.onCommitted?.(head, seq)
-    this.#history.add({ head, chunks, headers })
+    this.#uncopied = { head, chunks, headers }
+  }
+
+  #copy(): void {
+    if (this.#uncopied !== undefined) this.#history.add(this.#uncopied)
+    this.#uncopied = undefined
   }
 
   async #storeEntries(): Promise<void> {
