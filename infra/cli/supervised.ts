@@ -1,11 +1,19 @@
+/** Longer than a gateway drains, ms. */
+const LAST_RESORT = 30_000
+
 /**
  * A part started by `headgate up` holds one end of a pipe as its standard input; when the supervisor is gone, however
  * it ended, the pipe closes and the part ends as on SIGTERM.
  */
 export const endWithSupervisor = (): void => {
   if (process.env["HEADGATE_SUPERVISED"] !== "1") return
-  process.stdin.on("end", () => process.kill(process.pid, "SIGTERM"))
-  process.stdin.on("error", () => process.kill(process.pid, "SIGTERM"))
+  const end = (): void => {
+    process.kill(process.pid, "SIGTERM")
+    // Nobody is left who would end one that hangs.
+    setTimeout(() => process.exit(1), LAST_RESORT).unref()
+  }
+  process.stdin.on("end", end)
+  process.stdin.on("error", end)
   process.stdin.resume()
   process.stdin.unref()
 }

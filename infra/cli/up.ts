@@ -29,6 +29,8 @@ const POD = "up"
 const DRAIN = 20_000
 /** A start that takes longer says what it waits for, ms. */
 const SLOW = 3000
+/** A listener that did not answer is asked again after this, ms: the gateway says nothing more unless something changes. */
+const PROBE_AGAIN = 200
 
 /** Runs until SIGINT or SIGTERM; a second one kills. Rejects when it cannot start. */
 export const up = async (options: UpOptions): Promise<void> => {
@@ -169,6 +171,7 @@ const untilReady = (bus: Parameters<typeof followApplied>[0], gateway: Child, ma
       if (!said.has(line)) report(line)
       said.add(line)
     }
+    let latest: Applied | undefined
     let waiting = "The gateway has not said anything yet."
     const slow = setInterval(() => sayOnce(`not ready yet: ${waiting} ("headgate get" tells more; manifests: ${manifests})`), SLOW).unref()
     const check = async (applied: Applied): Promise<void> => {
@@ -177,10 +180,12 @@ const untilReady = (bus: Parameters<typeof followApplied>[0], gateway: Child, ma
       if (!applied.ready || gateway.current() === undefined) return
       const bound = applied.listeners.filter((listener) => listener.port > 0)
       const all = await Promise.all(bound.map(answers))
-      if (bound.length === 0 || !all.every(Boolean)) return
+      if (applied !== latest || bound.length === 0) return
+      if (!all.every(Boolean)) return void setTimeout(() => void check(applied), PROBE_AGAIN)
+      latest = undefined
       clearInterval(slow)
       await stop()
       resolve(applied)
     }
-    const stop = followApplied(bus, appliedSubject("default", POD), (applied) => void check(applied))
+    const stop = followApplied(bus, appliedSubject("default", POD), (applied) => void check((latest = applied)))
   })

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { afterEach, beforeEach, expect, test } from "vitest"
@@ -76,4 +76,15 @@ test("every problem is listed in the order of files and lines, with what to do",
 
 test("a folder that does not exist is an error, not an empty success", () => {
   expect(() => validate(join(folder, "absent"))).toThrow(/is not a folder/)
+})
+
+test("linked folders are read as the adapter reads them; links that lead back or nowhere harm nothing, and hidden names are left out", () => {
+  write("in/a.yaml", service)
+  write("elsewhere/b.yaml", service.replace("shop", "other"))
+  write("in/.hidden/c.yaml", "not: valid")
+  symlinkSync(join(folder, "elsewhere"), join(folder, "in/linked"))
+  symlinkSync(join(folder, "in"), join(folder, "in/back"))
+  symlinkSync(join(folder, "in/circle.yaml"), join(folder, "in/circle.yaml"))
+  const { files, objects, notes } = validate(join(folder, "in"))
+  expect({ objects, notes: notes.map(({ file, reason }) => `${file} ${reason}`), files }).toEqual({ objects: 2, notes: ["circle.yaml FileUnreadable"], files: 3 })
 })

@@ -14,7 +14,7 @@ import { aboutResource } from "../../functions/inputs.ts"
 import { routes } from "../../functions/routes/routes.ts"
 import { Catalog, type Desired } from "../adapters/files/catalog.ts"
 import { OWN_CONTROLLER } from "../adapters/files/manifest.ts"
-import { readFile } from "../adapters/files/read.ts"
+import { identityOf, readFile } from "../adapters/files/read.ts"
 import { placer } from "./placed-notes.ts"
 
 export interface Validation {
@@ -47,11 +47,26 @@ export const validate = (folder: string, controllerNames: readonly string[] = [O
 
 const decodeNote = Schema.decodeUnknownSync(kinds.note.schema)
 
-/** As the adapter finds them: hidden names are left out, links are followed. */
-const manifestsIn = (folder: string): readonly string[] =>
-  readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .filter((name) => /\.(?:ya?ml|json)$/.test(name) && !name.split("/").some((part) => part.startsWith(".")))
-    .filter((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.isFile() === true)
+/** As the adapter finds them: hidden names are left out, links are followed, a folder is read once under its first name. */
+const manifestsIn = (folder: string, prefix = "", seen = new Set<string>()): readonly string[] => {
+  const identity = identityOf(statSync(folder, { bigint: true }))
+  if (seen.has(identity)) return []
+  seen.add(identity)
+  return readdirSync(folder).filter((name) => !name.startsWith(".")).flatMap((name) => {
+    const stat = statOf(join(folder, name))
+    if (stat?.isDirectory() === true) return manifestsIn(join(folder, name), `${prefix}${name}/`, seen)
+    return /\.(?:ya?ml|json)$/.test(name) && stat?.isFile() !== false ? [`${prefix}${name}`] : []
+  })
+}
+
+/** Undefined where there is nothing, or links run in a circle: reading it says so. */
+const statOf = (path: string) => {
+  try {
+    return statSync(path)
+  } catch {
+    return undefined
+  }
+}
 
 const notesOfFunctions = (objects: readonly Desired[]): readonly Note[] => {
   const functions = [endpoints, routes]
