@@ -154,7 +154,10 @@ class Source {
       missing: (file) => catalog.miss(file),
       gone: (file) => catalog.remove(file),
       fault: (file, fault) => catalog.fail(file, fault),
-      folderFault: (folder, fault) => this.#folderFault(folder, fault),
+      folderFault: (folder, fault, holds) => {
+        catalog.folder(folder, fault === undefined, holds)
+        this.#folderFault(folder, fault)
+      },
       batch: () => this.#flush(),
     })
   }
@@ -221,7 +224,8 @@ class Source {
 
   #folderFault(folder: string, fault: FileFault | undefined): void {
     const [subject, note] = asNote(folder, "folder", { severity: "error", ...(fault ?? { reason: "", message: "", fix: "" }), file: folder })
-    if (fault !== undefined) this.#log({ level: "error", message: fault.message })
+    // It is tried again every second, and said once.
+    if (fault !== undefined && !this.catalog.desired.has(subject)) this.#log({ level: "error", message: fault.message })
     this.catalog.say(subject, fault === undefined ? undefined : note)
   }
 

@@ -34,6 +34,8 @@ export class Catalog {
   readonly #fileNotes = new Map<string, ReadonlyMap<string, Desired>>()
   readonly #duplicateNotes = new Map<string, ReadonlyMap<string, Desired>>()
   readonly #desired = new Map<string, Desired>()
+  /** Folders that cannot be read now → which files come from there. */
+  readonly #unreadable = new Map<string, (file: string) => boolean>()
   #touched = new Set<string>()
   #changed = new Set<string>()
 
@@ -119,7 +121,13 @@ export class Catalog {
     this.#noteFile(file)
   }
 
-  /** A resource of ours that the stream holds and no file claims: goes with the next `settle`, unless the file it came from is broken. */
+  /** A folder cannot be read, and what came from its files stays; `isReadable`: it can again, and what is not in it goes. */
+  folder(path: string, isReadable: boolean, holds: (file: string) => boolean): void {
+    if (!isReadable) this.#unreadable.set(path, holds)
+    else if (this.#unreadable.delete(path)) for (const [subject, { source }] of this.#desired) if (holds(source)) this.#touched.add(subject)
+  }
+
+  /** A resource of ours that the stream holds and no file claims: goes with the next `settle`, unless the file it came from is broken, or its folder cannot be read. */
   adopt(subject: string, held: Desired): void {
     if (this.#claims.has(subject) || this.#desired.has(subject)) return
     this.#desired.set(subject, held)
@@ -203,7 +211,7 @@ export class Catalog {
   #isGuarded(subject: string, current: Desired, winner: Claim | undefined): boolean {
     if (current.source === "" || winner?.document.file.name === current.source) return false
     const file = this.#files.get(current.source)
-    if (file === undefined) return false
+    if (file === undefined) return winner === undefined && [...this.#unreadable.values()].some((holds) => holds(current.source))
     const names = [...(this.#blocked.get(subject) ?? [])].some((document) => document.file === file)
     return (names || isBroken(file)) && (winner === undefined || precedes(file, winner.document.file))
   }

@@ -10,8 +10,8 @@ import { Handover, WatchedFile, type FileEvents } from "./handover.ts"
 import { identityOf, reasonOf } from "./read.ts"
 
 export interface FolderEvents extends FileEvents {
-  /** The folder itself cannot be watched or is gone; undefined: it is well again. `folder` is as shown to people. */
-  folderFault(folder: string, fault: FileFault | undefined): void
+  /** The folder itself cannot be watched or is gone; undefined: it is well again. `folder` is as shown to people; `holds`: whether a file comes from it. */
+  folderFault(folder: string, fault: FileFault | undefined, holds: (file: string) => boolean): void
 }
 
 const MANIFEST = /\.(?:ya?ml|json)$/
@@ -110,12 +110,12 @@ export class Folder {
       if (!stat.isDirectory()) throw new Error("it is not a folder")
       this.#open(root.path, root, root.prefix, stat, 0)
       if (!this.#faulty.delete(root.path)) return
-      this.#events.folderFault(root.path, undefined)
+      this.#events.folderFault(root.path, undefined, this.#holds(root))
       for (const file of [...this.#files.values()]) if (file.root === root.path) this.#handover.check(file)
     } catch (cause) {
       this.#close(root.path)
       this.#faulty.add(root.path)
-      this.#events.folderFault(root.path, { reason: "FolderUnreadable", message: `The folder ${root.path} cannot be read: ${reasonOf(cause)}. What came from it stays in use.`, fix: "Put the folder back; it is looked for every second." })
+      this.#events.folderFault(root.path, { reason: "FolderUnreadable", message: `The folder ${root.path} cannot be read: ${reasonOf(cause)}. What came from it stays in use.`, fix: "Put the folder back; it is looked for every second." }, this.#holds(root))
       setTimeout(() => {
         if (this.#stopped) return
         this.#openRoot(root)
@@ -131,8 +131,10 @@ export class Folder {
 
   #open(path: string, root: Root, prefix: string, stat: BigIntStats, depth: number): void {
     const identity = identityOf(stat)
-    if (this.#folders.get(path)?.identity !== identity) this.#close(path)
-    let watched = this.#folders.get(path)
+    const known = this.#folders.get(path)
+    const isAnother = known !== undefined && known.identity !== identity
+    if (isAnother) this.#close(path)
+    let watched = isAnother ? undefined : known
     if (watched === undefined) {
       const watcher = watch(path, (_type, name) => this.#event(path, name))
       watcher.on("error", () => this.#close(path))
@@ -141,6 +143,17 @@ export class Folder {
     }
     // After the watch stands, so that nothing falls between the two.
     this.#list(path, watched, false)
+    // Nothing tells of the files of a folder that another has taken the place of.
+    if (isAnother) this.#checkInside(path)
+  }
+
+  #checkInside(path: string): void {
+    for (const file of [...this.#files.values()]) if (file.path.startsWith(`${path}/`)) this.#handover.check(file)
+  }
+
+  #holds(root: Root): (file: string) => boolean {
+    const others = this.#roots.filter((other) => other.prefix.startsWith(root.prefix) && other.prefix !== root.prefix)
+    return (file) => file.startsWith(root.prefix) && !others.some(({ prefix }) => file.startsWith(prefix))
   }
 
   /** Looks at what is in a folder. `newOnly`: at what is not known yet. Throws only where `newOnly` is false. */
@@ -201,9 +214,12 @@ export class Folder {
       // No right to, or links in a circle: reading it as a file says so.
     }
     if (stat?.isDirectory() === true) this.#openSub(path, parent, `${parent.prefix}${name}/`, stat)
-    else if (this.#folders.has(path)) {
+    else if (stat === undefined && this.#faulty.has(path) && !this.#roots.some((root) => root.path === path)) {
+      this.#faulty.delete(path)
+      this.#events.folderFault(path, undefined, (file) => file.startsWith(`${parent.prefix}${name}/`))
+    } else if (this.#folders.has(path)) {
       this.#close(path)
-      for (const file of [...this.#files.values()]) if (file.path.startsWith(`${path}/`)) this.#handover.check(file)
+      this.#checkInside(path)
     } else if (MANIFEST.test(name) && (stat === undefined || stat.isFile())) {
       const file = new WatchedFile(path, `${parent.prefix}${name}`, parent.root.path)
       this.#files.set(path, file)
@@ -216,10 +232,10 @@ export class Folder {
     if (parent.depth >= MAX_DEPTH || this.#isElsewhere(path, identityOf(stat))) return
     try {
       this.#open(path, parent.root, prefix, stat, parent.depth + 1)
-      if (this.#faulty.delete(path)) this.#events.folderFault(path, undefined)
+      if (this.#faulty.delete(path)) this.#events.folderFault(path, undefined, (file) => file.startsWith(prefix))
     } catch (cause) {
       this.#faulty.add(path)
-      this.#events.folderFault(path, { reason: "FolderUnreadable", message: `The folder ${path} cannot be read or watched: ${reasonOf(cause)}.`, fix: "Give this user the right to read it (or raise fs.inotify.max_user_watches)." })
+      this.#events.folderFault(path, { reason: "FolderUnreadable", message: `The folder ${path} cannot be read or watched: ${reasonOf(cause)}.`, fix: "Give this user the right to read it (or raise fs.inotify.max_user_watches)." }, (file) => file.startsWith(prefix))
     }
   }
 
