@@ -4,6 +4,7 @@ import { header, isDeleted } from "../../bus/envelope.ts"
 import { parseSubject } from "../../bus/subject.ts"
 import { decodeCommit } from "../../bus/unit/commit.ts"
 import type { Commit } from "../../bus/unit/unit.ts"
+import { printable } from "./get.ts"
 
 const clock = (time: number): string => new Date(time).toISOString().slice(11, 23)
 
@@ -69,8 +70,8 @@ export const events = async (bus: Bus, follow: boolean, print: (line: string) =>
       onMessage: (message) => {
         const shown = line(stream, message)
         if (shown === undefined) return
-        if (live) print(shown)
-        else stored.push({ time: message.time, text: shown })
+        if (live) print(printable(shown))
+        else stored.push({ time: message.time, text: printable(shown) })
       },
       onCaughtUp: () => resolve(),
     })

@@ -23,6 +23,11 @@ test("a note is placed at the field it is about, and one on a Service that is no
   ])
 })
 
+test("what users wrote gives a terminal no orders and breaks no line", () => {
+  const shown = get(observed([resource("service", "a/b\u001b[2J\nc", {})], []), { ...options, kind: "services" }, () => undefined)
+  expect(shown.split("\n")[1]).toMatch(/^a {3}b \[2J c {3}-$/)
+})
+
 test("a namespace chooses what is in it, not what is called like it", () => {
   const all = observed([route("web", "one", "x"), route("b", "web", "x")], [entry("cluster", "service/web/x/80", {}), noteOn("HTTPRoute", "web", "one", "spec"), noteOn("HTTPRoute", "b", "web", "spec")])
   const keys = (kind: string): unknown => JSON.parse(get(all, { ...options, kind, namespace: "web", output: "json" }, () => undefined))

@@ -76,8 +76,12 @@ const notesOf = (applied: unknown): readonly Item[] => {
   return applied.notes.map((note: unknown, i): Item => ({ kind: "note", plane: "", key: `gateway/${String(applied.pod)}/${i}`, value: note, file: "" }))
 }
 
-const table = (head: readonly string[], rows: readonly (readonly string[])[], title: string | undefined): string => {
-  const widths = head.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i]?.length ?? 0)))
+/** On one line, and none of it an order to the terminal: messages quote what users wrote. */
+export const printable = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, " ")
+
+const table = (head: readonly string[], values: readonly (readonly string[])[], title: string | undefined): string => {
+  const rows = values.map((row) => row.map(printable))
+  const widths = head.map((name, i) => rows.reduce((width, row) => Math.max(width, row[i]?.length ?? 0), name.length))
   const line = (cells: readonly string[]): string => cells.map((cell, i) => (i === cells.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join("   ").trimEnd()
   return `${title === undefined ? "" : `${title.toUpperCase()}S\n`}${[head, ...rows].map(line).join("\n")}\n`
 }

@@ -114,7 +114,7 @@ const takeOver = Effect.fnUntraced(function* (bus: Bus, options: FilesAdapterOpt
     )
     const held = yield* attempt(() => readHeld(bus))
     // Leases may have been lost where resources were not.
-    above = Math.max(0, ...[...held.values()].filter((each) => each.own).map((each) => each.epoch))
+    for (const { own, epoch } of held.values()) if (own && epoch > above) above = epoch
     if (above <= lease.epoch) return { lease, held }
     yield* closing(() => lease.release())
   }
