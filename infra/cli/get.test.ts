@@ -25,7 +25,7 @@ test("a note is placed at the field it is about, and one on a Service that is no
 
 test("what users wrote gives a terminal no orders and breaks no line", () => {
   const shown = get(observed([resource("service", "a/b\u001b[2J\nc", {})], []), { ...options, kind: "services" }, () => undefined)
-  expect(shown.split("\n")[1]).toMatch(/^a {3}b \[2J c {3}-$/)
+  expect(shown.split("\n")[1]).toMatch(/^a +b \[2J c {3}-$/)
 })
 
 test("a namespace chooses what is in it, not what is called like it", () => {
