@@ -9,7 +9,7 @@ import type { ChildOptions } from "./child.ts"
  * V8's young generation, which it would let grow with the machine's memory: a third less memory in every part, at no
  * CPU that could be measured. MiB.
  */
-const NODE_FLAGS = ["--max-semi-space-size=4"]
+export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=4"]
 /** A log larger than this is put aside as `<name>.log.1` when its part is first started, bytes. */
 const LARGE_LOG = 16 * 1024 * 1024
 const LAST_WORDS = 4096
