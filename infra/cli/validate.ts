@@ -14,7 +14,7 @@ import { aboutResource } from "../../functions/inputs.ts"
 import { routes } from "../../functions/routes/routes.ts"
 import { Catalog, type Desired } from "../adapters/files/catalog.ts"
 import { OWN_CONTROLLER } from "../adapters/files/manifest.ts"
-import { identityOf, readFile } from "../adapters/files/read.ts"
+import { identityOf, readFile, statOf } from "../adapters/files/read.ts"
 import { placer } from "./placed-notes.ts"
 
 export interface Validation {
@@ -57,15 +57,6 @@ const manifestsIn = (folder: string, prefix = "", seen = new Set<string>()): rea
     if (stat?.isDirectory() === true) return manifestsIn(join(folder, name), `${prefix}${name}/`, seen)
     return /\.(?:ya?ml|json)$/.test(name) && stat?.isFile() !== false ? [`${prefix}${name}`] : []
   })
-}
-
-/** Undefined where there is nothing, or links run in a circle: reading it says so. */
-const statOf = (path: string) => {
-  try {
-    return statSync(path)
-  } catch {
-    return undefined
-  }
 }
 
 const notesOfFunctions = (objects: readonly Desired[]): readonly Note[] => {

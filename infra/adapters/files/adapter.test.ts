@@ -1,5 +1,5 @@
 /** The adapter against the memory bus and real folders. */
-import { mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { Effect, Fiber, Schema } from "effect"
@@ -299,12 +299,14 @@ test("a second adapter waits until the first gives its lease back", async () => 
   await has("httproute/default/three")
 })
 
-test("a folder that goes away deletes nothing, and is read again when it is back", async () => {
+test.for(["is there no more", "leads in a circle"])("a folder that goes away deletes nothing, and is read again when it is back (in its place: %s)", async (place) => {
   write("in/a.yaml", route("one"))
   await start({ folders: [join(folder, "in")] })
   renameSync(join(folder, "in"), join(folder, "away"))
+  if (place === "leads in a circle") symlinkSync("in", join(folder, "in"))
   await until((now) => [...now.keys()].some((id) => id.startsWith("note/")))
   expect(objects()).toEqual(["httproute/default/one"])
+  rmSync(join(folder, "in"), { force: true })
   renameSync(join(folder, "away"), join(folder, "in"))
   await until((now) => ![...now.keys()].some((id) => id.startsWith("note/")))
   drop("in/b.yaml", route("two"))

@@ -7,7 +7,7 @@ import { readdirSync, statSync, watch, type BigIntStats, type FSWatcher } from "
 import { basename, dirname, join } from "node:path"
 import type { FileFault } from "./claims.ts"
 import { Handover, WatchedFile, type FileEvents } from "./handover.ts"
-import { identityOf, reasonOf } from "./read.ts"
+import { identityOf, reasonOf, statOf } from "./read.ts"
 
 export interface FolderEvents extends FileEvents {
   /** The folder itself cannot be watched or is gone; undefined: it is well again. `folder` is as shown to people; `holds`: whether a file comes from it. */
@@ -125,7 +125,7 @@ export class Folder {
   }
 
   #openRootIfMoved(root: Root): void {
-    const stat = statSync(root.path, { bigint: true, throwIfNoEntry: false })
+    const stat = statOf(root.path)
     if (stat === undefined || identityOf(stat) !== this.#folders.get(root.path)?.identity) this.#openRoot(root)
   }
 
@@ -207,12 +207,8 @@ export class Folder {
     if (known !== undefined) return this.#handover.check(known)
     const parent = this.#folders.get(folder)
     if (parent === undefined) return
-    let stat: BigIntStats | undefined
-    try {
-      stat = statSync(path, { bigint: true, throwIfNoEntry: false })
-    } catch {
-      // No right to, or links in a circle: reading it as a file says so.
-    }
+    // Where there is something that cannot be looked at, reading it as a file says so.
+    const stat = statOf(path)
     if (stat?.isDirectory() === true) this.#openSub(path, parent, `${parent.prefix}${name}/`, stat)
     else if (stat === undefined && this.#faulty.has(path) && !this.#roots.some((root) => root.path === path)) {
       this.#faulty.delete(path)
@@ -243,7 +239,7 @@ export class Folder {
   #isElsewhere(path: string, identity: string): boolean {
     for (const [other, watched] of this.#folders) {
       if (watched.identity !== identity || other === path) continue
-      const stat = statSync(other, { bigint: true, throwIfNoEntry: false })
+      const stat = statOf(other)
       if (stat !== undefined && identityOf(stat) === identity) return true
     }
     return false

@@ -3,9 +3,9 @@
  * was moved here, or is small enough for one write and ends with a line end). Else it has to be quiet first, and when
  * it is empty or gone, quiet for longer (editors truncate or move away before they write).
  */
-import { statSync, type BigIntStats } from "node:fs"
+import type { BigIntStats } from "node:fs"
 import type { FileFault } from "./claims.ts"
-import { identical, isWhole, readFile } from "./read.ts"
+import { identical, isWhole, readFile, statOf } from "./read.ts"
 
 export interface FileEvents {
   /** False, when `settled` is false: wait until the file is quiet and hand it over again. */
@@ -103,7 +103,7 @@ export class Handover {
       return this.#wait(file, undefined, QUIET_GONE)
     }
     // Gone with the whole folder: what came from it stays until the folder is back.
-    if (statSync(file.root, { throwIfNoEntry: false }) === undefined) {
+    if (statOf(file.root) === undefined) {
       file.stat = undefined
       return this.#done(file)
     }

@@ -21,6 +21,15 @@ export const identical = (a: BigIntStats, b: BigIntStats): boolean => a.ino === 
 export const isWhole = (stat: BigIntStats, text: string): boolean =>
   stat.ctimeNs > stat.mtimeNs || (stat.size < ONE_WRITE && text.endsWith("\n")) || Date.now() - Number(stat.mtimeMs) > OLD
 
+/** Undefined where there is nothing, or what is there cannot be looked at: no right to, links in a circle, a stale mount. */
+export const statOf = (path: string): BigIntStats | undefined => {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false })
+  } catch {
+    return undefined
+  }
+}
+
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
 /** One file, whole, unless it is still the version `before`. `torn`: it changed while it was read. */
