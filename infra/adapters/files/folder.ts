@@ -47,8 +47,8 @@ export class Folder {
   readonly #folders = new Map<string, Watched>()
   readonly #faulty = new Set<string>()
   readonly #handover: Handover
-  /** Files to look at, while the folders are looked through for the first time. */
-  #found: WatchedFile[] | undefined
+  /** Files to look at, by size, while the folders are looked through for the first time. */
+  #found: Map<WatchedFile, bigint> | undefined
   #stopped = false
   #sweepTimer: NodeJS.Timeout | undefined
   #burst = 0
@@ -65,14 +65,18 @@ export class Folder {
     })
   }
 
-  /** Resolves when every file found at first has been handed on: file by file, so that one goes out while the next is read. */
+  /**
+   * Resolves when every file found at first has been handed on: file by file, so that one goes out while the next is
+   * read. Small ones first: the Gateway that 20,000 routes hang on is rarely in the largest, and who derives meanwhile
+   * does so once.
+   */
   async start(): Promise<void> {
-    const found: WatchedFile[] = []
+    const found = new Map<WatchedFile, bigint>()
     this.#found = found
     for (const root of this.#roots) this.#openRoot(root)
     this.#found = undefined
     this.#sweepTimer = setInterval(() => void this.sweep(), SWEEP).unref()
-    for (const file of found) {
+    for (const [file] of [...found].sort(([, a], [, b]) => Number(a - b))) {
       if (this.#stopped) return
       this.#handover.check(file)
       this.#events.batch()
@@ -220,7 +224,7 @@ export class Folder {
       const file = new WatchedFile(path, `${parent.prefix}${name}`, parent.root.path)
       this.#files.set(path, file)
       if (this.#found === undefined) this.#handover.check(file)
-      else this.#found.push(file)
+      else this.#found.set(file, stat?.size ?? 0n)
     }
   }
 
