@@ -1,6 +1,9 @@
 /** Subjects, made and parsed in one place. Every name is one token, so one wildcard filter serves one reader. */
 
 const PLAIN = /^[A-Za-z0-9-]+$/
+/** Most names that are not plain: host names, and ids with slashes. */
+const PATH = /^[A-Za-z0-9./-]+$/
+const PATH_TOKEN = /^(?:[A-Za-z0-9-]|_[ds])+$/
 const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { fatal: true })
 
@@ -11,6 +14,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true })
  */
 export const encodeToken = (name: string): string => {
   if (PLAIN.test(name)) return name
+  if (PATH.test(name)) return name.replaceAll("/", "_s").replaceAll(".", "_d")
   if (name === "") return "_"
   if (!name.isWellFormed()) throw new RangeError("a name holds a lone surrogate")
   let token = ""
@@ -27,6 +31,7 @@ export const encodeToken = (name: string): string => {
 /** The name a token stands for. Throws RangeError for what encodeToken never makes. */
 export const decodeToken = (token: string): string => {
   if (PLAIN.test(token)) return token
+  if (PATH_TOKEN.test(token)) return token.replaceAll("_s", "/").replaceAll("_d", ".")
   if (token === "_") return ""
   const bytes: number[] = []
   for (let i = 0; i < token.length; i++) {

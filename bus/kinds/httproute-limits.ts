@@ -74,10 +74,12 @@ const ruleLimits = (problems: Problems, at: string, rule: HTTPRouteRule): void =
       problems.add(`${field}.${name}.path.replacePrefixMatch`, "Forbidden", "it needs a rule with exactly one match, of path type PathPrefix", "Split the rule, or use ReplaceFullPath.")
     }
   }
-  if (rule.timeouts !== undefined) timeoutLimits(problems, `${at}.timeouts`, rule.timeouts)
+  timeoutLimits(problems, `${at}.timeouts`, rule.timeouts)
 }
 
-const timeoutLimits = (problems: Problems, at: string, { request, backendRequest }: NonNullable<HTTPRouteRule["timeouts"]>): void => {
+const timeoutLimits = (problems: Problems, at: string, timeouts: HTTPRouteRule["timeouts"]): void => {
+  if (timeouts === undefined) return
+  const { request, backendRequest } = timeouts
   for (const [name, text] of [["request", request], ["backendRequest", backendRequest]] as const) {
     if (text !== undefined && durationMs(text) === undefined) problems.add(`${at}.${name}`, "InvalidValue", `"${text}" is not a duration`, "Write something like 500ms, 10s or 1m30s.")
   }
