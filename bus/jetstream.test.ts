@@ -244,6 +244,17 @@ test("closing does not wait for a server that is gone", async () => {
   await start()
 })
 
+test("connecting to a server that is away can be given up", async () => {
+  await kill()
+  const stop = new AbortController()
+  const began = performance.now()
+  const connecting = connectBus({ url: server.url, name: "test", signal: stop.signal })
+  setImmediate(() => stop.abort())
+  await expect(connecting).rejects.toMatchObject({ name: "AbortError" })
+  expect(performance.now() - began).toBeLessThan(3000)
+  await start()
+})
+
 test("a server without JetStream is refused with a reason, and its connection closed", async () => {
   const port = await new Promise<number>((resolve) => {
     const taken = createServer().listen(0, "127.0.0.1", () => {

@@ -14,20 +14,23 @@ export interface ConnectOptions {
   readonly name: string
   /** How long to wait for the first connection, ms. Default 10,000. */
   readonly timeout?: number
+  /** Gives up connecting. */
+  readonly signal?: AbortSignal
 }
 
 const CLOSE_PATIENCE = 1000
 const MINIMUM = [2, 11] as const
 
 /** Connects and ensures the streams. Rejects with BusError: unreachable in time, a server older than 2.11, or one without JetStream. */
-export const connectBus = async ({ url, name, timeout = 10_000 }: ConnectOptions): Promise<Bus> => {
-  const connection = await connectWithin(url, name, timeout)
+export const connectBus = async ({ url, name, timeout = 10_000, signal }: ConnectOptions): Promise<Bus> => {
+  const connection = await connectWithin(url, name, timeout, signal)
   try {
     const version = connection.info?.version ?? "0.0.0"
     const [major = 0, minor = 0] = version.split(".").map(Number)
     if (major < MINIMUM[0] || (major === MINIMUM[0] && minor < MINIMUM[1])) throw new BusError("rejected", `nats-server ${version} at ${url} is too old: 2.11 or newer is needed`)
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 5000 })
     await read(`streams of ${url}`, () => ensureStreams(manager))
+    signal?.throwIfAborted()
     return jetstreamBus(connection, manager)
   } catch (error) {
     await connection.close()
@@ -35,9 +38,10 @@ export const connectBus = async ({ url, name, timeout = 10_000 }: ConnectOptions
   }
 }
 
-const connectWithin = async (url: string, name: string, timeout: number): Promise<NatsConnection> => {
+const connectWithin = async (url: string, name: string, timeout: number, signal: AbortSignal | undefined): Promise<NatsConnection> => {
   const deadline = performance.now() + timeout
   for (;;) {
+    signal?.throwIfAborted()
     try {
       return await connect({
         servers: url, name, timeout: 2000, maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 100, pingInterval: 20_000, ignoreAuthErrorAbort: true,

@@ -36,7 +36,7 @@ export const main = async (argv: string[]): Promise<void> => {
   const onSignal = () => stop.abort()
   process.once("SIGINT", onSignal)
   process.once("SIGTERM", onSignal)
-  const run = runFunctions({ functions, holder, connect: () => connectBus({ url, name: `functions ${functions.map(({ name }) => name).join(" ")}` }), log })
+  const run = runFunctions({ functions, holder, connect: (signal) => connectBus({ url, signal, name: `functions ${functions.map(({ name }) => name).join(" ")}` }), log })
   try {
     await Effect.runPromise(run, { signal: stop.signal })
   } catch (error) {

@@ -16,8 +16,8 @@ export interface RunOptions {
   readonly functions: readonly Reconciler[]
   /** Who asks for the leases: the same name gets them back at once. */
   readonly holder: string
-  /** A new connection; the runner closes it. */
-  connect(): Promise<Bus>
+  /** A new connection; the runner closes it. At the signal there is none. */
+  connect(signal: AbortSignal): Promise<Bus>
   readonly log: Log
   /** Of the leases, ms. Default 5,000. */
   readonly ttl?: number
@@ -32,7 +32,7 @@ const SHORTEST = 50
 const LONGEST = 5_000
 const A_WHILE = 10_000
 
-const attempt = <A>(work: () => Promise<A>): Effect.Effect<A, unknown> => Effect.tryPromise({ try: work, catch: (error) => error })
+const attempt = <A>(work: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, unknown> => Effect.tryPromise({ try: work, catch: (error) => error })
 
 const namesOf = (functions: readonly Reconciler[]): readonly string[] => functions.map(({ name }) => name)
 
@@ -55,7 +55,7 @@ export const runFunctions = Effect.fnUntraced(function* (options: RunOptions): E
 const onConnection = Effect.fnUntraced(function* ({ functions, holder, connect, log, ttl = 5_000, onPublishing }: RunOptions, above: number): Effect.fn.Return<never, unknown, Scope.Scope> {
   const over = yield* Deferred.make<never, unknown>()
   const onOver = (error: unknown): void => void Deferred.doneUnsafe(over, Effect.fail(error))
-  const bus = yield* Effect.acquireRelease(attempt(connect), (connected) => Effect.promise(() => connected.close()))
+  const bus = yield* Effect.acquireRelease(attempt(connect), (connected) => Effect.promise(() => connected.close()), { interruptible: true })
   const leases = yield* Effect.acquireRelease(
     Effect.sync(
       () =>

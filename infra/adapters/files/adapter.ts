@@ -17,7 +17,7 @@ import { asNote } from "./notes.ts"
 import { type Held, heldOf, Publisher, type Trouble } from "./publisher.ts"
 
 export interface FilesAdapterOptions {
-  readonly connect: () => Promise<Bus>
+  readonly connect: (signal: AbortSignal) => Promise<Bus>
   /** Absolute paths. */
   readonly folders: readonly string[]
   readonly controllerNames: ManifestOptions["controllerNames"]
@@ -58,7 +58,7 @@ const session = Effect.fnUntraced(function* (options: FilesAdapterOptions, sourc
   const began = performance.now()
   const over = yield* Deferred.make<string>()
   const end = (reason: string): void => void Deferred.doneUnsafe(over, Effect.succeed(reason))
-  const bus = yield* Effect.acquireRelease(attempt(options.connect), (opened) => closing(() => opened.close()))
+  const bus = yield* Effect.acquireRelease(attempt(options.connect), (opened) => closing(() => opened.close()), { interruptible: true })
   const { incarnation } = yield* attempt(() => bus.info("RESOURCES"))
   yield* watchForLoss(bus, end)
   const { lease, held } = yield* takeOver(bus, options, end)

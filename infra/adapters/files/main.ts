@@ -31,7 +31,7 @@ export const main = async (argv: string[]): Promise<void> => {
   const random = Math.random().toString(36).slice(2, 10)
   NodeRuntime.runMain(
     filesAdapter({
-      connect: () => connectBus({ url: process.env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222", name: "adapter.files" }),
+      connect: (signal) => connectBus({ url: process.env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222", name: "adapter.files", signal }),
       folders: flags.folders,
       controllerNames: flags.controllerNames,
       holder: process.env["HEADGATE_HOLDER"] ?? `${hostname()}-${process.pid}-${random}`,
