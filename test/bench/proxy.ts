@@ -184,7 +184,7 @@ export const run = async (argv: readonly string[]): Promise<void> => {
       }), [
         `Kernel ${release()}; ${versions}. Budget: 1.25 × nginx, RSS 120 MiB.`,
         `GET with Host, ${Object.keys(requestFields).join(" and ")}, 1 KB back, 64 connections, kept alive on both sides; all ${grid.hosts} hosts × ${grid.prefixes} prefixes in scattered order; one core for the proxy, the other for wrk and an nginx as backend.`,
-        "A proxy far below 1 of its core was not what limited: its CPU a request is higher than when it is saturated, by up to a fifth for nginx and haproxy.",
+        "A proxy far below 1 of its core was not what limited: its CPU a request is higher than it would be saturated, and the ratio to it flatters.",
         "× nginx is of the same round. nginx: X-Forwarded-*, X-Request-Id and a buffered JSON access log as ours; nginx-bare: neither. haproxy writes its log a line at a time.",
       ])
   } finally {
