@@ -6,6 +6,7 @@
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
 import { BusError, type Ack, type Outgoing } from "./bus.ts"
 import { outgoingHeaders } from "./jetstream-headers.ts"
+import { LONGEST_SUBJECT } from "./streams.ts"
 
 /** Without an answer for so long it is unknown whether a message was stored. */
 const PUBLISH_TIMEOUT = 1000
@@ -136,6 +137,7 @@ export const publisher = (connection: NatsConnection, onNoStream: () => void): P
       if (connection.isClosed() || subscription.isClosed()) return Promise.reject(new BusError("closed", "the bus is closed"))
       const data = typeof message.data === "string" ? encoder.encode(message.data) : message.data
       const limit = (connection.info?.max_payload ?? 1024 * 1024) - HEADROOM
+      if (message.subject.length > LONGEST_SUBJECT) return Promise.reject(new BusError("rejected", `a subject of ${message.subject.length} bytes is too long: ${message.subject.slice(0, 80)}…`))
       if (data.length > limit) return Promise.reject(new BusError("too-large", `${message.subject}: ${data.length} bytes exceed the limit of ${limit}`))
       return new Promise<Ack>((resolve, reject) => {
         try {

@@ -7,7 +7,7 @@ import { reachesBack } from "./as-of.ts"
 import { BusError, type Ack, type Bus, type Follower, type Message, type Outgoing, type StreamInfo, type StreamName } from "./bus.ts"
 import { followMemory, type MemoryFollowing } from "./memory-follow.ts"
 import { stepper, type Step } from "./memory-steps.ts"
-import { MAX_PAYLOAD, streamOf, streams } from "./streams.ts"
+import { LONGEST_SUBJECT, MAX_PAYLOAD, streamOf, streams } from "./streams.ts"
 import { subjectMatches } from "./subject.ts"
 
 export type { Step } from "./memory-steps.ts"
@@ -95,6 +95,7 @@ export const memoryStore = ({ now, manual = false }: MemoryOptions = {}): Memory
     const stream = streamNamed(name)
     const before = message.msgId === undefined ? undefined : stream.ids.get(message.msgId)
     if (before !== undefined) return { seq: before, duplicate: true }
+    if (message.subject.length > LONGEST_SUBJECT) throw new BusError("rejected", `a subject of ${message.subject.length} bytes is too long`)
     const data = typeof message.data === "string" ? new TextEncoder().encode(message.data) : message.data.slice()
     if (data.length > MAX_PAYLOAD - 4096) throw new BusError("too-large", `${message.subject}: ${data.length} bytes exceed the limit of ${MAX_PAYLOAD}`)
     if (message.expect !== undefined) {

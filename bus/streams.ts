@@ -32,5 +32,8 @@ export const streamOf = (subject: string): StreamName => {
   return stream
 }
 
+/** Bytes. The server breaks the connection over a line of more than 4,096, in which the subject is not alone. */
+export const LONGEST_SUBJECT = 3_900
+
 /** The server's limit on one message, headers included. */
 export const MAX_PAYLOAD = 1024 * 1024

@@ -8,6 +8,7 @@ import { memoryStore, type MemoryBus, type MemoryStore } from "../bus/memory.ts"
 import { configSubject, parseSubject, resourceSubject } from "../bus/subject.ts"
 import { readUnits } from "../bus/unit/reader.ts"
 import type { UnitChange } from "../bus/unit/unit.ts"
+import { given, run as once } from "./once.ts"
 import { progressSubject } from "./progress.ts"
 import { reconcile, type Reconciler } from "./reconcile.ts"
 import { runFunctions } from "./run.ts"
@@ -483,6 +484,15 @@ describe("several processes", () => {
     await it.synced(thing)
     await it.until(() => it.entries.get("label p/a") === '{"text":"size 2"}')
   })
+})
+
+test("a row whose key is too long for a subject is refused by name: the server would break the connection over it", () => {
+  const long = reconcile({ name: "long", version: "1", reads: [thing], writes: [shape], derive: ({ from, into }) => into(shape, from(thing).flatMap(({ plane, size }) => [[`${plane}/${"é".repeat(size)}`, { size }]])) })
+  const made = (size: number) => once(long, [given(thing, { "/a": { plane: "p", size } })])
+  expect(Object.keys(made(300).rows(shape))).toHaveLength(1)
+  expect(made(1000).rows(shape)).toEqual({})
+  expect(made(1000).notes).toMatchObject([{ reason: "BadKey" }])
+  expect(made(1000).notes[0]?.message.length).toBeLessThan(400)
 })
 
 test("functions that contradict each other are refused at once", async () => {

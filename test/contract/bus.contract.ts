@@ -97,6 +97,11 @@ export const busContract = (name: string, subject: Subject): void => {
       expect(await put("a.n.x", "1")).toMatchObject({ seq: 1 })
     })
 
+    test("too long a subject is refused and nothing else suffers", async () => {
+      expect(await reasonOf(put(`a.n.${"x".repeat(5000)}`, "1"))).toBe("rejected")
+      expect(await put("a.n.x", "1")).toMatchObject({ seq: 1 })
+    })
+
     test("a follower gets the state, one message a subject in stream order, then what is new", async () => {
       for (const [name, value] of [["x", "1"], ["y", "2"], ["x", "3"]] as const) await put(`a.n.${name}`, value)
       const follower = collect(bus, "resource.>", "state")
