@@ -172,7 +172,7 @@ export const run = async (argv: readonly string[]): Promise<void> => {
     const reference = all[1] ?? []
     const ratio = (own: readonly Round[]) => own.map((round, index) => round.cpu / (reference[index]?.cpu ?? Number.NaN))
     const versions = `nginx ${await version("nginx", "-v")}, haproxy ${await version("haproxy", "-v")}, wrk ${await version("wrk", "-v")}`
-    report(`Proxy: CPU of one request at ${grid.hosts * grid.prefixes} routes, ${rounds} interleaved rounds of ${seconds} s: median (min–max)`,
+    report("Proxy: CPU of one request beside nginx and haproxy",
       ["proxy", "CPU µs/request", "× nginx", "req/s", "p50 ms", "p99 ms", "share of its core", "RSS MiB, fresh", "after load"],
       candidates.map((candidate, index) => {
         const own = all[index] ?? []
@@ -183,6 +183,7 @@ export const run = async (argv: readonly string[]): Promise<void> => {
         ]
       }), [
         `Kernel ${release()}; ${versions}. Budget: 1.25 × nginx, RSS 120 MiB.`,
+        `${grid.hosts * grid.prefixes} routes, ${rounds} interleaved rounds of ${seconds} s: median (min–max).`,
         `GET with Host, ${Object.keys(requestFields).join(" and ")}, 1 KB back, 64 connections, kept alive on both sides; all ${grid.hosts} hosts × ${grid.prefixes} prefixes in scattered order; one core for the proxy, the other for wrk and an nginx as backend.`,
         "A proxy far below 1 of its core was not what limited: its CPU a request is higher than it would be saturated, and the ratio to it flatters.",
         "× nginx is of the same round. nginx: X-Forwarded-*, X-Request-Id and a buffered JSON access log as ours; nginx-bare: neither. haproxy writes its log a line at a time.",
