@@ -250,8 +250,8 @@ export class Subscription {
     const ids = new Set<string>()
     for (const { entries } of units.values()) {
       for (const subject of entries.keys()) {
-        const parsed = parseSubject(subject)
-        if (parsed?.is === "entry" && parsed.section === "cluster" && this.#options.notes.get(`entry/${subject}`) === undefined) ids.add(parsed.id)
+        const parsed = isCluster(subject) ? parseSubject(subject) : undefined
+        if (parsed?.is === "entry" && this.#options.notes.get(`entry/${subject}`) === undefined) ids.add(parsed.id)
       }
     }
     return ids
@@ -313,10 +313,12 @@ const NO_ENTRIES: ReadonlyMap<string, string> = new Map()
 
 const headOf = ({ commit: { rev, epoch, digest, count }, seq }: UnitChange): UnitHead => ({ rev, epoch, seq, digest, count })
 
+const isCluster = (subject: string): boolean => subject.split(".", 3)[2] === "cluster"
+
 /** `withClusters`: cluster rows even where nothing differs, because a held commit may have changed them at once. */
 const difference = (from: ReadonlyMap<string, string>, to: ReadonlyMap<string, string>, withClusters: boolean): Row[] => {
   const rows: Row[] = []
-  for (const [subject, body] of to) if (from.get(subject) !== body || (withClusters && subject.includes(".cluster."))) rows.push([subject, body, []])
+  for (const [subject, body] of to) if (from.get(subject) !== body || (withClusters && isCluster(subject))) rows.push([subject, body, []])
   for (const subject of from.keys()) if (!to.has(subject)) rows.push([subject, null, []])
   return rows
 }

@@ -45,7 +45,8 @@ export class Lookup<T> extends CellNode<T, readonly string[]> implements Input<r
   }
 
   protected derive(value: T, key: Key): readonly string[] {
-    return [...new Set(this.#by(value, key))]
+    const all = [...this.#by(value, key)]
+    return all.length < 2 ? all : [...new Set(all)]
   }
 
   protected replace(cell: Cell<readonly string[]>, after: readonly string[] | undefined, triggers: Triggers): void {

@@ -20,45 +20,67 @@ const place = <T>(sorted: readonly Member<T>[], key: Key): number => {
  * binary search and a copy, not a sort. Lists handed out never change.
  */
 export class Members<T> {
-  readonly #byKey = new Map<Key, Member<T>>()
+  /** While there is but one, as in most groups of an index, it needs no Map: there are 20,000 such groups. */
+  #only: Member<T> | undefined
+  #byKey: Map<Key, Member<T>> | undefined
   #sorted: readonly Member<T>[] | undefined
   /** Keys whose place in #sorted is out of date. */
-  readonly #stale = new Set<Key>()
+  #stale: Set<Key> | undefined
 
   get size(): number {
-    return this.#byKey.size
+    return this.#byKey?.size ?? (this.#only === undefined ? 0 : 1)
   }
 
   get(key: Key): T | undefined {
-    return this.#byKey.get(key)?.[1]
-  }
-
-  keys(): Iterable<Key> {
-    return this.#byKey.keys()
+    return this.#at(key)?.[1]
   }
 
   set(key: Key, value: T): void {
-    this.#byKey.set(key, [key, value])
-    if (this.#sorted !== undefined) this.#stale.add(key)
+    const member: Member<T> = [key, value]
+    if (this.#byKey !== undefined) this.#byKey.set(key, member)
+    else if (this.#only === undefined || this.#only[0] === key) this.#only = member
+    else {
+      this.#byKey = new Map([[this.#only[0], this.#only], [key, member]])
+      this.#only = undefined
+    }
+    this.#outdated(key)
   }
 
   delete(key: Key): void {
-    if (this.#byKey.delete(key) && this.#sorted !== undefined) this.#stale.add(key)
+    if (this.#at(key) === undefined) return
+    if (this.#byKey !== undefined) this.#byKey.delete(key)
+    else this.#only = undefined
+    this.#outdated(key)
   }
 
   all(): readonly Member<T>[] {
-    if (this.#sorted === undefined || this.#stale.size > 8 + this.#sorted.length / 16) this.#sorted = [...this.#byKey.values()].sort(byKey)
-    else if (this.#stale.size > 0) this.#sorted = this.#mended(this.#sorted)
-    this.#stale.clear()
+    const stale = this.#stale
+    if (this.#sorted === undefined || (stale !== undefined && stale.size > 8 + this.#sorted.length / 16)) this.#sorted = this.#fromScratch()
+    else if (stale !== undefined) this.#sorted = this.#mended(this.#sorted, stale)
+    this.#stale = undefined
     return this.#sorted
   }
 
-  #mended(sorted: readonly Member<T>[]): readonly Member<T>[] {
+  #at(key: Key): Member<T> | undefined {
+    if (this.#byKey !== undefined) return this.#byKey.get(key)
+    return this.#only?.[0] === key ? this.#only : undefined
+  }
+
+  #outdated(key: Key): void {
+    if (this.#sorted !== undefined) (this.#stale ??= new Set()).add(key)
+  }
+
+  #fromScratch(): readonly Member<T>[] {
+    if (this.#byKey !== undefined) return [...this.#byKey.values()].sort(byKey)
+    return this.#only === undefined ? [] : [this.#only]
+  }
+
+  #mended(sorted: readonly Member<T>[], stale: ReadonlySet<Key>): readonly Member<T>[] {
     const next = sorted.slice()
-    for (const key of this.#stale) {
+    for (const key of stale) {
       const at = place(next, key)
       const present = next[at]?.[0] === key ? 1 : 0
-      const member = this.#byKey.get(key)
+      const member = this.#at(key)
       if (member === undefined) next.splice(at, present)
       else next.splice(at, present, member)
     }

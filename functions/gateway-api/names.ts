@@ -6,6 +6,9 @@ export const planeOf = (_gateway: Gateway): string => "default"
 
 export const listenerId = (namespace: string, gateway: string, listener: string): string => `${namespace}/${gateway}/${listener}`
 
+/** Of the route's entry; `@<namespace>/<name>` of a Gateway follows where an overlay acts on that Gateway alone. */
+export const routeId = (namespace: string, name: string): string => `httproute/${namespace}/${name}`
+
 /** Cluster and demand id of a Service port. */
 export const serviceClusterId = (namespace: string, name: string, port: number): string => `service/${namespace}/${name}/${port}`
 

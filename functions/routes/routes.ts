@@ -6,7 +6,7 @@ import { kinds, type Demand, type Overlay, type Plan, type Route, type Rule } fr
 import { core } from "../../bus/kinds/core.ts"
 import { GATEWAY_GROUP, gatewayApi, type HTTPRoute } from "../../bus/kinds/gateway-api.ts"
 import { isGranted } from "../gateway-api/grants.ts"
-import { planeOfKey } from "../gateway-api/names.ts"
+import { planeOfKey, routeId } from "../gateway-api/names.ts"
 import { reconcile, type Collection, type Index, type Member, type Read } from "../reconcile.ts"
 import { attachedTo, type Attached } from "./attached.ts"
 import { noteClasses } from "./classes.ts"
@@ -60,7 +60,7 @@ export const routes = reconcile({
 
 /** One entry a plane; one more for each Gateway that an overlay targets, for there the rules differ. */
 const variants = ({ metadata }: HTTPRoute, attached: readonly Attached[], rules: readonly Rule[], read: Read, overlays: Index<Overlay>, report: Report): Member<Route>[] => {
-  const id = `httproute/${metadata.namespace}/${metadata.name}`
+  const id = routeId(metadata.namespace, metadata.name)
   const own = read(overlays, `HTTPRoute/${metadata.namespace}/${metadata.name}`)
   const groups = new Map<string, { readonly plane: string; readonly overlays: readonly Member<Overlay>[]; readonly attach: { listener: string; hostnames: string[] }[] }>()
   for (const { plane, gateway, listener, hostnames } of attached) {

@@ -1,6 +1,6 @@
 /** Notes on matches that never see a request because another has the same: of the route itself, or of an older one. */
 import { canonical } from "../../bus/canonical.ts"
-import type { Match, Route, Source } from "../../bus/kinds/config.ts"
+import type { Match, Route } from "../../bus/kinds/config.ts"
 import { idOfKey, olderFirst, planeOfKey } from "../gateway-api/names.ts"
 import type { Collection } from "../reconcile.ts"
 import { reporter, type Report } from "./report.ts"
@@ -8,7 +8,14 @@ import { reporter, type Report } from "./report.ts"
 /** For the matches of one route, in their order: of equal ones the first gets the requests (HTTPRouteRule.matches). */
 export const repetitions = (report: Report): ((match: Match, field: string) => void) => {
   const firstFields = new Map<string, string>()
+  /** Most routes have no other: it need not be put into words. */
+  let sole: readonly [Match, string] | undefined
   return (match, field) => {
+    if (sole === undefined) {
+      sole = [match, field]
+      return
+    }
+    if (firstFields.size === 0) firstFields.set(canonical(sole[0]), sole[1])
     const text = canonical(match)
     const first = firstFields.get(text)
     if (first === undefined) firstFields.set(text, field)
@@ -19,24 +26,16 @@ export const repetitions = (report: Report): ((match: Match, field: string) => v
 
 const ruleField = (field: string): string => field.slice(0, field.lastIndexOf(".matches["))
 
-/** What precedence between routes is decided by, and every place a route claims. */
-interface Claims {
-  readonly source: Source
-  readonly created: string
-  readonly priority: number
-  /** `[plane, listener, hostname, match]` → path of a match, as JSON text; sorted. */
-  readonly places: readonly string[]
+/** Every place a route claims: `[plane, listener, hostname, match]` as JSON text. */
+const placesOf = ({ attach, rules }: Route, key: string): readonly string[] => {
+  const matches = [...new Set(rules.flatMap((rule) => rule.matches.map(canonical)))]
+  return attach.flatMap(({ listener, hostnames }) => hostnames.flatMap((hostname) => matches.map((match) => JSON.stringify([planeOfKey(key), listener, hostname, match]))))
 }
 
 /** Matches of other routes on the same listener and hostname. Gateway API precedence among equal ones: higher priority, the older route, then id. */
 export const noteShadows = (entries: Collection<Route>): void => {
-  const claims = entries.map(({ source, created, priority, attach, rules }, _read, key): Claims => {
-    const matches = [...new Set(rules.flatMap((rule) => rule.matches.map(canonical)))]
-    const places = attach.flatMap(({ listener, hostnames }) => hostnames.flatMap((hostname) => matches.map((match) => JSON.stringify([planeOfKey(key), listener, hostname, match]))))
-    return { source, created, priority, places: places.sort() }
-  })
-  claims.group(
-    ({ places }) => places,
+  entries.group(
+    placesOf,
     (members, read, place) => {
       if (members.length < 2) return undefined
       const ranked = members
