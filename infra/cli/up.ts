@@ -3,7 +3,7 @@
  * same subcommands that run apart in a cluster.
  */
 import type { ChildProcess } from "node:child_process"
-import { openSync } from "node:fs"
+import { openSync, statSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { connectBus } from "../../bus/jetstream.ts"
 import { findNatsServer, startNatsServer } from "../../bus/server.ts"
@@ -34,6 +34,8 @@ const PROBE_AGAIN = 200
 
 /** Runs until SIGINT or SIGTERM; a second one kills. Rejects when it cannot start. */
 export const up = async (options: UpOptions): Promise<void> => {
+  const mistake = mistakeIn(options)
+  if (mistake !== undefined) throw new Error(mistake)
   const data = dataFolder()
   const hold = holdDataFolder(data)
   const report = (line: string): void => void process.stderr.write(`${line}\n`)
@@ -72,6 +74,12 @@ export const up = async (options: UpOptions): Promise<void> => {
   } finally {
     hold.release()
   }
+}
+
+/** What no part could start with, however often it is tried. */
+const mistakeIn = ({ manifests, admin }: UpOptions): string | undefined => {
+  if (manifests !== undefined && statSync(manifests, { throwIfNoEntry: false })?.isDirectory() !== true) return `--manifests ${manifests} is not a folder`
+  return /^(?:\[[0-9a-fA-F:]+\]|[^:[\]]+):\d{1,5}$/.test(admin) ? undefined : `--admin takes ADDRESS:PORT, as 127.0.0.1:9901, not "${admin}"`
 }
 
 /** The address asked for; another port when something else has it. Asked anew at each start: between two that start together one loses. */
