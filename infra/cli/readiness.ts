@@ -1,18 +1,28 @@
 /** When `up` may say ready: the gateway has acked a whole configuration, and every listener answers. */
-import type { Bus } from "../../bus/bus.ts"
+import type { Bus, Message } from "../../bus/bus.ts"
 import type { Applied, AppliedListener } from "../../bus/kinds/applied.ts"
 import { request } from "node:http"
 
 const isApplied = (value: unknown): value is Applied =>
   typeof value === "object" && value !== null && "schema" in value && value.schema === 1 && "ready" in value && "listeners" in value && Array.isArray(value.listeners) && "units" in value
 
+/** Undefined for what no gateway of this version writes. */
+const appliedIn = ({ data }: Message): Applied | undefined => {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(data))
+    return isApplied(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** Follows what one pod says of itself; `onChange` gets each ack. Returns how to stop. */
 export const followApplied = (bus: Bus, subject: string, onChange: (applied: Applied) => void): (() => Promise<void>) => {
   const following = bus.follow({
     stream: "APPLIED", filter: subject, from: "state",
     onMessage: (message) => {
-      const value: unknown = JSON.parse(new TextDecoder().decode(message.data))
-      if (isApplied(value)) onChange(value)
+      const applied = appliedIn(message)
+      if (applied !== undefined) onChange(applied)
     },
   })
   return () => following.stop()
