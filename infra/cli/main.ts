@@ -2,11 +2,12 @@
  * `headgate <command>`. The parts of a running Headgate are commands too; each loads only itself, so that the gateway
  * process stays free of Effect. Exit status: 0 done, 1 failed or problems found, 2 the command line is wrong.
  */
-import { endWithSupervisor } from "./supervised.ts"
+import { endWithNpm, endWithSupervisor } from "./supervised.ts"
 
 const [command, ...rest] = process.argv.slice(2)
 
 const start = async (): Promise<void> => {
+  endWithNpm()
   if (command === "gateway" || command === "functions" || command === "adapter" || command === "demo-backend") endWithSupervisor()
   switch (command) {
     case "gateway":

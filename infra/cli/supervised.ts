@@ -17,3 +17,17 @@ export const endWithSupervisor = (): void => {
   process.stdin.resume()
   process.stdin.unref()
 }
+
+/**
+ * A command started by npm or npx ends as on SIGTERM when those are gone: the shell they put between dies of a signal
+ * and passes none on.
+ */
+export const endWithNpm = (): void => {
+  if (process.env["npm_lifecycle_event"] === undefined || process.env["HEADGATE_SUPERVISED"] === "1") return
+  const parent = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(timer)
+    process.kill(process.pid, "SIGTERM")
+  }, 500).unref()
+}

@@ -94,10 +94,7 @@ const freeAddress = async (wanted: string, report: (line: string) => void): Prom
 /** Signals closer together than this, ms, are one Ctrl-C: npm passes on what the terminal has sent to its whole group. */
 const ONE_PRESS = 1000
 
-/**
- * Resolves at the first SIGINT or SIGTERM, or when the npm or npx that started this is gone: the shell it puts between
- * passes no signal on. At the second signal the process ends, and with it, by their pipes, its children.
- */
+/** Resolves at the first SIGINT or SIGTERM; at the second the process ends, and with it, by their pipes, its children. */
 const untilSignalled = (report: (line: string) => void): Promise<undefined> =>
   new Promise((resolve) => {
     let since: number | undefined
@@ -113,11 +110,6 @@ const untilSignalled = (report: (line: string) => void): Promise<undefined> =>
     }
     process.on("SIGINT", onSignal)
     process.on("SIGTERM", onSignal)
-    if (process.env["npm_lifecycle_event"] === undefined) return
-    const parent = process.ppid
-    setInterval(() => {
-      if (process.ppid !== parent) end()
-    }, 500).unref()
   })
 
 interface RunningBus {
