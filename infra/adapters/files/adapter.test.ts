@@ -1,5 +1,5 @@
 /** The adapter against the memory bus and real folders. */
-import { mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { Effect, Fiber, Schema } from "effect"
@@ -340,7 +340,11 @@ test("a folder that cannot be read when the adapter starts takes nothing away; w
   await start({ folders })
   expect(objects()).toEqual(["httproute/default/one", "httproute/default/three", "httproute/default/two"])
   rmSync(join(folder, "away/b.yaml"))
+  // Perhaps still being written: it is waited for.
+  write("away/a.yaml", route("one").trimEnd())
+  utimesSync(join(folder, "away/a.yaml"), Date.now() / 1000 + 60, Date.now() / 1000 + 60)
   renameSync(join(folder, "away"), join(folder, "in"))
   await until((now) => !now.has("httproute/default/two"))
   expect(objects()).toEqual(["httproute/default/one", "httproute/default/three"])
+  expect(store.messages("RESOURCES").filter(({ subject, headers }) => subject === resourceSubject("httproute", "default/one") && isDeleted(headers))).toEqual([])
 })

@@ -114,8 +114,8 @@ export class Folder {
       if (!stat.isDirectory()) throw new Error("it is not a folder")
       this.#open(root.path, root, root.prefix, stat, 0)
       if (!this.#faulty.delete(root.path)) return
-      this.#events.folderFault(root.path, undefined, this.#holds(root))
       for (const file of [...this.#files.values()]) if (file.root === root.path) this.#handover.check(file)
+      void this.#isWell(root)
     } catch (cause) {
       this.#close(root.path)
       this.#faulty.add(root.path)
@@ -126,6 +126,14 @@ export class Folder {
         this.#events.batch()
       }, ROOT_RETRY)
     }
+  }
+
+  /** Not before its files are read: what none of them holds may go then. */
+  async #isWell(root: Root): Promise<void> {
+    await this.#handover.quiet()
+    if (this.#stopped || this.#faulty.has(root.path)) return
+    this.#events.folderFault(root.path, undefined, this.#holds(root))
+    this.#events.batch()
   }
 
   #openRootIfMoved(root: Root): void {

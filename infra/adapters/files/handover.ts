@@ -54,7 +54,7 @@ export interface HandoverOptions {
 export class Handover {
   readonly #options: HandoverOptions
   readonly #waiting = new Set<WatchedFile>()
-  #onQuiet: (() => void) | undefined
+  #onQuiet: (() => void)[] = []
 
   constructor(options: HandoverOptions) {
     this.#options = options
@@ -62,12 +62,16 @@ export class Handover {
 
   /** Resolves when no file is waited for, or at `stop`. */
   async quiet(): Promise<void> {
-    if (this.#waiting.size > 0) await new Promise<void>((resolve) => { this.#onQuiet = resolve })
+    if (this.#waiting.size > 0) await new Promise<void>((resolve) => { this.#onQuiet.push(resolve) })
   }
 
   stop(): void {
     for (const { timer } of this.#waiting) clearTimeout(timer)
-    this.#onQuiet?.()
+    this.#tellQuiet()
+  }
+
+  #tellQuiet(): void {
+    for (const resolve of this.#onQuiet.splice(0)) resolve()
   }
 
   check(file: WatchedFile): void {
@@ -127,7 +131,7 @@ export class Handover {
     file.timer = undefined
     file.waitingFor = undefined
     this.#waiting.delete(file)
-    if (this.#waiting.size === 0) this.#onQuiet?.()
+    if (this.#waiting.size === 0) this.#tellQuiet()
   }
 
   #forget(file: WatchedFile): void {
