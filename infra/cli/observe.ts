@@ -1,5 +1,5 @@
 /** What is on the bus now, read once: for people's questions. */
-import { join } from "node:path"
+import { join, sep } from "node:path"
 import type { Bus, Message, StreamName } from "../../bus/bus.ts"
 import { decodeHeader, header, isDeleted } from "../../bus/envelope.ts"
 import { connectBus } from "../../bus/jetstream.ts"
@@ -41,7 +41,9 @@ export const connectToRunning = async (): Promise<Bus> => {
 export const manifestText = (): ((file: string) => string | undefined) => {
   const folder = readRunning(dataFolder())?.manifests
   return (file) => {
-    const read = folder === undefined ? undefined : readFile(join(folder, file), undefined)
+    // What the bus says may name any file: only those of the folder are looked into.
+    const path = folder === undefined ? "" : join(folder, file)
+    const read = folder === undefined || !path.startsWith(folder + sep) ? undefined : readFile(path, undefined)
     return read?.is === "text" ? read.text : undefined
   }
 }

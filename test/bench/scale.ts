@@ -112,7 +112,7 @@ export const run = async (argv: readonly string[]) => {
   const routes = option(argv, "routes", 20_000)
   const rounds = option(argv, "rounds", 5)
   const times = await starts(routes, rounds)
-  report(`Scale: ${routes} routes, ms until the last route answers, ${rounds} rounds: median (min–max)`, ["start", "time", "budget"], [
+  report(`Scale: starts at ${routes} routes, ms until the last route answers`, ["start", `median (min–max) of ${rounds}`, "budget"], [
     ["gateway process, from the log alone", middle(times.gateway), "1,500"],
     ["every process, store and files as they were", middle(times.restart), "3,000"],
     ["every process, from files and an empty store", middle(times.empty), "5,000"],
