@@ -87,8 +87,9 @@ export const publisher = (connection: NatsConnection, onNoStream: () => void): P
   }
 
   const arm = (): void => {
+    if (timer !== undefined) return
     const oldest = inFlight.values().next().value ?? waiting[first]
-    if (timer !== undefined || oldest === undefined) return
+    if (oldest === undefined) return
     due = oldest.since + PUBLISH_TIMEOUT
     timer = setTimeout(expire, Math.max(due - performance.now(), 1))
   }
