@@ -7,7 +7,8 @@ import { isSame, subjectOf, unit, WINDOW, type World } from "./model/world.ts"
 
 const options = fc.record({ partBytes: fc.constantFrom(40, 120, 256 * 1024), sharesReader: fc.boolean(), isNumbered: fc.boolean() })
 const choices = fc.array(fc.nat(2 ** 30), { minLength: 20, maxLength: 160 })
-const SEED = Number(process.env["HEADGATE_MODEL_SEED"] ?? Math.floor(Math.random() * 2 ** 31))
+/** One that once found a lost change. Others by hand: HEADGATE_MODEL_SEED, HEADGATE_MODEL_RUNS. */
+const SEED = Number(process.env["HEADGATE_MODEL_SEED"] ?? 1_426_520_485)
 const RUNS = Number(process.env["HEADGATE_MODEL_RUNS"] ?? 2000)
 
 test(`any interleaving ends with what the newest writer wants, shown to every reader (seed ${SEED}, ${RUNS} runs)`, async () => {

@@ -17,7 +17,7 @@ export const prepareDemo = async (data: string): Promise<{ readonly manifests: s
   mkdirSync(manifests, { recursive: true })
   const source = join(import.meta.dirname, "..", "demo")
   const missing = readdirSync(source).filter((name) => !existsSync(join(manifests, name)))
-  // Two demos live beside each other: what has the port when the copy is made keeps it.
+  // Two demos live beside each other: who has the port when the copy is made keeps it. Of two that start together one moves (moveDemo).
   const port = missing.length === 0 ? PORT : await freePort(PORT)
   for (const name of missing) writeFileSync(join(manifests, name), readFileSync(join(source, name), "utf8").replaceAll(String(PORT), String(port)))
   const services = join(manifests, "services.yaml")
@@ -27,6 +27,18 @@ export const prepareDemo = async (data: string): Promise<{ readonly manifests: s
   const text = backends.map(service).join("---\n")
   if (!existsSync(services) || readFileSync(services, "utf8") !== text) writeFileSync(services, text)
   return { manifests, backends }
+}
+
+/** Another process has the demo's port after all: it moves to a free one. Undefined when no listener of it asks for `port`. */
+export const moveDemo = async (manifests: string, port: number): Promise<number | undefined> => {
+  if ((await freePort(port)) === port) return undefined
+  const file = join(manifests, "gateway.yaml")
+  const text = readFileSync(file, "utf8")
+  const asked = new RegExp(`^( *port: )${port}$`, "m")
+  if (!asked.test(text)) return undefined
+  const free = await freePort()
+  writeFileSync(file, text.replace(asked, `$1${free}`))
+  return free
 }
 
 const portsIn = (text: string): readonly number[] => [...text.matchAll(/^ {2}- port: (\d+)$/gm)].map((match) => Number(match[1]))

@@ -11,7 +11,7 @@ import { appliedSubject } from "../../bus/subject.ts"
 import type { Applied } from "../../bus/kinds/applied.ts"
 import { keepRunning, type Child } from "./child.ts"
 import { commandOf, dataFolder, holdDataFolder, writeRunning, type Running } from "./data-folder.ts"
-import { prepareDemo } from "./demo.ts"
+import { moveDemo, prepareDemo } from "./demo.ts"
 import { freePort } from "./free-port.ts"
 import { answers, followApplied } from "./readiness.ts"
 import { partStarter } from "./part.ts"
@@ -64,7 +64,7 @@ export const up = async (options: UpOptions): Promise<void> => {
     const adapter = keepRunning({ name: "adapter", report, ...part("adapter", async () => ["adapter", "files", "--manifests", manifests, ...controllers]) })
 
     const bus = await connectBus({ url: nats.url, name: "up" })
-    const applied = await Promise.race([untilReady(bus, gateway, manifests, report), stopped])
+    const applied = await Promise.race([untilReady(bus, gateway, manifests, demo !== undefined, report), stopped])
     if (applied !== undefined) process.stdout.write(options.json ? readyLine(nats.url, applied) : readyTable({ nats: nats.url, applied, manifests, demo: demo !== undefined, data }))
     await stopped
     await bus.close()
@@ -164,7 +164,7 @@ const endOrphan = async (pid: number, storeDir: string): Promise<void> => {
 }
 
 /** The gateway has acked a whole configuration, and every listener that could be bound answers; there is at least one. */
-const untilReady = (bus: Parameters<typeof followApplied>[0], gateway: Child, manifests: string, report: (line: string) => void): Promise<Applied> =>
+const untilReady = (bus: Parameters<typeof followApplied>[0], gateway: Child, manifests: string, isDemo: boolean, report: (line: string) => void): Promise<Applied> =>
   new Promise((resolve) => {
     const said = new Set<string>()
     const sayOnce = (line: string): void => {
@@ -173,7 +173,14 @@ const untilReady = (bus: Parameters<typeof followApplied>[0], gateway: Child, ma
     }
     let latest: Applied | undefined
     let waiting = "The gateway has not said anything yet."
-    const slow = setInterval(() => sayOnce(`not ready yet: ${waiting} ("headgate get" tells more; manifests: ${manifests})`), SLOW).unref()
+    const slow = setInterval(() => {
+      sayOnce(`not ready yet: ${waiting} ("headgate get" tells more; manifests: ${manifests})`)
+      if (isDemo) for (const { error, port, specPort } of latest?.listeners ?? []) if (error !== undefined && port === 0) void moveAway(specPort)
+    }, SLOW).unref()
+    const moveAway = async (port: number): Promise<void> => {
+      const free = await moveDemo(manifests, port)
+      if (free !== undefined) sayOnce(`the demo moves to port ${free}`)
+    }
     const check = async (applied: Applied): Promise<void> => {
       waiting = applied.waiting ?? (applied.listeners.length === 0 ? "There is no Gateway with a listener." : "A listener does not answer.")
       for (const { id, error } of applied.listeners) if (error !== undefined) sayOnce(`listener ${id}: ${error}`)

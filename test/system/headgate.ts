@@ -56,8 +56,8 @@ export interface Running {
   /** What it has written so far, both streams. */
   output(): string
   pid(part: Part): number
-  /** Ends one part with `signal` and waits until its successor runs; gives both pids and performance.now() of the signal. */
-  kill(part: Part, signal?: NodeJS.Signals): Promise<{ readonly before: number; readonly after: number; readonly at: number }>
+  /** Ends one part with `signal` and waits until its successor runs; gives both pids, and performance.now() of the signal and of when the process was gone. */
+  kill(part: Part, signal?: NodeJS.Signals): Promise<{ readonly before: number; readonly after: number; readonly at: number; readonly gone: number }>
   /** SIGTERM to the supervisor; waits until it and all its children are gone. Gives the exit status. */
   stop(): Promise<number | null>
 }
@@ -115,11 +115,12 @@ export const newWorld = (name: string): World => {
         const before = one.pid(part)
         process.kill(before, signal)
         const at = performance.now()
+        const gone = await until(`${part} is gone`, () => !alive(before) && performance.now())
         const after = await until(`${part} runs again`, () => {
           const now = pidOf(pid, part)
           return now !== before && now
         })
-        return { before, after, at }
+        return { before, after, at, gone }
       },
       stop: async () => {
         const children = descendants(pid)

@@ -92,6 +92,14 @@ test("the demo is served when no folder is named", async () => {
   for (const listener of listeners) expect((await ask({ port: listener.port })).status).toBeLessThan(500)
 })
 
+test("two demos started together are both served, one on another port", async () => {
+  const demos = [newWorld("demo 1"), newWorld("demo 2")]
+  worlds.push(...demos)
+  const ports = (await Promise.all(demos.map((world) => world.up({ demo: true })))).map(({ ready }) => ready.gateways[0]?.listeners[0]?.port ?? 0)
+  expect(new Set(ports).size).toBe(2)
+  for (const port of ports) expect((await ask({ port })).status).toBe(200)
+})
+
 test("a client that says nothing does not hold up the end", async () => {
   const { world, port } = await prepare("idle")
   const running = await world.up()
