@@ -74,7 +74,8 @@ export class ClientConnection {
   onRead(buffer: Buffer, length: number): void {
     if (this.#state >= LINGERING) return
     if (this.#pending === null) {
-      this.#pending = buffer
+      // Its head waited behind another request: where this is read into was settled before it was known for a body.
+      this.#pending = this.#state === BODY && buffer === slab ? Buffer.from(slab.subarray(0, length)) : buffer
       this.#at = 0
       this.#to = length
     } else {
