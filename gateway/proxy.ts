@@ -393,7 +393,8 @@ export class Exchange implements UpstreamUser {
     if (connection === null) return
     this.#connection = null
     this.request.detach()
-    if (outcome === "cancelled") connection.endpoint.health.undecided()
+    // Has no effect after succeeded() and failed().
+    if (outcome !== "ok") connection.endpoint.health.undecided()
     connection.endpoint.release(connection, isReusable)
     this.#outcome(outcome)
   }

@@ -36,7 +36,7 @@ export class Health {
     this.#isProbed = false
   }
 
-  /** The try said nothing (the client went away): another may follow. */
+  /** The try ended without a word on whether it is well (the client went away, a time-out): another may follow. */
   undecided(): void {
     this.#isProbed = false
   }
@@ -44,6 +44,8 @@ export class Health {
   failed(): void {
     this.#failures++
     if (this.#ejectedUntil === 0 && this.#failures < this.#settings.ejectAfter) return
+    // Of a request that was under way when it was ejected, or that came because all are: nothing new.
+    if (clock.now < this.#ejectedUntil) return this.undecided()
     const pause = Math.min(this.#settings.ejectBase * 2 ** Math.min(this.#ejections, 20), this.#settings.ejectMax)
     this.#ejections++
     this.#ejectedUntil = clock.now + pause

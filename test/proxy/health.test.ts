@@ -86,6 +86,25 @@ test("after its time one request tries an ejected endpoint: back in service, or 
   server.close()
 })
 
+test.each([
+  ["with an answer that is none", "garbage\r\n\r\n", "502"],
+  ["without an answer in time", "", "504"],
+])("a try of an ejected endpoint that ends %s leaves room for another", async (_name, answer, status) => {
+  const good = await serving("good")
+  const port = await nobody()
+  const client = await begin([port, good.port], { settings: { ejectBase: 50, ejectAfter: 1, responseHeadTimeout: 100 } })
+  expect(await ask(client)).toBe("good")
+  const [bad] = gateway.endpoints.all()
+  const server = net.createServer((socket) => socket.on("error", () => undefined).on("data", () => socket.write(answer)))
+  server.listen(port, "127.0.0.1")
+  await once(server, "listening")
+  await eventually("its time is over", () => tick() > 0 && bad?.health.isAvailable === true)
+  const got = [await ask(client), await ask(client)]
+  expect(got.toSorted()).toEqual([status, "good"])
+  await eventually("it may be tried again", () => tick() > 0 && bad?.health.isAvailable === true)
+  server.close()
+})
+
 test("an endpoint that accepts and closes before any answer is ejected too; its requests fail", async () => {
   const good = await serving("good")
   const closing = await startBackend((peer) => peer.socket.destroy())
