@@ -11,7 +11,7 @@ import { forwarding, type Forwarding } from "../http1/write.ts"
 import { READ_BYTES, slab } from "../slab.ts"
 import { Exchange } from "../proxy.ts"
 import type { HttpServer } from "../server.ts"
-import { readInto } from "./socket.ts"
+import { queuedOctets, readInto } from "./socket.ts"
 
 const EMPTY = Buffer.alloc(0)
 const SMALLEST_READ = 4_096
@@ -50,6 +50,8 @@ export class ClientConnection {
   /** 0: none. */
   #readDeadline: number
   #writeDeadline = 0
+  /** queuedOctets() when it was last looked at. */
+  #queued = 0
 
   constructor(accepted: Socket, server: HttpServer) {
     const socket = readInto(accepted, this)
@@ -125,8 +127,9 @@ export class ClientConnection {
   }
 
   #readHead(pending: Buffer): boolean {
-    // A client that sends requests and takes no answers: its next request waits.
+    // A client that sends requests and takes no answers: its next request waits, and not because it is slow to come.
     if (this.socket.writableLength > this.server.settings.writeBytes) {
+      this.#readDeadline = 0
       this.awaitFlush()
       return false
     }
@@ -264,6 +267,8 @@ export class ClientConnection {
     this.#isFlushAwaited = false
     this.#writeDeadline = 0
     if (this.#state === CLOSED || (error !== undefined && error !== null)) return
+    // Asked for by an earlier answer; what a later one wrote may lie in a read buffer that is still needed.
+    if (this.socket.writableLength > 0) return this.awaitFlush()
     this.exchange.onFlushed()
     this.pump()
   }
@@ -327,10 +332,16 @@ export class ClientConnection {
 
   /** Called several times a second while there are connections. */
   check(now: number): void {
-    if (this.#writeDeadline !== 0 && now >= this.#writeDeadline) {
-      this.exchange.noteReason("write-timeout")
-      this.socket.destroy()
-      return
+    if (this.#writeDeadline !== 0) {
+      const queued = queuedOctets(this.socket)
+      if (queued !== this.#queued) {
+        this.#queued = queued
+        this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
+      } else if (now >= this.#writeDeadline) {
+        this.exchange.noteReason("write-timeout")
+        this.socket.destroy()
+        return
+      }
     }
     if (this.#readDeadline !== 0 && now >= this.#readDeadline) this.#onReadTimeout()
     this.exchange.check(now)

@@ -39,3 +39,13 @@ export const readInto = (accepted: Socket, reader: Reader): Socket => {
   accepted.on("data", (chunk: Buffer) => reader.onRead(chunk, chunk.length)).resume()
   return accepted
 }
+
+/**
+ * Octets of the write in progress that the kernel has not taken: falls while the other side takes any, unlike
+ * writableLength, which falls when all are gone. net's own time-outs look at this, undocumented; 0 where it is not there.
+ */
+export const queuedOctets = (socket: Socket): number => {
+  const handle: unknown = Reflect.get(socket, "_handle")
+  const size: unknown = typeof handle === "object" && handle !== null ? Reflect.get(handle, "writeQueueSize") : 0
+  return typeof size === "number" ? size : 0
+}

@@ -160,6 +160,29 @@ test("a client that takes nothing of its answer is cut off, and the backend rele
   await eventually("the client is cut off", () => gateway.http.connections === 0)
 })
 
+test("a client that takes its answer slowly but steadily is not cut off", async () => {
+  const client = await begin({ settings: { writeTimeout: 400 }, rule: { answer: { status: 200, headers: [], body: "x".repeat(48_000_000) } } })
+  client.socket.pause()
+  const sip = setInterval(() => client.socket.resume(), 5)
+  client.socket.on("data", () => void client.socket.pause())
+  client.say(GET)
+  await eventually("it has taken several times as long", () => client.isClosed || elapsed() > 1_500)
+  clearInterval(sip)
+  client.socket.removeAllListeners("data")
+  expect(client.isClosed).toBe(false)
+  expect(gateway.http.connections).toBe(1)
+})
+
+test("a request that waits until the client takes earlier answers is not out of time", async () => {
+  const client = await begin({ settings: { headTimeout: 100 }, rule: { answer: { status: 200, headers: [], body: "x".repeat(1_000_000) } } })
+  client.socket.pause()
+  client.say(GET.repeat(30))
+  await eventually("what the kernel keeps is full", () => gateway.http.metrics.codes().some(([code, count]) => code === "2xx" && count > 1))
+  await eventually("its time would be over", () => elapsed() > 500)
+  client.socket.resume()
+  for (let i = 0; i < 30; i++) expect((await client.message()).status).toBe(200)
+})
+
 test("a backend that takes nothing of the request: 504", async () => {
   const client = await begin({ settings: { responseHeadTimeout: 200, requestBodyIdle: 100 } })
   client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
