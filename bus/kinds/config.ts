@@ -5,7 +5,7 @@
 import { Schema } from "effect"
 import { configKind, openKind } from "./kind.ts"
 
-const { Struct, String, Number, Array, Literal, Literals, Tuple, Union, optionalKey, isBetween, isPattern, makeFilter } = Schema
+const { Struct, String, Number, Array, Literal, Literals, Tuple, Union, optionalKey, isBetween, isInt, isPattern, makeFilter } = Schema
 
 /** Entries say which shape they have; a gateway ignores, with a note, one that is newer than it knows. */
 const schema1 = { schema: Literal(1) }
@@ -51,6 +51,9 @@ const FieldName = String.check(isPattern(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, { mess
 const FieldValue = String.check(isPattern(/^[\t\x20-\x7e]*$/, { message: "is not a header value (visible ASCII, spaces and tabs)" }))
 const Host = String.check(isPattern(/^[A-Za-z0-9._:[\]-]+$/, { message: "is not a host" }))
 const between = (minimum: number, maximum: number) => Number.check(isBetween({ minimum, maximum }))
+const whole = (minimum: number, maximum: number) => between(minimum, maximum).check(isInt())
+/** RFC 3986 §3.1. */
+const Scheme = String.check(isPattern(/^[A-Za-z][A-Za-z0-9+.-]*$/, { message: "is not a scheme" }))
 const Weight = between(0, 1_000_000)
 
 const NameValue = Tuple([FieldName, FieldValue])
@@ -62,18 +65,18 @@ export const Filter = Union([
   Struct({ type: Literal("responseHeaders"), ...HeaderEdit }),
   Struct({
     type: Literal("redirect"),
-    scheme: optionalKey(String),
+    scheme: optionalKey(Scheme),
     hostname: optionalKey(Host),
-    port: optionalKey(between(1, 65535)),
+    port: optionalKey(whole(1, 65535)),
     path: optionalKey(PathEdit),
-    status: between(300, 399),
+    status: whole(300, 399),
   }),
   Struct({ type: Literal("rewrite"), hostname: optionalKey(Host), path: optionalKey(PathEdit) }),
 ])
 export type Filter = typeof Filter.Type
 
 /** A response made by the gateway itself. */
-export const Answer = Struct({ status: between(200, 599), headers: Array(NameValue), body: String })
+export const Answer = Struct({ status: whole(200, 599), headers: Array(NameValue), body: String })
 export type Answer = typeof Answer.Type
 
 export const Backend = Struct({

@@ -85,6 +85,10 @@ describe("entries", () => {
     ["a header value that ends the line", ["rules", 0, "backends", 0, "filters", 0, "set", 0, 1], "a\r\nb: c"],
     ["a header name that is no token", ["rules", 0, "backends", 0, "filters", 0, "remove", 0], "a b"],
     ["a redirect to a host with a path", ["rules", 0, "filters", 0, "hostname"], "b.test/x"],
+    ["a redirect to a scheme that ends the line", ["rules", 0, "filters", 0, "scheme"], "https\r\nX"],
+    ["a redirect to no scheme", ["rules", 0, "filters", 0, "scheme"], ""],
+    ["a redirect to a fraction of a port", ["rules", 0, "filters", 0, "port"], 80.5],
+    ["an answer with a fraction of a status", ["rules", 0, "answer", "status"], 200.5],
     ["a path that does not begin with a slash", ["rules", 0, "matches", 0, "path", "value"], "a"],
     ["a negative weight", ["rules", 0, "backends", 0, "weight"], -1],
     ["an overlay with a weight too few", ["rules", 0, "overlays", 0, "weights"], [1]],
@@ -99,11 +103,19 @@ describe("entries", () => {
     ["a header name that is no token", ["rules", 0, "backends", 0, "filters", 0, "remove", 0], "a b"],
     ["a redirect to a host with a path", ["rules", 0, "filters", 0, "hostname"], "b.test/x"],
     ["a redirect that is none", ["rules", 0, "filters", 0, "status"], 200],
+    ["a redirect to a scheme that ends the line", ["rules", 0, "filters", 0, "scheme"], "https\r\nX"],
+    ["a redirect to a fraction of a port", ["rules", 0, "filters", 0, "port"], 80.5],
+    ["an answer with a fraction of a status", ["rules", 0, "answer", "status"], 200.5],
     ["a path that does not begin with a slash", ["rules", 0, "overlays", 0, "match", "path", "value"], "a"],
     ["an answer that is none", ["rules", 0, "overlays", 0, "answer", "status"], 99],
     ["a negative weight", ["rules", 0, "backends", 0, "weight"], -1],
   ])("and so does who writes it: %s", (_, place, value) => {
     expect(Schema.is(kinds.route.schema)(changed(whole.route, place, value))).toBe(false)
+  })
+
+  it("refuses a port that no connection can be made to: net throws on it, in the middle of a request", () => {
+    expect(verdict("cluster", canonical(changed(whole.cluster, ["endpoints", 0, "port"], 80.5)))).toBe(false)
+    expect(verdict("listener", canonical(changed(whole.listener, ["port"], 80.5)))).toBe(false)
   })
 
   it("takes a cluster of a protocol it does not speak for one that has nothing to send to", () => {

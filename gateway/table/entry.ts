@@ -97,6 +97,11 @@ const isNumber = (value: unknown, field: string, low: number, high: number): voi
   if (typeof value !== "number" || !(value >= low && value <= high)) throw malformed(field, `is not a number from ${low} to ${high}`)
 }
 const number = (of: Loose, field: string, low: number, high: number): void => isNumber(of[field], field, low, high)
+/** Ports and statuses: net throws on a port that is none, and a request must not be what finds out. */
+const whole = (of: Loose, field: string, low: number, high: number): void => {
+  number(of, field, low, high)
+  if (!Number.isInteger(of[field])) throw malformed(field, "is not a whole number")
+}
 const optionalNumber = (of: Loose, field: string, low: number, high: number): void => {
   if (of[field] !== undefined) number(of, field, low, high)
 }
@@ -126,6 +131,8 @@ const isText = (item: unknown): void => {
 
 /** RFC 9110 §5.6.2 token. */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+/** RFC 3986 §3.1. */
+const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/
 /** RFC 9110 §5.5 field value without obs-text: what would end the line or the message is refused here, once. */
 const FIELD_VALUE = /^[\t\x20-\x7e]*$/
 
@@ -154,7 +161,7 @@ function isListener(value: unknown): value is Listener {
   })
   text(listener, "name")
   oneOf(listener, "protocol", ["HTTP"])
-  number(listener, "port", 1, 65535)
+  whole(listener, "port", 1, 65535)
   optionalText(listener, "hostname")
   each(listener, "addresses", isText)
   text(listener, "created")
@@ -169,7 +176,7 @@ function isPlan(value: unknown): value is Plan {
 const isEndpoint = (item: unknown): void => {
   const endpoint = record(item, "")
   text(endpoint, "address")
-  number(endpoint, "port", 1, 65535)
+  whole(endpoint, "port", 1, 65535)
 }
 
 function isCluster(value: unknown): value is Cluster {
@@ -260,7 +267,7 @@ function isBackend(value: unknown): value is Backend {
 
 function isAnswer(value: unknown): value is Answer {
   const answer = record(value, "")
-  number(answer, "status", 200, 599)
+  whole(answer, "status", 200, 599)
   each(answer, "headers", isField)
   text(answer, "body")
   return true
@@ -282,9 +289,9 @@ function isFilter(value: unknown): value is Filter {
       each(filter, "remove", isFieldName)
       return true
     case "redirect":
-      optionalText(filter, "scheme")
-      optionalNumber(filter, "port", 1, 65535)
-      number(filter, "status", 300, 399)
+      if (filter["scheme"] !== undefined && !SCHEME.test(text(filter, "scheme"))) throw malformed("scheme", "is not a scheme")
+      if (filter["port"] !== undefined) whole(filter, "port", 1, 65535)
+      whole(filter, "status", 300, 399)
       break
     case "rewrite":
       break
