@@ -5,8 +5,11 @@ import { CHUNKED } from "../http1/head.ts"
 import type { RequestHead } from "../http1/request.ts"
 import type { UpstreamConnection } from "../upstream/connection.ts"
 
-/** Up to here a body travels in the string of the head: one write, no copy of its own. */
-const IN_HEAD = 8_192
+/**
+ * Up to here what was read of a body goes on as text: in one write with the head where that still waits, and without
+ * keeping a read buffer, many times as large, until a backend takes a few octets.
+ */
+const AS_TEXT = 8_192
 
 export class RequestRelay {
   /** Why the body cannot go on. */
@@ -87,17 +90,18 @@ export class RequestRelay {
 
   #write(upstream: UpstreamConnection, buffer: Buffer, spans: readonly number[]): void {
     const trailers = this.#body.isDone && this.#body.kind === CHUNKED ? this.#body.trailers : null
-    const isOne = spans.length === 2
-    const from = spans[0] ?? 0
-    const to = spans[1] ?? 0
-    if (this.#text !== "" && trailers === null && isOne && to - from <= IN_HEAD) {
-      const text = this.#text + buffer.toString("latin1", from, to)
+    let size = 0
+    for (let i = 0; i < spans.length; i += 2) size += (spans[i + 1] ?? 0) - (spans[i] ?? 0)
+    if (size <= AS_TEXT) {
+      let text = this.#text
       this.#text = ""
-      upstream.write(text)
+      for (let i = 0; i < spans.length; i += 2) text += buffer.toString("latin1", spans[i], spans[i + 1])
+      if (trailers !== null) text += `${trailers}\r\n`
+      if (text !== "") upstream.write(text)
       return
     }
-    if (this.#text === "" && trailers === null && isOne) {
-      upstream.writeBuffer(from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to))
+    if (this.#text === "" && trailers === null && spans.length === 2) {
+      upstream.writeBuffer(size === buffer.length ? buffer : buffer.subarray(spans[0], spans[1]))
       return
     }
     upstream.cork()

@@ -239,6 +239,27 @@ test("a body whose head waited behind another request is not handed on in the sl
   }
 })
 
+test("a body that trickles does not keep a whole read buffer for each of its octets", async () => {
+  const written = vi.spyOn(UpstreamConnection.prototype, "writeBuffer")
+  try {
+    await begin()
+    const client = await gateway.connect()
+    client.say("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    const peer = await backend.accept()
+    await peer.hear("\r\n\r\n")
+    for (let i = 0; i < 20; i++) {
+      client.say("1;x=y\r\na\r\n")
+      await peer.hear("1\r\na\r\n")
+    }
+    client.say("0\r\nX: y\r\n\r\n")
+    await peer.hear("0\r\nX: y\r\n\r\n")
+    const kept = written.mock.calls.reduce((sum, [buffer]) => sum + buffer.buffer.byteLength, 0)
+    expect(kept).toBeLessThan(65_536)
+  } finally {
+    written.mockRestore()
+  }
+})
+
 test("heads that arrive in pieces on many connections at once do not mix (danger 1)", async () => {
   await begin()
   const clients = await Promise.all(Array.from({ length: 8 }, () => gateway.connect()))
