@@ -130,6 +130,16 @@ describe("sockets", () => {
     await expect(get("127.0.0.3", port)).rejects.toThrow("fetch failed")
   })
 
+  it("the socket of one address serves every listener of its port once one for any address takes the place of one for it", async () => {
+    const port = await freePort()
+    const gateway = new Process()
+    gateway.update(`127.0.0.1:${port}`)
+    await gateway.until(() => gateway.listening.isSettled)
+    gateway.update(`*:${port}`)
+    await gateway.until(() => gateway.listening.isSettled)
+    expect(await get("127.0.0.1", port)).toBe(`${port} served`)
+  })
+
   it("an address this machine does not have is noted", async () => {
     const gateway = new Process()
     gateway.update("192.0.2.1:8080")

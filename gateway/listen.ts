@@ -54,7 +54,7 @@ const ANY = "*"
 class Acceptor {
   readonly address: string
   readonly port: number
-  readonly isForAny: boolean
+  isForAny: boolean
   /** undefined before the first attempt has ended. */
   bound: Bound | undefined
   server: net.Server | undefined
@@ -138,7 +138,11 @@ export class Listening {
       this.#close(acceptor)
     }
     for (const [key, acceptor] of acceptors) {
-      if (this.#acceptors.has(key)) continue
+      const open = this.#acceptors.get(key)
+      if (open !== undefined) {
+        open.isForAny = acceptor.isForAny
+        continue
+      }
       this.#acceptors.set(key, acceptor)
       this.#giveWay(acceptor)
       this.#listen(acceptor, acceptor.port, acceptor.address)
