@@ -101,7 +101,7 @@ export class Exchange implements UpstreamUser {
     this.#start = tick()
     this.#status = this.#bytes = this.#attempts = 0
     this.#reason = this.#text = ""
-    this.#rule = this.#backend = this.#cluster = null
+    this.#rule = this.#backend = this.#cluster = this.#endpoint = null
     this.#requestDeadline = this.#attemptDeadline = this.#stepDeadline = this.#halfClosedDeadline = 0
     if (this.#tried.length > 0) this.#tried.length = 0
     this.response.start()
@@ -144,8 +144,7 @@ export class Exchange implements UpstreamUser {
     }
     const own = backend.rewrite === null ? undefined : backend.rewrite(head)
     const general = rule.rewrite === null ? undefined : rule.rewrite(head)
-    const first = backend.cluster.endpoints[0]
-    this.#text = requestText(head, edits, forwarding, own?.path ?? general?.path, own?.host ?? general?.host, this.#id, server.settings.via, first === undefined ? "" : first.address)
+    this.#text = requestText(head, edits, forwarding, own?.path ?? general?.path, own?.host ?? general?.host, this.#id, server.settings.via, head.authority === "" ? fallbackHost(backend.cluster) : "")
     this.#attempt(backend.cluster, false)
   }
 
@@ -431,4 +430,10 @@ export class Exchange implements UpstreamUser {
       reason: this.#reason,
     })
   }
+}
+
+/** For a request that names no host (HTTP/1.0): an address as RFC 3986 §3.2.2 writes it. */
+const fallbackHost = ({ endpoints }: ClusterHandle): string => {
+  const address = endpoints[0]?.address ?? ""
+  return address.includes(":") ? `[${address}]` : address
 }

@@ -185,6 +185,7 @@ export class ClientConnection {
     if (request.isDone) {
       this.#state = NEXT
       this.#readDeadline = 0
+      if (this.hasEnded) this.exchange.onHalfClosed()
     } else {
       this.#readDeadline = this.server.after(this.server.settings.requestBodyIdle)
       if (this.hasEnded && this.#pending === null) this.exchange.abort()

@@ -3,7 +3,7 @@ import type { HeaderEdits } from "../table/table.ts"
 import type { Head } from "./head.ts"
 
 /** Framing and connection options are the proxy's: an edit of them would break the message. Said by `validate` too. */
-const PROTECTED = new Set(["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"])
+export const PROTECTED: ReadonlySet<string> = new Set(["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"])
 
 export class Edits implements HeaderEdits {
   /** Value set for Host; undefined: not touched. */

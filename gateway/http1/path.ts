@@ -3,7 +3,7 @@
  * differently in a way that goes around a route:
  *
  * - Dot segments are refused (400), also when `.` is written `%2e` and when the segment is bounded by `\`, `%5c` or
- *   `%2f`, which some servers take for `/`. Clients remove dot segments before they send (WHATWG URL, curl); removing
+ *   `%2f`, which some servers take for `/`, or followed by a parameter (`..;x`), which servlet containers strip. Clients remove dot segments before they send (WHATWG URL, curl); removing
  *   them here would change bytes that a client may have signed.
  * - An encoded NUL (`%00`) is refused.
  * - Repeated slashes count as one for matching (`//admin` is routed as `/admin`), because many servers merge them; the
@@ -11,13 +11,14 @@
  * - Everything else is matched and forwarded as sent: percent-encoding is not decoded, case is kept.
  */
 
+const parameter = /;.*$/
 const segmentBound = /[/\\]|%2f|%5c/i
 
 /** A target that has a suspect octet (`%`, `.` or `\`): does its path mean another path, or nothing? */
 export const isPathRefused = (path: string): boolean => {
   if (path.includes("/.") || path.includes("%") || path.includes("\\")) {
     for (const segment of path.split(segmentBound)) {
-      const dots = segment.replace(/%2e/gi, ".")
+      const dots = segment.replace(parameter, "").replace(/%2e/gi, ".")
       if (dots === "." || dots === "..") return true
     }
     return path.includes("%00")

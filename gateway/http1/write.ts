@@ -4,7 +4,7 @@
  */
 import { httpDate } from "../clock.ts"
 import type { Answer } from "../../bus/kinds/config.ts"
-import type { Edits } from "./edits.ts"
+import { PROTECTED, type Edits } from "./edits.ts"
 import {
   CONNECTION, CONTENT_LENGTH, DATE, EXPECT, FORWARDED, HOST, HTTP2_SETTINGS, KEEP_ALIVE, MAX_FORWARDS, PROXY_CONNECTION, TE,
   TRANSFER_ENCODING, UPGRADE, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID,
@@ -19,8 +19,11 @@ const bits = (...kinds: number[]): number => kinds.reduce((sum, kind) => sum | (
 const HOP_BY_HOP = bits(CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE, HTTP2_SETTINGS)
 /** What a client may claim about earlier hops: nothing, unless hops before this one are trusted. */
 const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID, FORWARDED)
-/** Fields a Connection option must not take away: the message would mean something else to the next hop. */
-const NEVER_OPTIONS = bits(HOST, CONTENT_LENGTH, TRANSFER_ENCODING, DATE)
+/**
+ * Fields a Connection option must not take away: the message would mean something else to the next hop. What trusted
+ * hops claim is among them, since a client may have named it in a Connection field that one of them let through.
+ */
+const NEVER_OPTIONS = bits(HOST, CONTENT_LENGTH, TRANSFER_ENCODING, DATE) | CLAIMS
 
 const FRAMING = bits(CONTENT_LENGTH, TRANSFER_ENCODING)
 
@@ -172,7 +175,7 @@ export const answerText = (answer: Answer, isHead: boolean, isPersistent: boolea
   const { status } = answer
   const body = Buffer.from(answer.body, "utf8")
   let head = `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n`
-  for (const [name, value] of answer.headers) head += `${name}: ${value}\r\n`
+  for (const [name, value] of answer.headers) if (!PROTECTED.has(name.toLowerCase())) head += `${name}: ${value}\r\n`
   if (status !== 204 && status !== 304) head += `Content-Length: ${body.length}\r\n`
   head += `Date: ${httpDate()}\r\n${connectionLine(isPersistent, minor)}\r\n`
   return isHead || status === 204 || status === 304 ? head : head + body.toString("latin1")

@@ -376,6 +376,14 @@ test("an answer and a redirect of a route need no backend; HEAD gets their heads
   expect((await client.message()).status).toBe(403)
 })
 
+test("an answer's own framing fields are not believed", async () => {
+  const client = await begin({ rule: { answer: { status: 200, headers: [["Content-Length", "1"], ["Transfer-Encoding", "chunked"], ["Connection", "close"], ["X-Own", "y"]], body: "body" } } })
+  client.say(GET)
+  const { head, body } = await client.message()
+  expect(head).toMatch(/^HTTP\/1.1 200 OK\r\nX-Own: y\r\nContent-Length: 4\r\nDate: [^\r]*$/)
+  expect(body).toBe("body")
+})
+
 test("a request keeps the table it began with", async () => {
   const tables: string[] = []
   let generation = 0

@@ -37,6 +37,14 @@ test("with a trusted hop its chain is continued and its claims are kept", async 
   expect(request.field("x-request-id")).toBe("mine")
 })
 
+test("Connection cannot name away what a trusted hop has said", async () => {
+  const client = await begin({ settings: { trustedHops: 1 } })
+  client.say("GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Forwarded-Proto, X-Request-Id\r\nX-Forwarded-Proto: https\r\nX-Request-Id: mine\r\n\r\n")
+  const request = await (await backend.accept()).message()
+  expect(request.field("x-forwarded-proto")).toBe("https")
+  expect(request.field("x-request-id")).toBe("mine")
+})
+
 test("Connection cannot name Host or Content-Length away", async () => {
   const client = await begin()
   client.say("POST / HTTP/1.1\r\nHost: a\r\nConnection: close, Host, Content-Length\r\nContent-Length: 3\r\n\r\nabc")

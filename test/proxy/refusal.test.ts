@@ -80,6 +80,7 @@ const heads: readonly (readonly [string, string, number])[] = [
   ["an encoded dot segment", `GET /a/%2E%2e/b HTTP/1.1\r\n${H}\r\n`, 400],
   ["a dot segment behind an encoded slash", `GET /a%2f..%2Fb HTTP/1.1\r\n${H}\r\n`, 400],
   ["a dot segment behind a backslash", `GET /a\\..\\b HTTP/1.1\r\n${H}\r\n`, 400],
+  ["a dot segment with a parameter, which servlet containers strip", `GET /a/..;x=y/b HTTP/1.1\r\n${H}\r\n`, 400],
   ["an encoded NUL in the path", `GET /a%00b HTTP/1.1\r\n${H}\r\n`, 400],
   ["a target that is too long", `GET /${"a".repeat(1_100)} HTTP/1.1\r\n${H}\r\n`, 414],
   ["a head that is too large", `GET / HTTP/1.1\r\n${H}${`X: ${"a".repeat(300)}\r\n`.repeat(15)}\r\n`, 431],
