@@ -55,10 +55,6 @@ export class ResponseRelay {
     return this.#body.received
   }
 
-  get isDone(): boolean {
-    return this.hasBegun && this.#body.isDone
-  }
-
   /** The body is so long that a buffer of its own pays. */
   get isBulk(): boolean {
     return this.#body.remaining > IN_HEAD
@@ -98,11 +94,12 @@ export class ResponseRelay {
     return this.#begin(buffer, at, end, isLent)
   }
 
-  /** RFC 9110 §15.2: forwarded, but never to HTTP/1.0. */
+  /** RFC 9110 §15.2: forwarded, but never to HTTP/1.0; nor gathered for a client that takes nothing. */
   #interim(): void {
-    if (this.#client.head.minor === 0) return
+    const { head, socket, server } = this.#client
+    if (head.minor === 0 || socket.writableLength > 2 * server.settings.writeBytes) return
     if (this.head.status === 100) this.hasContinued = true
-    this.#client.socket.write(responseText(this.head, null, AS_IS, true, 1), "latin1")
+    socket.write(responseText(this.head, null, AS_IS, true, 1), "latin1")
   }
 
   #begin(buffer: Buffer, at: number, end: number, isLent: boolean): number {

@@ -83,11 +83,6 @@ export class UpstreamConnection {
     this.#socket.uncork()
   }
 
-  /** Octets written that the kernel has not taken. */
-  get unsent(): number {
-    return this.#socket.writableLength
-  }
-
   /** More is written than the stream's mark: onWritable will follow. */
   get isBlocked(): boolean {
     return this.#socket.writableNeedDrain

@@ -322,6 +322,22 @@ test("a client that pipelines without reading answers is held back, not buffered
   expect(process.memoryUsage().external).toBeLessThan(200_000_000)
 })
 
+test("interim responses without end to a client that does not read are not gathered", async () => {
+  const client = await begin()
+  client.say(GET)
+  client.socket.pause()
+  const peer = await backend.accept()
+  await peer.message()
+  const before = process.memoryUsage()
+  const block = Buffer.from(`HTTP/1.1 103 Early Hints\r\nLink: ${"x".repeat(10_000)}\r\n\r\n`.repeat(100))
+  for (let i = 0; i < 80; i++) await new Promise<void>((resolve) => peer.socket.write(block, () => resolve()))
+  const { heapUsed, external } = process.memoryUsage()
+  expect(heapUsed + external - before.heapUsed - before.external).toBeLessThan(40_000_000)
+  peer.say(OK)
+  client.socket.resume()
+  await client.hear("HTTP/1.1 200 OK")
+})
+
 test("many pipelined local answers to a client that does not read are held back", async () => {
   const client = await begin({ rule: { answer: { status: 200, headers: [], body: "x".repeat(10_000) } } })
   client.socket.pause()
