@@ -59,6 +59,7 @@ const starts = async (routes: number, rounds: number) => {
       started = performance.now()
       running = await scene.world.up({ within: 120_000 })
       times.restart.push(await live(scene, host, started))
+      await quiet(running)
       times.gateway.push(await gatewayFromTheLog(running, scene.world.folder))
       await running.stop()
     }
@@ -69,27 +70,52 @@ const starts = async (routes: number, rounds: number) => {
 }
 
 const cpuNow = (running: Running) => parts.map((part) => usage(running.pid(part)).cpu)
+const less = (after: readonly number[], before: readonly number[]) => after.map((cpu, index) => cpu - (before[index] ?? 0))
 
-/** CPU of every process an edit, what they use while nothing happens taken off. The probes' share stays in. */
+/** Resolves when no part has used more than a tenth of a core for a second: what a start leaves to be done is done. */
+const quiet = async (running: Running) => {
+  for (let before = cpuNow(running); ; ) {
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    const now = cpuNow(running)
+    if (less(now, before).every((cpu) => cpu < 100)) return
+    before = now
+  }
+}
+
+/** Edits of the first requests find code that is not compiled yet. */
+const WARM_UP = 100
+
+/** CPU of every process an edit, ms; what they use while nothing happens, and what asking costs, taken off. */
 const cpuOfEdits = async (routes: number, edits: number) => {
   const scene = await stage("scale", routes, 20)
   try {
     const running = await scene.world.up({ within: 120_000 })
+    await quiet(running)
     const seconds = 10
     const settled = cpuNow(running)
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
-    const idle = cpuNow(running).map((cpu, index) => (cpu - (settled[index] ?? 0)) / (seconds * 1000))
+    const idle = less(cpuNow(running), settled).map((cpu) => cpu / (seconds * 1000))
     const prober = await Prober.connect(scene.port)
-    const started = performance.now()
-    const before = cpuNow(running)
-    for (let index = 0; index < edits; index++) {
-      const at = drop(scene.world.manifests, "web.yaml", yaml(route("web", { gateway: "edge", hostnames: ["web.example"], backend: "a", filters: [setHeader("x-version", String(index))] })))
-      await timeUntil(prober, "web.example", at, (head) => head.toLowerCase().includes(`\r\nx-version: ${index}`))
+    let asked = 0
+    const edit = async (version: number) => {
+      const at = drop(scene.world.manifests, "web.yaml", yaml(route("web", { gateway: "edge", hostnames: ["web.example"], backend: "a", filters: [setHeader("x-version", String(version))] })))
+      await timeUntil(prober, "web.example", at, (head) => (asked++, head.toLowerCase().includes(`\r\nx-version: ${version}`)))
     }
-    const elapsed = performance.now() - started
-    const after = cpuNow(running)
+    for (let index = 0; index < WARM_UP; index++) await edit(index)
+    asked = 0
+    let started = performance.now()
+    let before = cpuNow(running)
+    for (let index = 0; index < edits; index++) await edit(WARM_UP + index)
+    let elapsed = performance.now() - started
+    const ofEdits = less(cpuNow(running), before).map((cpu, index) => cpu - (idle[index] ?? 0) * elapsed)
+    const asks = asked
+    started = performance.now()
+    before = cpuNow(running)
+    for (asked = 0; asked < asks; ) await timeUntil(prober, "web.example", 0, () => (asked++, asked % 4 === 0 || asked >= asks), Infinity)
+    elapsed = performance.now() - started
+    const ofAsking = less(cpuNow(running), before).map((cpu, index) => cpu - (idle[index] ?? 0) * elapsed)
     prober.close()
-    return { idle, edit: after.map((cpu, index) => (cpu - (before[index] ?? 0) - (idle[index] ?? 0) * elapsed) / edits) }
+    return { idle, asks: asks / edits, asking: ofAsking.reduce((sum, cpu) => sum + cpu, 0) / edits, edit: less(ofEdits, ofAsking).map((cpu) => cpu / edits) }
   } finally {
     await scene.end()
   }
@@ -117,10 +143,10 @@ export const run = async (argv: readonly string[]) => {
     ["every process, store and files as they were", middle(times.restart), "3,000"],
     ["every process, from files and an empty store", middle(times.empty), "5,000"],
   ])
-  const costs = await cpuOfEdits(routes, option(argv, "edits", 200))
+  const costs = await cpuOfEdits(routes, option(argv, "edits", 500))
   const total = costs.edit.reduce((sum, cpu) => sum + cpu, 0)
   report(`Scale: CPU of one edit at ${routes} routes, ms`, [...parts, "all", "budget"], [[...costs.edit.map((cpu) => cpu.toFixed(2)), total.toFixed(2), "6"]], [
-    `Idle use taken off: ${parts.map((part, index) => `${part} ${((costs.idle[index] ?? 0) * 1000).toFixed(1)}`).join(", ")} ms/s. The probes' requests are in the gateway's figure.`,
+    `${WARM_UP} edits to warm up. Taken off: what is used when idle (${parts.map((part, index) => `${part} ${((costs.idle[index] ?? 0) * 1000).toFixed(1)}`).join(", ")} ms/s), and the ${costs.asks.toFixed(1)} requests an edit that ask for it (${costs.asking.toFixed(2)} ms).`,
   ])
   const held = await memory(5000)
   report("Scale: RSS at 5,000 routes, MiB", ["", ...parts], [
