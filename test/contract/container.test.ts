@@ -4,8 +4,7 @@
  */
 import { jetstreamManager } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
-import { NatsContainer, type StartedNatsContainer } from "@testcontainers/nats"
-import { getContainerRuntimeClient } from "testcontainers"
+import { GenericContainer, getContainerRuntimeClient, type StartedTestContainer, Wait } from "testcontainers"
 import { afterAll, test } from "vitest"
 import { connectBus } from "../../bus/jetstream.ts"
 import { busContract } from "./bus.contract.ts"
@@ -14,10 +13,10 @@ const image = process.env["HEADGATE_NATS_IMAGE"] ?? "nats:2.12-alpine"
 const noDocker = await getContainerRuntimeClient().then(() => undefined, (error: unknown) => String(error))
 
 const onContainer = (): void => {
-  let container: StartedNatsContainer | undefined
+  let container: StartedTestContainer | undefined
   afterAll(() => container?.stop())
-  const url = (running: StartedNatsContainer): string => `nats://${running.getHost()}:${running.getMappedPort(4222)}`
-  const deleteStreams = async (running: StartedNatsContainer): Promise<void> => {
+  const url = (running: StartedTestContainer): string => `nats://${running.getHost()}:${running.getMappedPort(4222)}`
+  const deleteStreams = async (running: StartedTestContainer): Promise<void> => {
     const connection = await connect({ servers: url(running) })
     const manager = await jetstreamManager(connection)
     for await (const name of manager.streams.names()) await manager.streams.delete(name)
@@ -25,7 +24,7 @@ const onContainer = (): void => {
   }
   busContract(`nats-server in ${image}`, {
     open: async () => {
-      const running = container ??= await new NatsContainer(image).withJetStream().start()
+      const running = container ??= await new GenericContainer(image).withCommand(["--jetstream"]).withExposedPorts(4222).withWaitStrategy(Wait.forLogMessage("Server is ready")).start()
       await deleteStreams(running)
       return { connect: () => connectBus({ url: url(running), name: "contract" }), wipe: async () => {
         await deleteStreams(running)
