@@ -5,7 +5,7 @@ import type { Fault } from "./fault.ts"
 import { CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, OTHER, TE, TRANSFER_ENCODING, UPGRADE } from "./field.ts"
 import { CHUNKED, Head, INCOMPLETE, LENGTH, type HeadLimits } from "./head.ts"
 import { normalHost } from "./host.ts"
-import { isPathRefused, mergeSlashes } from "./path.ts"
+import { isPathRefused, mergeSlashes, plainEscapes } from "./path.ts"
 
 /** RFC 9112 §3.2 */
 export type TargetForm = "origin" | "absolute" | "authority" | "asterisk"
@@ -149,7 +149,8 @@ export class RequestHead extends Head implements RequestView {
       this.fault = "path"
       return false
     }
-    this.path = path.includes("//") ? mergeSlashes(path) : path
+    const plain = isSuspect ? plainEscapes(path) : path
+    this.path = plain.includes("//") ? mergeSlashes(plain) : plain
     return true
   }
 

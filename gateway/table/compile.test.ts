@@ -65,6 +65,7 @@ describe("matching", () => {
 
   it("matches paths beyond ASCII as they are on the wire", () => {
     expect(find(serving(["r", route("r", [rule([match("/café", { type: "exact" })])])]), "GET", "h/caf%C3%A9")).not.toBeNull()
+    expect(find(serving(["r", route("r", [rule([match("/c%61f%c3%a9%2fx", { type: "exact" })])])]), "GET", "h/caf%C3%A9%2Fx")).not.toBeNull()
   })
 
   it("takes time linear in the query, whatever is in it", () => {

@@ -1,6 +1,7 @@
 /** A match of an entry as tests on a request. */
 import type { Match } from "../../bus/kinds/config.ts"
 import { encodePath } from "../filters/path.ts"
+import { plainEscapes } from "../http1/path.ts"
 import { parameterHolds } from "./query.ts"
 import { compileRegex, type Regex } from "./regex.ts"
 import type { RequestView } from "./table.ts"
@@ -77,10 +78,10 @@ const headerHolds = (test: ValueTest, request: RequestView): boolean => {
   return test.regex === null ? value === test.equals : test.regex.test(value)
 }
 
-/** Request paths are bytes on the wire, so a value beyond ASCII is compared as its percent-encoded UTF-8. */
+/** Request paths are bytes on the wire with plain escapes, so a value is compared as percent-encoded UTF-8 with such. */
 const pathTest = ({ type, value }: Match["path"], field: string): PathTest => {
   if (type === "regex") return { type, value: compileRegex(value, field) }
-  const wire = encodePath(value)
+  const wire = plainEscapes(encodePath(value))
   return { type, value: type === "prefix" && wire.endsWith("/") ? wire.slice(0, -1) : wire }
 }
 
