@@ -10,29 +10,29 @@ const clock = (time: number): string => new Date(time).toISOString().slice(11, 2
 
 const at = (value: unknown, name: string): unknown => (typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined)
 /** Undefined for what is no JSON. */
-const parse = ({ data }: Message): unknown => {
+const parse = (body: string): unknown => {
   try {
-    return JSON.parse(new TextDecoder().decode(data))
+    return JSON.parse(body)
   } catch {
     return undefined
   }
 }
+const bodyOf = ({ data }: Message): unknown => parse(new TextDecoder().decode(data))
+
+const noteText = (value: unknown): string => `note ${String(at(value, "reason"))}: ${String(at(value, "message"))}`
 
 const resourceLine = (kind: string, key: string, message: Message): string => {
   const what = kind === "sync" ? key.slice(key.indexOf("/") + 1) : `${kind} ${key}`
   if (isDeleted(message.headers)) return `${what} deleted`
   if (kind === "sync") return `every ${what} has been published`
-  if (kind === "note") {
-    const value = parse(message)
-    return `note: ${String(at(value, "reason"))}: ${String(at(value, "message"))}`
-  }
+  if (kind === "note") return noteText(bodyOf(message))
   const generation = message.headers[header.generation]
   return `${what}, ${message.data.length} bytes${generation === undefined ? "" : `, generation ${generation}`}`
 }
 
 /** `routes@2`: function and revision. */
 const served = (message: Message): string => {
-  const units = Object.entries(at(parse(message), "units") ?? {}).map(([fn, unit]) => `${fn}@${String(at(unit, "rev"))}`)
+  const units = Object.entries(at(bodyOf(message), "units") ?? {}).map(([fn, unit]) => `${fn}@${String(at(unit, "rev"))}`)
   return units.length === 0 ? "nothing" : units.join(", ")
 }
 
@@ -50,7 +50,10 @@ const line = (stream: StreamName, message: Message): string | undefined => {
     }
     const rows = commit.diff?.map(([subject, body]) => {
       const entry = parseSubject(subject)
-      return entry?.is === "entry" ? `${body === null ? "-" : "+"}${entry.section} ${entry.id}` : subject
+      if (entry?.is !== "entry") return subject
+      // A note's id is a hash: what it says is its name.
+      const name = entry.section === "note" && body !== null ? noteText(parse(body)) : `${entry.section} ${entry.id}`
+      return `${body === null ? "-" : "+"}${name}`
     })
     const what = rows === undefined ? `${commit.parts?.length ?? 0} parts` : rows.length > 4 ? `${rows.slice(0, 4).join(", ")} and ${rows.length - 4} more` : rows.join(", ")
     return `${start}${parsed.fn} for ${parsed.plane} rev ${commit.rev}: ${what === "" ? "nothing changed" : what}${commit.causes.length === 0 ? "" : `  because of ${commit.causes.slice(0, 3).join(", ")}`}`
