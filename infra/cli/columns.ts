@@ -1,4 +1,5 @@
 /** The columns of each kind in `headgate get`. */
+import { at, list } from "./field.ts"
 import type { Item, Observed } from "./observe.ts"
 
 interface Columns {
@@ -6,10 +7,6 @@ interface Columns {
   row(item: Item): readonly string[]
 }
 
-/** A field deep in a value that was decoded elsewhere; undefined when it is not there. */
-const at = (value: unknown, ...path: readonly (string | number)[]): unknown =>
-  path.reduce<unknown>((found, step) => (typeof found === "object" && found !== null ? Reflect.get(found, step) : undefined), value)
-const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 const text = (value: unknown): string => (typeof value === "string" ? value || "-" : value === undefined || value === null ? "-" : JSON.stringify(value))
 const joined = (values: readonly unknown[]): string => (values.length === 0 ? "-" : values.map(text).join(","))
 const namespaced = ({ key }: Item): readonly [string, string] => {

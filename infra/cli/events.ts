@@ -4,11 +4,11 @@ import { header, isDeleted } from "../../bus/envelope.ts"
 import { parseSubject } from "../../bus/subject.ts"
 import { decodeCommit } from "../../bus/unit/commit.ts"
 import type { Commit } from "../../bus/unit/unit.ts"
+import { at } from "./field.ts"
 import { printable } from "./get.ts"
 
 const clock = (time: number): string => new Date(time).toISOString().slice(11, 23)
 
-const at = (value: unknown, name: string): unknown => (typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined)
 /** Undefined for what is no JSON. */
 const parse = (body: string): unknown => {
   try {
@@ -73,8 +73,9 @@ export const events = async (bus: Bus, follow: boolean, print: (line: string) =>
       onMessage: (message) => {
         const shown = line(stream, message)
         if (shown === undefined) return
-        if (live) print(printable(shown))
-        else stored.push({ time: message.time, text: printable(shown) })
+        const text = printable(shown)
+        if (live) print(text)
+        else stored.push({ time: message.time, text })
       },
       onCaughtUp: () => resolve(),
     })

@@ -4,6 +4,7 @@
  */
 import type { Note, Source } from "../../bus/kinds/config.ts"
 import { type Locator, locator } from "../adapters/files/locate.ts"
+import { at, list } from "./field.ts"
 
 export interface PlacedObject {
   /** Subject token: `httproute`. */
@@ -48,9 +49,7 @@ export const placer = (objects: readonly PlacedObject[], textOf: (file: string) 
   }
 }
 
-const at = (value: unknown, name: string): unknown => (typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined)
 const text = (value: unknown): string => (typeof value === "string" ? value : "")
-const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
 interface Referrer {
   readonly route: PlacedObject
@@ -63,7 +62,7 @@ interface Referrer {
 const backendRefs = (route: PlacedObject): readonly Referrer[] => {
   if (route.kind !== "httproute") return []
   const own = route.key.slice(0, route.key.indexOf("/"))
-  return list(at(at(route.value, "spec"), "rules")).flatMap((rule, i) =>
+  return list(at(route.value, "spec", "rules")).flatMap((rule, i) =>
     list(at(rule, "backendRefs")).flatMap((ref, j) =>
       at(ref, "kind") === "Service" ? [{ route, field: `spec.rules[${i}].backendRefs[${j}].name`, service: `${text(at(ref, "namespace")) || own}/${text(at(ref, "name"))}` }] : []))
 }

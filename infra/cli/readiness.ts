@@ -2,6 +2,13 @@
 import type { Bus, Message } from "../../bus/bus.ts"
 import type { Applied, AppliedListener } from "../../bus/kinds/applied.ts"
 import { request } from "node:http"
+import type { Child } from "./child.ts"
+import { moveDemo } from "./demo.ts"
+
+/** A start that takes longer says what it waits for, ms. */
+const SLOW = 3000
+/** A listener that did not answer is asked again after this, ms: the gateway says nothing more unless something changes. */
+const PROBE_AGAIN = 200
 
 const isApplied = (value: unknown): value is Applied =>
   typeof value === "object" && value !== null && "schema" in value && value.schema === 1 && "ready" in value && "listeners" in value && Array.isArray(value.listeners) && "units" in value
@@ -29,7 +36,7 @@ export const followApplied = (bus: Bus, subject: string, onChange: (applied: App
 }
 
 /** Resolves when one request through the listener got any HTTP answer; false when the connection failed. */
-export const answers = ({ address, port }: AppliedListener): Promise<boolean> =>
+const answers = ({ address, port }: AppliedListener): Promise<boolean> =>
   new Promise((resolve) => {
     const probe = request({ host: reachable(address), port, path: "/", method: "HEAD", agent: false, timeout: 2000 }, (response) => {
       response.resume()
@@ -42,3 +49,37 @@ export const answers = ({ address, port }: AppliedListener): Promise<boolean> =>
 
 /** An address a client on this machine can dial for what a socket is bound to. */
 export const reachable = (address: string): string => (address === "::" || address === "0.0.0.0" || address === "*" || address === "" ? "127.0.0.1" : address)
+
+/** The gateway has acked a whole configuration, and every listener that could be bound answers; there is at least one. */
+export const untilReady = (bus: Bus, subject: string, gateway: Child, manifests: string, isDemo: boolean, report: (line: string) => void): Promise<Applied> =>
+  new Promise((resolve) => {
+    const said = new Set<string>()
+    const sayOnce = (line: string): void => {
+      if (!said.has(line)) report(line)
+      said.add(line)
+    }
+    let latest: Applied | undefined
+    let waiting = "The gateway has not said anything yet."
+    const slow = setInterval(() => {
+      sayOnce(`not ready yet: ${waiting} ("headgate get" tells more; manifests: ${manifests})`)
+      if (isDemo) for (const { error, port, specPort } of latest?.listeners ?? []) if (error !== undefined && port === 0) void moveAway(specPort)
+    }, SLOW).unref()
+    const moveAway = async (port: number): Promise<void> => {
+      const free = await moveDemo(manifests, port)
+      if (free !== undefined) sayOnce(`the demo moves to port ${free}`)
+    }
+    const check = async (applied: Applied): Promise<void> => {
+      waiting = applied.waiting ?? (applied.listeners.length === 0 ? "There is no Gateway with a listener." : "A listener does not answer.")
+      for (const { id, error } of applied.listeners) if (error !== undefined) sayOnce(`listener ${id}: ${error}`)
+      if (!applied.ready || gateway.current() === undefined) return
+      const bound = applied.listeners.filter((listener) => listener.port > 0)
+      const all = await Promise.all(bound.map(answers))
+      if (applied !== latest || bound.length === 0) return
+      if (!all.every(Boolean)) return void setTimeout(() => void check(applied), PROBE_AGAIN)
+      latest = undefined
+      clearInterval(slow)
+      await stop()
+      resolve(applied)
+    }
+    const stop = followApplied(bus, subject, (applied) => void check((latest = applied)))
+  })

@@ -1,20 +1,7 @@
 /** Backends and clients that go wrong in the middle. */
-import { afterEach, expect, test } from "vitest"
-import { GET, OK, answering, eventually, startBackend, startGateway, type Backend, type Gateway, type GatewayOptions, type Peer } from "./scripted.ts"
-
-let backend: Backend
-let gateway: Gateway
-
-const begin = async (options?: GatewayOptions): Promise<Peer> => {
-  backend = await startBackend()
-  gateway = await startGateway([backend.port], options)
-  return gateway.connect()
-}
-
-afterEach(async () => {
-  await gateway.stop()
-  await backend.stop()
-})
+import { expect, test } from "vitest"
+import { backend, begin, gateway } from "./scene.ts"
+import { GET, OK, answering, eventually, startGateway, type Peer } from "./scripted.ts"
 
 const POST = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
 

@@ -1,20 +1,7 @@
 /** What arrives at the backend and at the client when everything is as it should be. */
-import { afterEach, expect, test } from "vitest"
-import { GET, OK, startBackend, startGateway, type Backend, type Gateway, type GatewayOptions, type Peer } from "./scripted.ts"
-
-let backend: Backend
-let gateway: Gateway
-
-const begin = async (options?: GatewayOptions): Promise<Peer> => {
-  backend = await startBackend()
-  gateway = await startGateway([backend.port], options)
-  return gateway.connect()
-}
-
-afterEach(async () => {
-  await gateway.stop()
-  await backend.stop()
-})
+import { expect, test } from "vitest"
+import { backend, begin, gateway } from "./scene.ts"
+import { GET, OK } from "./scripted.ts"
 
 test("a GET goes out with Host, X-Forwarded-* and a request id, and without hop-by-hop fields", async () => {
   const client = await begin()

@@ -1,0 +1,8 @@
+/** Looking into values that were decoded elsewhere, or not at all: what is shown to people may have any shape. */
+
+/** A field deep in a value; undefined when it is not there. */
+export const at = (value: unknown, ...path: readonly (string | number)[]): unknown =>
+  path.reduce<unknown>((found, step) => (typeof found === "object" && found !== null ? Reflect.get(found, step) : undefined), value)
+
+/** Empty for what is no list. */
+export const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
