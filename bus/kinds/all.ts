@@ -11,7 +11,7 @@ import { httpRouteLimits } from "./httproute-limits.ts"
 import type { Kind } from "./kind.ts"
 import type { Problem } from "./limits.ts"
 import type { Metadata } from "./metadata.ts"
-import { adapterNote, sync } from "./ours.ts"
+import { adapterNote, clock, sync } from "./ours.ts"
 
 export type { Problem } from "./limits.ts"
 
@@ -104,7 +104,7 @@ export const resourceApis: readonly ResourceApi[] = [
   api(core.service, ["", ["v1"], "Service", "services", true], serviceLimits),
 ]
 
-const all: readonly Kind<unknown>[] = [...resourceApis.map((each) => each.kind), sync, adapterNote, ...Object.values(config)]
+const all: readonly Kind<unknown>[] = [...resourceApis.map((each) => each.kind), sync, adapterNote, clock, ...Object.values(config)]
 
 /** Resource and config kinds share names in one case, `note`: the stream tells them apart. */
 const byStreamAndName = new Map(all.map((kind) => [`${kind.stream}/${kind.name}`, kind]))

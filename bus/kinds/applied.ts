@@ -28,5 +28,7 @@ export interface AppliedListener {
   /** Actually bound; differs from specPort when that could not be. 0: not bound, `error` says why; without one it is about to be. */
   readonly port: number
   readonly specPort: number
+  /** The listener entry's. */
+  readonly generation?: number
   readonly error?: string
 }

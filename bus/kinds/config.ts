@@ -19,7 +19,7 @@ export const Listener = Struct({
   ...schema1,
   gateway: Struct({ namespace: String, name: String }),
   name: String,
-  protocol: Literals(["HTTP"]),
+  protocol: Literals(["HTTP", "HTTPS"]),
   /** As the user asked; the process may serve it elsewhere (below 1024 without the right to bind: +8000). */
   port: Number,
   /** Exact, or `*.suffix` for one or more labels before it; absent: every host. Lower case. */
@@ -28,6 +28,10 @@ export const Listener = Struct({
   addresses: Array(String),
   /** Gateway's creation time (RFC 3339), for precedence when two Gateways want the same port and hostname. */
   created: String,
+  /** metadata.generation of the Gateway; a gateway repeats it in its acks, so that it is known which one is served. */
+  generation: optionalKey(Number),
+  /** With HTTPS. Certificate ids in the user's order: the first is for names that none of them has, and for no name. */
+  tls: optionalKey(Struct({ certificates: Array(String) })),
 })
 export type Listener = typeof Listener.Type
 
@@ -134,10 +138,14 @@ export const Route = Struct({
 })
 export type Route = typeof Route.Type
 
-/** id: the cluster's. What `routes` asks `endpoints` for; answered by a `cluster` of the same id, present even when empty. */
+/**
+ * What `routes` asks for, under the id of what answers it, present even when empty: a `cluster` of `endpoints` to a
+ * backend, a `certificate` of `certs` to a secret. Exactly one of the two is there.
+ */
 export const Demand = Struct({
   ...schema1,
-  backend: Struct({ kind: Literals(["Service"]), namespace: String, name: String, port: Number }),
+  backend: optionalKey(Struct({ kind: Literals(["Service"]), namespace: String, name: String, port: Number })),
+  secret: optionalKey(Struct({ namespace: String, name: String })),
 })
 export type Demand = typeof Demand.Type
 
@@ -155,6 +163,43 @@ export const Cluster = Struct({
   empty: optionalKey(Literals(["NoSuchService", "NoSuchPort", "NoReadyEndpoints", "UnsupportedProtocol"])),
 })
 export type Cluster = typeof Cluster.Type
+
+/**
+ * id: `secret/<namespace>/<name>`. What a listener may present. `chain` and `key` are there together, or `empty` says
+ * why they are not; then nothing is presented.
+ */
+export const Certificate = Struct({
+  ...schema1,
+  source: Source,
+  /** PEM, leaf first, each certificate signed by the next. */
+  chain: optionalKey(String),
+  /** The private key in PKCS#8 DER, sealed for this plane and the place `<plane>/<namespace>/<name>` (bus/seal.ts). */
+  key: optionalKey(String),
+  /** DNS names and IP addresses of the leaf (subjectAltName, else the common name), lower case, sorted. */
+  names: Array(String),
+  /** Of the leaf's public key, as node:crypto says: `rsa`, `ec`, `ed25519`. */
+  keyType: optionalKey(String),
+  /** RFC 3339, of the leaf. */
+  notBefore: optionalKey(String),
+  notAfter: optionalKey(String),
+  /** SHA-256 of the leaf in DER, hexadecimal. */
+  fingerprint: optionalKey(String),
+  empty: optionalKey(Literals(["NoSuchSecret", "NotRead", "Unusable"])),
+})
+export type Certificate = typeof Certificate.Type
+
+/**
+ * id: `<function>/<anything>`, in the control plane. What a function wants to see that is not published by itself: the
+ * content of a Secret, for one data plane; that a moment has come. Answered by the adapter: by the Secret's `tls`, by
+ * the resource `clock` of that moment.
+ */
+export const Wanted = Struct({
+  ...schema1,
+  secret: optionalKey(Struct({ plane: String, namespace: String, name: String })),
+  /** RFC 3339 with whole seconds, UTC: `2026-11-21T18:00:00Z`. */
+  moment: optionalKey(String),
+})
+export type Wanted = typeof Wanted.Type
 
 /** id: `plane`. The functions whose commits a gateway of this plane waits for before it is ready. Sorted. */
 export const Plan = Struct({ ...schema1, functions: Array(String) })
@@ -207,6 +252,8 @@ export const kinds = {
   route: configKind("route", Route),
   demand: configKind("demand", Demand),
   cluster: configKind("cluster", Cluster),
+  certificate: configKind("certificate", Certificate),
+  wanted: openKind("wanted", Wanted),
   plan: configKind("plan", Plan),
   overlay: openKind("overlay", Overlay),
   note: configKind("note", Note),

@@ -76,9 +76,34 @@ export const Endpoints = Struct({
 })
 export type Endpoints = typeof Endpoints.Type
 
+/** What is published of a TLS Secret once a function wants it. All of it but `sealed` is public anyway. */
+export const TlsContent = Struct({
+  /** PEM blocks as the user gave them, in their order, and nothing between them. */
+  chain: String,
+  /** SHA-256 of the public key (SubjectPublicKeyInfo in DER) that belongs to the private key, hexadecimal. */
+  keyDigest: String,
+  /** By data plane that wants it: the private key in PKCS#8 DER, sealed for `<plane>/<namespace>/<name>` (bus/seal.ts). */
+  sealed: Schema.Record(String, String),
+})
+export type TlsContent = typeof TlsContent.Type
+
+/** Metadata only, until wanted (config.ts, Wanted). Values of other keys are never published. */
+export const Secret = Struct({
+  metadata: Metadata,
+  type: defaulted(String, "Opaque"),
+  /** Names of its data, sorted. */
+  keys: Array(String),
+  /** The last content that could be used. */
+  tls: optionalKey(TlsContent),
+  /** Why what the Secret holds now is not in `tls`: KeyMismatch, EncryptedKey, InvalidKey, InvalidCertificate, MissingData. */
+  problem: optionalKey(Struct({ reason: String, field: String, message: String })),
+})
+export type Secret = typeof Secret.Type
+
 export const core = {
   namespace: resourceKind("namespace", Namespace),
   service: resourceKind("service", Service),
   endpointSlice: resourceKind("endpointslice", EndpointSlice),
   endpoints: resourceKind("endpoints", Endpoints),
+  secret: resourceKind("secret", Secret),
 } as const

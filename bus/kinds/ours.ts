@@ -14,3 +14,9 @@ export const sync = resourceKind("sync", Sync)
 
 /** Key `<adapter>/<id>`: what an adapter has to say about its source: broken YAML, unknown kind, too large … */
 export const adapterNote = resourceKind("note", Note)
+
+/** Key `/<moment>`, as in Wanted: the moment has come. Published when it has, never before. */
+export const Clock = Schema.Struct({ moment: Schema.String })
+export type Clock = typeof Clock.Type
+
+export const clock = resourceKind("clock", Clock)

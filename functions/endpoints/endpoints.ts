@@ -25,7 +25,8 @@ export const endpoints = reconcile({
       return service === undefined ? [] : [`${metadata.namespace}/${service}`]
     })
 
-    const clusters = from(kinds.demand).map(({ backend }, read): Cluster => {
+    const clusters = from(kinds.demand).map(({ backend }, read): Cluster | undefined => {
+      if (backend === undefined) return undefined
       const source = { kind: "Service", namespace: backend.namespace, name: backend.name }
       const key = `${backend.namespace}/${backend.name}`
       const say = (note: Pick<Note, "severity" | "reason" | "message" | "fix"> & { readonly field?: string }) => read.note({ ...note, about: source })

@@ -4,8 +4,8 @@ import type { Gateway, HTTPRoute } from "../../bus/kinds/gateway-api.ts"
 import type { Namespace } from "../../bus/kinds/core.ts"
 import { attach, isGatewayRef, type Refusal } from "../gateway-api/attachment.ts"
 import type { Collection, Read } from "../reconcile.ts"
-import type { ServedGateway } from "./listeners.ts"
-import type { Report } from "./report.ts"
+import type { ServedGateway } from "../gateway-api/listeners.ts"
+import type { Report } from "../gateway-api/report.ts"
 
 export interface Attached {
   readonly plane: string

@@ -1,6 +1,6 @@
 import type { Gateway, GatewayClass } from "../../bus/kinds/gateway-api.ts"
 import type { Collection } from "../reconcile.ts"
-import { reporter } from "./report.ts"
+import { reporter } from "../gateway-api/report.ts"
 
 /** Notes on GatewayClasses: nobody uses it, parameters have no effect. */
 export const noteClasses = (classes: Collection<GatewayClass>, gateways: Collection<Gateway>): void => {

@@ -2,7 +2,7 @@
 import type { Filter, Overlay, Rule, RuleOverlay } from "../../bus/kinds/config.ts"
 import { regexProblem } from "../gateway-api/regex.ts"
 import type { Collection, Member, Read } from "../reconcile.ts"
-import { reporter, type Report } from "./report.ts"
+import { reporter, type Report } from "../gateway-api/report.ts"
 
 /** Higher priority first, then id. */
 const byRank = ([a, one]: Member<Overlay>, [b, two]: Member<Overlay>): number => two.priority - one.priority || (a < b ? -1 : 1)

@@ -5,7 +5,7 @@ import { durationMs } from "../../bus/kinds/httproute-limits.ts"
 import { serviceClusterId } from "../gateway-api/names.ts"
 import { filtersOf } from "./filters.ts"
 import { matchOf } from "./matches.ts"
-import type { Report } from "./report.ts"
+import type { Report } from "../gateway-api/report.ts"
 
 export interface RuleContext {
   /** Of the route. */

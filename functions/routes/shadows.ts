@@ -3,7 +3,7 @@ import { canonical } from "../../bus/canonical.ts"
 import type { Match, Route } from "../../bus/kinds/config.ts"
 import { idOfKey, olderFirst, planeOfKey } from "../gateway-api/names.ts"
 import type { Collection } from "../reconcile.ts"
-import { reporter, type Report } from "./report.ts"
+import { reporter, type Report } from "../gateway-api/report.ts"
 
 /** For the matches of one route, in their order: of equal ones the first gets the requests (HTTPRouteRule.matches). */
 export const repetitions = (report: Report): ((match: Match, field: string) => void) => {

@@ -3,7 +3,7 @@ import type { Overlay, Route } from "../../bus/kinds/config.ts"
 import type { Gateway, HTTPRoute } from "../../bus/kinds/gateway-api.ts"
 import { planeOfKey, routeId } from "../gateway-api/names.ts"
 import type { Collection } from "../reconcile.ts"
-import type { ServedGateway } from "./listeners.ts"
+import type { ServedGateway } from "../gateway-api/listeners.ts"
 import { overlayReporter } from "./overlays.ts"
 
 export interface Targets {

@@ -2,21 +2,15 @@
 import { createRequire } from "node:module"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Exit, Option, Schema } from "effect"
+import { Cause, Console, Effect, Exit, Option } from "effect"
 import { Argument, CliConfig, CliError, Command, Flag, GlobalFlag } from "effect/cli"
+import { attempt, runningBus } from "./command.ts"
 import { events } from "./events.ts"
 import { get } from "./get.ts"
-import { connectToRunning, manifestText, observe } from "./observe.ts"
+import { manifestText, observe } from "./observe.ts"
 import { up } from "./up.ts"
 
 const { version }: { readonly version: string } = createRequire(import.meta.url)("headgate/package.json")
-
-class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandFailed", { message: Schema.String }) {}
-
-const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, CommandFailed> =>
-  Effect.tryPromise({ try: run, catch: (error) => new CommandFailed({ message: error instanceof Error ? error.message : String(error) }) })
-
-const bus = Effect.acquireRelease(attempt(connectToRunning), (connected) => Effect.promise(() => connected.close()))
 
 const upCommand = Command.make(
   "up",
@@ -42,7 +36,7 @@ const getCommand = Command.make(
     output: Flag.Literals("output", ["table", "wide", "json", "yaml"]).pipe(Flag.withAlias("o"), Flag.withDefault("table")),
   },
   Effect.fnUntraced(function*({ kind, name, namespace, all, output }) {
-    const connected = yield* bus
+    const connected = yield* runningBus
     const text = yield* attempt(async () =>
       get(await observe(connected), { kind: Option.getOrUndefined(kind), name: Option.getOrUndefined(name), namespace: all ? undefined : Option.getOrUndefined(namespace), output }, manifestText()))
     yield* Effect.sync(() => process.stdout.write(text))
@@ -53,7 +47,7 @@ const eventsCommand = Command.make(
   "events",
   { follow: Flag.Boolean("follow").pipe(Flag.withAlias("f"), Flag.withDescription("Go on with what comes"), Flag.withDefault(false)) },
   Effect.fnUntraced(function*({ follow }) {
-    const connected = yield* bus
+    const connected = yield* runningBus
     yield* attempt(() => events(connected, follow, (line) => void process.stdout.write(`${line}\n`)))
   }, Effect.scoped),
 ).pipe(Command.withDescription("Show every edit and what became of it"))
@@ -84,7 +78,8 @@ const headgate = Command.make("headgate").pipe(
     headgate functions [NAME | ./FILE.ts …]   derives configuration
     headgate gateway                          serves it
   HEADGATE_DATA (default .headgate) is the folder of one installation; several run side by side.
-  Exit status: 0 done, 1 failed or problems found, 2 the command line is wrong.`),
+  Exit status: 0 done, 1 failed or problems found, 2 the command line is wrong, 3 there is no such thing, 4 outside the
+  history that is kept.`),
   Command.withSubcommands([upCommand, getCommand, eventsCommand, validateCommand]),
 )
 
@@ -98,7 +93,7 @@ const exitStatus = <A, E>(exit: Exit.Exit<A, E>): number => {
 
 export const main = (): void =>
   Command.run(headgate, { version }).pipe(
-    Effect.catchTag("CommandFailed", (error) => Console.error(`headgate: ${error.message}`).pipe(Effect.andThen(Effect.sync(() => { process.exitCode = 1 })))),
+    Effect.catchTag("CommandFailed", (error) => Console.error(`headgate: ${error.message}`).pipe(Effect.andThen(Effect.sync(() => { process.exitCode = error.status })))),
     Effect.provide([NodeServices.layer, CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })]),
     NodeRuntime.runMain({ teardown: (exit, onExit) => onExit(exitStatus(exit)), disableErrorReporting: true }),
   )

@@ -1,7 +1,7 @@
 /** Gateways → listeners: which are served, and who gets a port and hostname that two want. */
 import type { Listener } from "../../bus/kinds/config.ts"
 import { GATEWAY_GROUP, type Gateway, type GatewayClass, type GatewayListener } from "../../bus/kinds/gateway-api.ts"
-import { listenerId, olderFirst, planeOf } from "../gateway-api/names.ts"
+import { listenerId, olderFirst, planeOf } from "./names.ts"
 import type { Collection, Member } from "../reconcile.ts"
 import { reporter, type Report } from "./report.ts"
 
@@ -34,6 +34,7 @@ export const servedGateways = (gateways: Collection<Gateway>, classes: Collectio
       if (spec[field] !== undefined) report("warning", "UnsupportedValue", `spec.${field}`, `${field} is not supported and has no effect.`, `Remove spec.${field}.`)
     }
     const addresses = addressesOf(gateway, report)
+    const generation = metadata.generation === undefined ? {} : { generation: metadata.generation }
     const served = { plane: planeOf(gateway), namespace: metadata.namespace, name: metadata.name }
     if (addresses === undefined) return { ...served, listeners: [] }
     const listeners = spec.listeners.map((listener, i): ServedListener => {
@@ -47,7 +48,7 @@ export const servedGateways = (gateways: Collection<Gateway>, classes: Collectio
       }
       const hostname = listener.hostname === undefined || listener.hostname === "" ? {} : { hostname: listener.hostname.toLowerCase() }
       const gatewayName = { namespace: metadata.namespace, name: metadata.name }
-      return { id, listener, field, entry: { schema: 1, gateway: gatewayName, name: listener.name, protocol: "HTTP", port: listener.port, ...hostname, addresses, created: metadata.creationTimestamp ?? "" } }
+      return { id, listener, field, entry: { schema: 1, gateway: gatewayName, name: listener.name, protocol: "HTTP", port: listener.port, ...hostname, addresses, created: metadata.creationTimestamp ?? "", ...generation } }
     })
     return { ...served, listeners }
   })
