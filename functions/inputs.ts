@@ -4,8 +4,9 @@
  */
 import { Schema } from "effect"
 import type { Message, StreamInfo } from "../bus/bus.ts"
-import { header } from "../bus/envelope.ts"
+import { header, numberHeader } from "../bus/envelope.ts"
 import { resourceApis } from "../bus/kinds/all.ts"
+import { applied } from "../bus/kinds/applied.ts"
 import { decoderOf } from "../bus/kinds/codec.ts"
 import { kinds, type Note } from "../bus/kinds/config.ts"
 import type { Kind } from "../bus/kinds/kind.ts"
@@ -33,6 +34,21 @@ const decoders = (all: readonly Kind<unknown>[], stream: Kind<unknown>["stream"]
   new Map(all.filter((kind) => kind.stream === stream).map((kind) => [kind.name, { kind, decode: decoderOf(kind) }]))
 
 const text = (data: Uint8Array): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value)
+
+/**
+ * What an API server says of an object in its metadata, and the file adapter beside the body: functions see
+ * metadata.generation and metadata.uid wherever the object came from.
+ */
+const identify = (body: unknown, { headers }: Message): void => {
+  const metadata = isRecord(body) ? body["metadata"] : undefined
+  if (!isRecord(metadata)) return
+  const generation = metadata["generation"] ?? numberHeader(headers, header.generation)
+  if (generation !== undefined) metadata["generation"] = generation
+  const uid = metadata["uid"] ?? headers[header.uid]
+  if (uid !== undefined && uid !== "") metadata["uid"] = uid
+}
+
 const decodeSync = Schema.decodeUnknownSync(sync.schema)
 const decodeFunction = Schema.decodeUnknownSync(kinds.function.schema)
 
@@ -41,6 +57,11 @@ export class Inputs {
   readonly #onChange: () => void
   readonly #resources: ReadonlyMap<string, Decoder>
   readonly #config: ReadonlyMap<string, Decoder>
+  /** Of acks; undefined: no function reads them. */
+  readonly #ack: Decoder | undefined
+  /** Acks that are there, by key: where in APPLIED. */
+  readonly #acks = new Map<string, number>()
+  #acksAreRead: boolean
   /** `<kind>/<key>` of values whose last body did not decode. */
   readonly unreadable = new Set<string>()
   /** Resource kind → the incarnation of RESOURCES an adapter has filled with it. */
@@ -61,11 +82,18 @@ export class Inputs {
     this.#onChange = onChange
     this.#resources = decoders(engine.inputs, "RESOURCES")
     this.#config = decoders(engine.inputs, "CONFIG")
+    this.#ack = decoders(engine.inputs, "APPLIED").get(applied.name)
+    this.#acksAreRead = this.#ack === undefined
+  }
+
+  /** Some function reads what gateways have acked. */
+  get wantsAcks(): boolean {
+    return this.#ack !== undefined
   }
 
   /** What was stored when the followers attached is here. What follows is new, and of an adapter's first list perhaps a part. */
   get isRead(): boolean {
-    return this.#resourcesIncarnation !== undefined && this.#unitsAreRead
+    return this.#resourcesIncarnation !== undefined && this.#unitsAreRead && this.#acksAreRead
   }
 
   /** What is still missing before anything may be derived for others to see; sentences for people. */
@@ -75,6 +103,7 @@ export class Inputs {
     else for (const name of this.#resources.keys()) if (this.#marks.get(name) !== this.#resourcesIncarnation) missing.push(`no adapter has published all of ${name} yet`)
     if (!this.#unitsAreRead) missing.push("CONFIG is being read")
     else for (const [name, { kind }] of this.#config) if (kind.open !== true && (this.#writers.get(name)?.size ?? 0) === 0) missing.push(`no function has committed ${name} yet`)
+    if (!this.#acksAreRead) missing.push("APPLIED is being read")
     return missing
   }
 
@@ -97,7 +126,7 @@ export class Inputs {
     if (subject.kind === sync.name) this.#mark(subject.key, message)
     const decoder = this.#resources.get(subject.kind)
     if (decoder === undefined) return
-    this.#stage(decoder, subject.key, message.data.length === 0 ? null : text(message.data), message.seq)
+    this.#stage(decoder, subject.key, message.data.length === 0 ? null : text(message.data), message.seq, (body) => identify(body, message))
     this.#changed(() => message.headers[header.traceparent])
   }
 
@@ -123,6 +152,34 @@ export class Inputs {
     this.#commits.set(`${unit.plane}/${unit.fn}`, seq)
     if (touched) this.#changed(() => traceparent)
     else this.#onChange()
+  }
+
+  /** From APPLIED. */
+  ack(message: Message): void {
+    const subject = parseSubject(message.subject)
+    if (subject?.is !== "applied" || this.#ack === undefined) return
+    const key = `${subject.plane}/${subject.pod}`
+    const isThere = message.data.length > 0
+    if (isThere) this.#acks.set(key, message.seq)
+    else this.#acks.delete(key)
+    this.#stage(this.#ack, key, isThere ? text(message.data) : null, message.seq)
+    this.#changed(() => message.headers[header.traceparent])
+  }
+
+  acksRead(): void {
+    this.#acksAreRead = true
+    this.#onChange()
+  }
+
+  /** What APPLIED holds begins at `firstSeq`: acks before it have expired, and their pods are gone. */
+  acksSince(firstSeq: number): void {
+    if (this.#ack === undefined) return
+    for (const [key, seq] of this.#acks) {
+      if (seq >= firstSeq) continue
+      this.#acks.delete(key)
+      this.#stage(this.#ack, key, null, seq)
+      this.#onChange()
+    }
   }
 
   unitsRead(): void {
@@ -174,11 +231,15 @@ export class Inputs {
   }
 
   /** A body that does not decode changes nothing: the value before it stays, and a note says why. */
-  #stage({ kind, decode }: Decoder, key: string, body: string | null, seq: number): void {
+  #stage({ kind, decode }: Decoder, key: string, body: string | null, seq: number, complete?: (body: unknown) => void): void {
     const ref = `${kind.name}/${key}`
     let value: unknown
     try {
-      if (body !== null) value = decode(JSON.parse(body))
+      if (body !== null) {
+        const parsed: unknown = JSON.parse(body)
+        complete?.(parsed)
+        value = decode(parsed)
+      }
     } catch (error) {
       this.unreadable.add(ref)
       const about = aboutResource({ kind: kind.name, key })

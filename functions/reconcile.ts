@@ -6,7 +6,7 @@
 import type { Kind } from "../bus/kinds/kind.ts"
 import type { Note } from "../bus/kinds/config.ts"
 
-/** `<namespace>/<name>` of a resource, `<plane>/<id>` of a config value, anything in between. */
+/** `<namespace>/<name>` of a resource, `<plane>/<id>` of a config value, `<plane>/<pod>` of an ack, anything in between. */
 export type Key = string
 
 /** One member of a collection. */
@@ -34,6 +34,8 @@ export interface Collection<T> {
   group<U>(by: (value: T, key: Key) => Iterable<string>, f: (members: readonly Member<T>[], read: Read, group: string) => U | undefined): Collection<U>
   /** Same key on both sides; left decides membership. */
   join<U, V>(right: Collection<U>, f: (left: T, right: U | undefined, read: Read, key: Key) => V | undefined): Collection<V>
+  /** Members of both; where both have a key, this one's stands. */
+  union(other: Collection<T>): Collection<T>
 }
 
 export interface Index<T> {
@@ -61,6 +63,6 @@ export interface Reconciler {
 export const reconcile = (declaration: Reconciler): Reconciler => {
   if (!/^[a-z][a-z0-9-]{0,62}$/.test(declaration.name)) throw new TypeError(`reconcile: "${declaration.name}" is not a name (lower case letters, digits, dashes)`)
   if (declaration.version === "") throw new TypeError(`reconcile ${declaration.name}: version is empty`)
-  for (const kind of declaration.writes) if (kind.stream !== "CONFIG") throw new TypeError(`reconcile ${declaration.name}: writes "${kind.name}", which adapters write`)
+  for (const kind of declaration.writes) if (kind.stream !== "CONFIG") throw new TypeError(`reconcile ${declaration.name}: writes "${kind.name}", which ${kind.stream === "APPLIED" ? "gateways" : "adapters"} write`)
   return declaration
 }

@@ -1,6 +1,7 @@
-import { expect, it } from "vitest"
+import { expect, it, vi } from "vitest"
 import { memoryStore } from "../bus/memory.ts"
 import { appliedSubject } from "../bus/subject.ts"
+import { streams } from "../bus/streams.ts"
 import type { Applied } from "../bus/kinds/applied.ts"
 import { Acks } from "./ack.ts"
 
@@ -57,4 +58,20 @@ it("tries again when the bus is away", async () => {
   await arrived
   expect(told()).toEqual([7])
   acks.stop()
+})
+
+it("is told again before the stream lets it expire", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] })
+  try {
+    const { acks, bus } = scene()
+    acks.attach(bus)
+    await acks.flush()
+    const { lastSeq } = await bus.info("APPLIED")
+    vi.advanceTimersByTime(streams.APPLIED.maxAgeMs ?? 0)
+    await acks.flush()
+    expect((await bus.info("APPLIED")).lastSeq).toBeGreaterThan(lastSeq)
+    acks.stop()
+  } finally {
+    vi.useRealTimers()
+  }
 })

@@ -1,13 +1,15 @@
 /**
  * Tells the bus what this pod serves (bus/kinds/applied.ts), after every swap and whenever it changes. One message in
  * flight; what changes meanwhile goes into the next, so that a burst of swaps costs a few acks. What was told already
- * is not told again, unless the stream may have lost it.
+ * is not told again, unless the stream may have lost it, or will before long.
  */
 import type { Bus } from "../bus/bus.ts"
 import { canonical } from "../bus/canonical.ts"
 import type { Applied } from "../bus/kinds/applied.ts"
 import { appliedSubject } from "../bus/subject.ts"
 
+/** APPLIED keeps an ack for a day (bus/streams.ts); one that is gone is taken for a pod that is gone. */
+const REPEAT_MS = 6 * 3_600_000
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5000
 
@@ -19,6 +21,7 @@ export class Acks {
   #sending: Promise<void> | undefined
   #retry: NodeJS.Timeout | undefined
   #failures = 0
+  #repeat: NodeJS.Timeout | undefined
 
   constructor(current: () => Applied) {
     this.#current = current
@@ -26,6 +29,9 @@ export class Acks {
 
   attach(bus: Bus): void {
     this.#bus = bus
+    clearInterval(this.#repeat)
+    this.#repeat = setInterval(() => this.repeat(), REPEAT_MS)
+    this.#repeat.unref()
     this.request()
   }
 
@@ -53,6 +59,7 @@ export class Acks {
 
   stop(): void {
     clearTimeout(this.#retry)
+    clearInterval(this.#repeat)
     this.#bus = undefined
   }
 

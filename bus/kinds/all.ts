@@ -1,6 +1,7 @@
 /** Every kind by name, and the way from an object of the outside (`apiVersion`, `kind`) to a value on the bus. */
 import { Result, Schema } from "effect"
 import { enable } from "effect/schema/SchemaJITCompiler"
+import { applied } from "./applied.ts"
 import { kinds as config } from "./config.ts"
 import { core } from "./core.ts"
 import { endpointSliceLimits, endpointsLimits, namespaceLimits, serviceLimits } from "./core-limits.ts"
@@ -12,6 +13,7 @@ import type { Kind } from "./kind.ts"
 import type { Problem } from "./limits.ts"
 import type { Metadata } from "./metadata.ts"
 import { adapterNote, clock, sync } from "./ours.ts"
+import { status } from "./status.ts"
 
 export type { Problem } from "./limits.ts"
 
@@ -104,7 +106,7 @@ export const resourceApis: readonly ResourceApi[] = [
   api(core.service, ["", ["v1"], "Service", "services", true], serviceLimits),
 ]
 
-const all: readonly Kind<unknown>[] = [...resourceApis.map((each) => each.kind), sync, adapterNote, clock, ...Object.values(config)]
+const all: readonly Kind<unknown>[] = [...resourceApis.map((each) => each.kind), sync, adapterNote, clock, ...Object.values(config), status, applied]
 
 /** Resource and config kinds share names in one case, `note`: the stream tells them apart. */
 const byStreamAndName = new Map(all.map((kind) => [`${kind.stream}/${kind.name}`, kind]))
@@ -113,7 +115,7 @@ const byStreamAndName = new Map(all.map((kind) => [`${kind.stream}/${kind.name}`
 export const kinds: readonly Kind<unknown>[] = all
 
 /** A kind by its subject token, or undefined. */
-export const kindByName = (stream: "RESOURCES" | "CONFIG", name: string): Kind<unknown> | undefined => byStreamAndName.get(`${stream}/${name}`)
+export const kindByName = (stream: Kind<unknown>["stream"], name: string): Kind<unknown> | undefined => byStreamAndName.get(`${stream}/${name}`)
 
 const byApi = new Map(resourceApis.flatMap((each) => each.versions.map((version) => [`${each.group === "" ? "" : `${each.group}/`}${version}/${each.kindName}`, each] as const)))
 
