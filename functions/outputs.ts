@@ -119,7 +119,14 @@ export class Outputs {
     if (this.#held.size > 0) this.#letGo()
   }
 
-  /** Everything staged is committed and stored. Rejects when this process may write no more. */
+  /** Sequence of the newest commit of these functions. */
+  get committed(): number {
+    let newest = 0
+    for (const { seq } of this.#units.values()) newest = Math.max(newest, seq)
+    return newest
+  }
+
+  /** Everything staged so far is committed and stored. Rejects when this process may write no more. */
   async settled(): Promise<void> {
     await Promise.all(this.#declared)
     await Promise.all([...this.#units.values()].map((unit) => unit.settled()))

@@ -28,6 +28,11 @@ export class Publication {
     return this.#writer?.state() ?? new Map<string, string>()
   }
 
+  /** Sequence of the last commit, 0: none, or not opened yet. */
+  get seq(): number {
+    return this.#writer?.seq ?? 0
+  }
+
   stage(changes: readonly StagedChange[], options: StageOptions): void {
     if (this.#writer === undefined) this.#waiting.push({ changes, options })
     else this.#writer.stage(changes, options)

@@ -9,7 +9,7 @@ import { configSubject, parseSubject, resourceSubject } from "../bus/subject.ts"
 import { readUnits } from "../bus/unit/reader.ts"
 import type { UnitChange } from "../bus/unit/unit.ts"
 import { given, run as once } from "./once.ts"
-import { progressSubject } from "./progress.ts"
+import { type Progress, progressSubject, readProgress } from "./progress.ts"
 import { reconcile, type Reconciler } from "./reconcile.ts"
 import { runFunctions } from "./run.ts"
 
@@ -389,6 +389,36 @@ describe("while it runs", () => {
       })
     await reached(() => {})
     await reached(() => it.bus.hint("ask.progress", ""))
+  })
+
+  test("progress across processes: a reader says which commits of its writer it has answered; a successor goes on from there", async () => {
+    const it = world()
+    await it.synced(thing)
+    await start(it.store, [shapes]).logged("publishing")
+    const two = start(it.store, [labels], { holder: "two" })
+    await two.logged("publishing")
+    const { seq } = await it.put(thing, "/a", { plane: "p", size: 1 })
+    const says = (fn: string, holds: (progress: Progress) => boolean, ask = false) =>
+      new Promise<Progress>((resolve) => {
+        const off = it.bus.onHint(progressSubject(fn), (_subject, data) => {
+          const progress = readProgress(data)
+          if (progress === undefined || !holds(progress)) return
+          off()
+          resolve(progress)
+        })
+        if (ask) it.bus.hint("ask.progress", "")
+      })
+    const shaped = await says("shapes", ({ resources }) => resources >= seq, true)
+    expect(shaped).toMatchObject({ together: ["shapes"], committed: it.changes.findLast(({ unit }) => unit.fn === "shapes" && unit.plane === "p")?.seq })
+    await it.until(() => it.entries.has("label p/a"))
+    const labelled = await says("labels", ({ config }) => config >= shaped.committed, true)
+    expect(labelled.resources).toBeGreaterThanOrEqual(seq)
+    expect(labelled.committed).toBe(it.changes.findLast(({ unit }) => unit.fn === "labels" && unit.plane === "p")?.seq)
+    await two.stop()
+    await start(it.store, [labels], { holder: "three" }).logged("publishing")
+    const again = await says("labels", ({ config }) => config >= shaped.committed, true)
+    expect(again).toMatchObject({ together: ["labels"], committed: labelled.committed })
+    expect(again.resources).toBeGreaterThanOrEqual(seq)
   })
 })
 

@@ -105,7 +105,7 @@ export class Session {
   async publish(mandates: ReadonlyMap<string, Mandate>): Promise<void> {
     await this.#outputs.start(mandates)
     if (this.#isOver) return
-    this.#progress = new ProgressHints(this.#options.bus, this.functions.map(({ name }) => name))
+    this.#progress = new ProgressHints(this.#options.bus, this.functions.map(({ name }) => name), () => this.#outputs.committed)
     this.#changed()
   }
 
@@ -153,7 +153,7 @@ export class Session {
       // What cannot be published is noted, and a note is derived too: twice at most.
       do this.#outputs.publish(this.#engine.pass(), traceparent)
       while (this.#engine.isStale)
-      this.#progress?.reached(seen, () => this.#outputs.settled())
+      this.#progress?.reached({ resources: seen, config: this.#reader.seen }, () => this.#outputs.settled())
     } else if (this.#inputs.isRead) {
       // An adapter publishes its first list: what it takes to derive from it is done by its end. Nobody sees it before.
       this.#engine.pass()

@@ -68,6 +68,13 @@ class Reader implements UnitReader {
     return [...this.#units.values()].filter((unit) => unit.seq > 0).map((unit) => unit.id)
   }
 
+  get seen(): number {
+    if (this.#awaited === undefined || this.#awaited.size > 0) return 0
+    let { seen } = this.#following
+    for (const { rereading, seq } of this.#units.values()) if (rereading !== undefined) seen = Math.min(seen, seq)
+    return seen
+  }
+
   claim(id: UnitId, onCommit: (message: Message) => void): ClaimedUnit | undefined {
     const unit = this.#unit(unitKey(id), id)
     const { fresh, seq, rereading } = unit

@@ -74,6 +74,8 @@ export interface UnitReader {
   /** Current verified state of one unit: subject → body. */
   state(unit: UnitId): ReadonlyMap<string, string> | undefined
   units(): readonly UnitId[]
+  /** Sequence in CONFIG up to which every commit was handed on, 0 before all that was stored has been. */
+  readonly seen: number
   /**
    * Hands a unit over to a writer in this process (UnitWriterOptions.reader): the reader folds it no longer, only
    * tells of its commits. Undefined when the writer has to read for itself: not caught up, in doubt, or a commit
@@ -170,7 +172,9 @@ export interface UnitWriter {
    * Throws RangeError, staging nothing, for a body above MAX_BODY bytes or a subject outside the plane.
    */
   stage(changes: Iterable<StagedChange>, options?: StageOptions): void
-  /** Resolves when everything staged is committed and its entries are acked. Rejects when stepped down. */
+  /** Resolves when everything staged so far is committed and its entries are acked. Rejects when stepped down. */
   settled(): Promise<void>
+  /** Sequence of the last commit as far as the writer knows, 0: none. */
+  readonly seq: number
   stop(): Promise<void>
 }

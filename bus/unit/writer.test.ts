@@ -142,6 +142,27 @@ test("nothing staged publishes nothing; the first commit of an empty unit is mad
   await expect(openUnit(wire, { ...options, epoch: 0 })).rejects.toBeInstanceOf(HigherEpochError)
 })
 
+test("under constant change it is told what is settled: what is staged later is not waited for", async () => {
+  const world = new World(whole)
+  const port = world.store.bus()
+  let staged = 0
+  const change = (): void => writer.stage([{ subject: subjectOf("a"), body: String(++staged), causes: [] }])
+  // Something new is staged while each commit is under way, so that the writer never comes to rest.
+  const busy: Bus = { ...port, publish: (message) => {
+    if (staged < 200 && message.subject.includes(".commit.")) change()
+    return port.publish(message)
+  } }
+  const writer = await openUnit(busy, { unit, epoch: 1, writer: "w", version: "1", onSteppedDown: () => undefined })
+  change()
+  for (let i = 0; i < 5; i++) {
+    const wanted = staged
+    await writer.settled()
+    expect(staged).toBeLessThan(200)
+    expect(Number(stored(world)["a"])).toBeGreaterThanOrEqual(wanted)
+  }
+  await writer.stop()
+})
+
 test("each commit is in the history once, also when its writer died before it could copy it", async () => {
   const world = await settledWorld(small, { a: "1" })
   const writing = only(world.writings)

@@ -58,6 +58,8 @@ class Writer implements UnitWriter {
   #following: Following | undefined
   #working: Promise<void> | undefined
   #waiters: PromiseWithResolvers<void>[] = []
+  /** Of these all that was staged is in the commit under way. */
+  #covered: PromiseWithResolvers<void>[] = []
 
   constructor(bus: Bus, options: UnitWriterOptions) {
     this.unit = options.unit
@@ -101,6 +103,10 @@ class Writer implements UnitWriter {
     }
   }
 
+  get seq(): number {
+    return this.#seq
+  }
+
   state(): ReadonlyMap<string, string> {
     return this.#staging.state
   }
@@ -136,7 +142,7 @@ class Writer implements UnitWriter {
     if (this.#over.signal.aborted) return
     this.#over.abort(reason)
     this.#tombstones.stop()
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(reason)
+    for (const waiter of [...this.#covered.splice(0), ...this.#waiters.splice(0)]) waiter.reject(reason)
   }
 
   #end(reason: "higher-epoch" | "store-lost", message: string, error = new Error(`${this.#name()}: ${message}`)): void {
@@ -172,8 +178,11 @@ class Writer implements UnitWriter {
       else {
         this.#committer.forgetParts(this.#seq)
         this.#copy()
+        // Before what was staged since: under constant change nobody would ever be told.
+        for (const waiter of this.#covered.splice(0)) waiter.resolve()
         const pending = this.#staging.take()
         if (pending === undefined) return this.#rest()
+        this.#covered = this.#waiters.splice(0)
         await this.#commit(pending)
       }
     }
@@ -278,6 +287,8 @@ class Writer implements UnitWriter {
   }
 
   async #readAgain(): Promise<void> {
+    // What they wait for will be committed again, over what is found.
+    this.#waiters.unshift(...this.#covered.splice(0))
     const { incarnation, verdict, fold } = await readUnit(this.#bus, this.unit, this.#clock, this.#over.signal)
     if (this.#over.signal.aborted) return
     if (verdict.is === "verified") return this.#adopt({ incarnation, snapshot: verdict.snapshot })
