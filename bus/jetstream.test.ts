@@ -57,6 +57,11 @@ const freeze = async (): Promise<void> => {
   while (!(await stateOf(server.pid)).startsWith("T"));
 }
 
+/** The history of resources has got so far. */
+const copied = async (bus: Bus, seq: number): Promise<void> => {
+  while (((await bus.info("RESOURCES_HISTORY").catch(() => undefined))?.lastSeq ?? 0) < seq);
+}
+
 /** As a writer does it: the same message id until it is known. */
 const publishUntilStored = async (bus: Bus, subject: string, data: string, msgId: string): Promise<number> => {
   for (;;) {
@@ -170,27 +175,36 @@ test("a deleted stream is a loss for its followers, and is made anew for publish
   expect(seen.messages).toHaveLength(1)
 })
 
-test("the history goes on when the stream it copies is made anew, whoever and however many make it", async () => {
+test("when RESOURCES is made anew its history begins anew with it, whoever and however many make it", async () => {
   const all = await Promise.all(Array.from({ length: 4 }, () => open()))
   const [bus] = all
   if (bus === undefined) throw new Error("no bus")
-  const seen: string[] = []
-  let check = (): void => undefined
-  bus.follow({ stream: "HISTORY", filter: "resource.>", from: { after: 0 }, onMessage: (message) => { seen.push(message.subject); check() } })
-  const until = (count: number): Promise<void> => new Promise((resolve) => {
-    check = () => { if (seen.length >= count) resolve() }
-    check()
-  })
   for (let i = 0; i < 5; i++) await bus.publish({ subject: "resource.a.n.x", data: "" })
-  await until(5)
   for (const round of [1, 2]) {
+    const before = await bus.info("RESOURCES_HISTORY")
     const admin = await connect({ servers: server.url })
     await (await jetstreamManager(admin)).streams.delete("RESOURCES")
     await admin.close()
     await Promise.all(all.map((other, i) => publishUntilStored(other, `resource.a.n.y${i}`, "", `${round}:${i}`)))
-    await until(5 + 4 * round)
+    while ((await bus.info("RESOURCES_HISTORY").catch(() => before)).incarnation === before.incarnation);
+    await copied(bus, 4)
+    const subjects = await Promise.all([1, 2, 3, 4].map(async (seq) => (await bus.at("RESOURCES_HISTORY", seq))?.subject))
+    expect(subjects.toSorted()).toEqual([0, 1, 2, 3].map((i) => `resource.a.n.y${i}`))
   }
-  expect(seen.slice(5).toSorted()).toEqual([0, 0, 1, 1, 2, 2, 3, 3].map((i) => `resource.a.n.y${i}`))
+})
+
+test("the history of resources goes on at once after the server was killed", async () => {
+  const bus = await open()
+  for (let i = 1; i <= 3; i++) {
+    await publishUntilStored(bus, "resource.a.n.x", "", `${i}:1`)
+    await kill()
+    await start()
+    await publishUntilStored(bus, "resource.a.n.x", "", `${i}:2`)
+    const since = performance.now()
+    await copied(bus, 2 * i)
+    expect(performance.now() - since).toBeLessThan(1000)
+  }
+  expect(await bus.info("RESOURCES_HISTORY")).toMatchObject({ firstSeq: 1, messages: 6 })
 })
 
 test("twenty that start at once on an empty store all connect, and find what their streams are for", async () => {

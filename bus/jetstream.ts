@@ -1,5 +1,5 @@
 /** The Bus on NATS JetStream: with jetstream-follow.ts and jetstream-publish.ts all that imports NATS. */
-import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, jetstreamManager, type JetStreamManager, type StreamConfig } from "@nats-io/jetstream"
+import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, jetstreamManager, type JetStreamManager, type StreamConfig, type StreamInfo as ServerStreamInfo } from "@nats-io/jetstream"
 import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
 import { reachesBack } from "./as-of.ts"
 import { BusError, type Bus, type BusErrorReason, type Follower, type Message, type StreamInfo, type StreamName } from "./bus.ts"
@@ -16,22 +16,24 @@ export interface ConnectOptions {
   readonly timeout?: number
   /** Gives up connecting. */
   readonly signal?: AbortSignal
+  /** Whether a store that is made now keeps a history; one that is there goes on as it was made. Default: unless HEADGATE_HISTORY is `off`. */
+  readonly history?: boolean
 }
 
 const CLOSE_PATIENCE = 1000
 const MINIMUM = [2, 11] as const
 
 /** Connects and ensures the streams. Rejects with BusError: unreachable in time, a server older than 2.11, or one without JetStream. */
-export const connectBus = async ({ url, name, timeout = 10_000, signal }: ConnectOptions): Promise<Bus> => {
+export const connectBus = async ({ url, name, timeout = 10_000, signal, history = process.env["HEADGATE_HISTORY"] !== "off" }: ConnectOptions): Promise<Bus> => {
   const connection = await connectWithin(url, name, timeout, signal)
   try {
     const version = connection.info?.version ?? "0.0.0"
     const [major = 0, minor = 0] = version.split(".").map(Number)
     if (major < MINIMUM[0] || (major === MINIMUM[0] && minor < MINIMUM[1])) throw new BusError("rejected", `nats-server ${version} at ${url} is too old: 2.11 or newer is needed`)
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 5000 })
-    await read(`streams of ${url}`, () => ensureStreams(manager))
+    await read(`streams of ${url}`, () => ensureStreams(manager, history))
     signal?.throwIfAborted()
-    return jetstreamBus(connection, manager)
+    return jetstreamBus(connection, manager, history)
   } catch (error) {
     await connection.close()
     throw error
@@ -53,47 +55,51 @@ const connectWithin = async (url: string, name: string, timeout: number, signal:
   }
 }
 
-/** Metadata of a stream with sources: the incarnation it reads from, when that was made after it. */
-const SOURCED_FROM = "headgate-source"
+/** Metadata of a mirror: the incarnation of the stream it copies. */
+const MIRRORED = "headgate-mirrored"
+/** Metadata of RESOURCES in a store without a history: `off`. */
+const HISTORY_KEPT = "headgate-history"
 
 /** Creates what is missing and brings limits up to date. Safe when several processes do it at once. */
-const ensureStreams = async (manager: JetStreamManager): Promise<void> => {
-  /** Streams made just now: when, which names their incarnation. */
-  const created = new Map<string, string>()
+const ensureStreams = async (manager: JetStreamManager, history: boolean): Promise<void> => {
+  /** By name: when it was made, which names its incarnation. */
+  const incarnations = new Map<string, string>()
+  let isKept = history
   for (const [name, shape] of Object.entries(streams)) {
+    if (shape.history === true && !isKept) continue
+    const limits = (isKept ? undefined : shape.withoutHistory) ?? shape
+    const mirrored = shape.mirrors === undefined ? undefined : incarnations.get(shape.mirrors)
     const config = {
       name,
-      subjects: [...shape.subjects],
+      ...(shape.mirrors === undefined ? { subjects: [...shape.subjects] } : { mirror: { name: shape.mirrors } }),
       retention: RetentionPolicy.Limits,
       storage: StorageType.File,
       discard: DiscardPolicy.Old,
-      max_msgs_per_subject: shape.perSubject,
-      max_age: (shape.maxAgeMs ?? 0) * 1_000_000,
+      max_msgs_per_subject: limits.perSubject,
+      max_age: (limits.maxAgeMs ?? 0) * 1_000_000,
       max_bytes: shape.maxBytes ?? -1,
-      duplicate_window: 120_000_000_000,
+      ...(shape.mirrors === undefined ? { duplicate_window: 120_000_000_000 } : {}),
       allow_direct: true,
-      ...(shape.sources === undefined ? {} : { sources: shape.sources.map((source) => ({ name: source })) }),
     } satisfies Partial<StreamConfig> & { name: string }
-    const have = await manager.streams.info(name).catch(missing)
-    if (have === undefined) {
-      const made = await manager.streams.add(config).catch((error: unknown) => {
-        // 10058: another process created it a moment ago, perhaps as a newer version would: that one stands.
-        if (!(error instanceof JetStreamApiError && error.code === 10058)) throw error
-      })
-      if (made !== undefined) created.set(name, made.created)
-    } else if (shape.sources?.some((source) => created.has(source)) === true) {
-      // The server goes on after the sequence it had read from the lost incarnation, and would wait for it in vain.
-      // A source with another filter is another source to it, and starts at the beginning. What several processes
-      // decide here at once is equal, and whoever comes later finds it done for this incarnation.
-      const incarnation = shape.sources.map((source) => created.get(source) ?? "").join()
-      if (have.config.metadata?.[SOURCED_FROM] === incarnation) continue
-      const filtered = have.config.sources?.[0]?.filter_subject !== undefined
-      const sources = shape.sources.map((source) => ({ name: source, ...(filtered ? {} : { filter_subject: streams[source].subjects[0] ?? ">" }) }))
-      await manager.streams.update(name, { ...config, sources, metadata: { ...have.config.metadata, [SOURCED_FROM]: incarnation } })
-    } else if (have.config.max_msgs_per_subject !== config.max_msgs_per_subject || have.config.max_age !== config.max_age || have.config.max_bytes !== config.max_bytes) {
-      await manager.streams.update(name, { ...config, sources: have.config.sources ?? [], metadata: have.config.metadata ?? {} })
-    }
+    const metadata = { ...(mirrored === undefined ? {} : { [MIRRORED]: mirrored }), ...(name === "RESOURCES" && !history ? { [HISTORY_KEPT]: "off" } : {}) }
+    const have = await made(manager, { ...config, metadata }, mirrored)
+    incarnations.set(name, have.created)
+    if (name === "RESOURCES") isKept = have.config.metadata?.[HISTORY_KEPT] !== "off"
+    const isSame = have.config.max_msgs_per_subject === config.max_msgs_per_subject && have.config.max_age === config.max_age && have.config.max_bytes === config.max_bytes && (have.config.sources?.length ?? 0) === 0
+    if (!isSame) await manager.streams.update(name, { ...config, sources: [], metadata: have.config.metadata ?? {} })
   }
+}
+
+/** The stream as it is, made now if it was not there. A mirror whose origin was made anew waits for it in vain: it is made anew as well. */
+const made = async (manager: JetStreamManager, config: Partial<StreamConfig> & { name: string }, mirrored: string | undefined): Promise<ServerStreamInfo> => {
+  const have = await manager.streams.info(config.name).catch(missing)
+  if (have !== undefined && (mirrored === undefined || have.config.metadata?.[MIRRORED] === mirrored)) return have
+  if (have !== undefined) await manager.streams.delete(config.name).catch(missing)
+  return manager.streams.add(config).catch((error: unknown) => {
+    // 10058: another process created it a moment ago, perhaps as a newer version would: that one stands.
+    if (!(error instanceof JetStreamApiError && error.code === 10058)) throw error
+    return manager.streams.info(config.name)
+  })
 }
 
 /** Whatever a read fails with, as a BusError. */
@@ -119,7 +125,7 @@ const missing = (error: unknown): undefined => {
   throw error
 }
 
-const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bus => {
+const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager, history: boolean): Bus => {
   const followings = new Set<Attached>()
   let closed = false
   let isConnected = true
@@ -141,7 +147,7 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager): Bu
   // Several refused messages ask for one repair.
   let mending: Promise<void> | undefined
   const mendStreams = (): Promise<void> => {
-    const mine = (mending ??= ensureStreams(manager).catch(() => undefined))
+    const mine = (mending ??= ensureStreams(manager, history).catch(() => undefined))
     return mine.finally(() => { if (mending === mine) mending = undefined })
   }
   const outgoing = publisher(connection, () => void mendStreams().then(() => { for (const following of followings) following.check() }))

@@ -53,16 +53,18 @@ export interface MemoryOptions {
   readonly now?: () => number
   /** Nothing happens but by `step` and `settle`. */
   readonly manual?: boolean
+  /** Whether there are the streams of a history. Default: yes. */
+  readonly history?: boolean
 }
 
-export const memoryStore = ({ now, manual = false }: MemoryOptions = {}): MemoryStore => {
+export const memoryStore = ({ now, manual = false, history = true }: MemoryOptions = {}): MemoryStore => {
   const steps = stepper(manual)
   let generation = 0
   let ticks = 0
   const clock = now ?? (() => ++ticks)
   const empty = (): Map<StreamName, StoredStream> => {
     generation++
-    return new Map(Object.keys(streams).filter(isStream).map((name) => [name, { incarnation: `memory-${generation}`, last: 0, messages: new Map(), bySubject: new Map(), ids: new Map() }]))
+    return new Map(Object.keys(streams).filter(isStream).filter((name) => history || streams[name].history !== true).map((name) => [name, { incarnation: `memory-${generation}`, last: 0, messages: new Map(), bySubject: new Map(), ids: new Map() }]))
   }
   let store = empty()
   const followings = new Set<MemoryFollowing>()
@@ -84,7 +86,7 @@ export const memoryStore = ({ now, manual = false }: MemoryOptions = {}): Memory
     const same = stream.bySubject.get(message.subject) ?? []
     stream.bySubject.set(message.subject, same)
     same.push(message.seq)
-    const { perSubject } = streams[name]
+    const { perSubject } = (history ? undefined : streams[name].withoutHistory) ?? streams[name]
     const dropped = perSubject > 0 && same.length > perSubject ? same.shift() : undefined
     if (dropped !== undefined) stream.messages.delete(dropped)
     for (const following of followings) if (following.stream === name) following.offer(stream, message)
@@ -106,9 +108,10 @@ export const memoryStore = ({ now, manual = false }: MemoryOptions = {}): Memory
     if (message.msgId !== undefined) stream.ids.set(message.msgId, stored.seq)
     keep(name, stream, stored)
     for (const [target, shape] of Object.entries(streams)) {
-      if (!isStream(target) || shape.sources?.includes(name) !== true) continue
+      if (!isStream(target) || shape.mirrors !== name || !history) continue
       const copy = streamNamed(target)
-      keep(target, copy, { ...stored, seq: ++copy.last })
+      copy.last = stored.seq
+      keep(target, copy, stored)
     }
     return { seq: stored.seq, duplicate: false }
   }

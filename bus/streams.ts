@@ -6,23 +6,35 @@ export interface StreamShape {
   readonly perSubject: number
   readonly maxAgeMs?: number
   readonly maxBytes?: number
-  readonly sources?: readonly StreamName[]
+  /** The stream this is an exact copy of: subjects, sequences, times. Nothing else is stored in it. */
+  readonly mirrors?: StreamName
+  /** Kept for questions about the past alone: not there in a store without a history. */
+  readonly history?: true
+  /** What holds instead in a store without a history. */
+  readonly withoutHistory?: { readonly perSubject: number; readonly maxAgeMs: number }
 }
 
 const DAY = 86_400_000
+/** The promised window and, beyond it, the time between two checkpoints: the window begins at one (bus/history). */
+const KEPT = 7.5 * DAY
 
 export const streams: Readonly<Record<StreamName, StreamShape>> = {
   RESOURCES: { subjects: ["resource.>"], perSubject: 64 },
   CONFIG: { subjects: ["config.>"], perSubject: 64 },
   INTENTS: { subjects: ["intent.>"], perSubject: 1 },
-  APPLIED: { subjects: ["applied.>"], perSubject: 1, maxAgeMs: DAY },
-  /** The promised window: every resource message and every commit, by age and bytes. */
-  HISTORY: { subjects: ["history.>"], perSubject: -1, maxAgeMs: 7 * DAY, maxBytes: 2 ** 30, sources: ["RESOURCES"] },
+  /** All acks of the window; who wants to know what is served now reads the last of each subject. */
+  APPLIED: { subjects: ["applied.>"], perSubject: -1, maxAgeMs: KEPT, maxBytes: 2 ** 29, withoutHistory: { perSubject: 1, maxAgeMs: DAY } },
+  /** Every resource message under the sequence and time it has in RESOURCES, also those that RESOURCES has dropped. */
+  RESOURCES_HISTORY: { subjects: [], perSubject: -1, maxAgeMs: KEPT, maxBytes: 2 ** 30, mirrors: "RESOURCES", history: true },
+  /** Every commit again, copied by its writer (unit/history.ts). */
+  HISTORY: { subjects: ["history.>"], perSubject: -1, maxAgeMs: KEPT, maxBytes: 2 ** 30, history: true },
+  /** The folded state of all of it, from time to time (history/checkpoint.ts). */
+  CHECKPOINTS: { subjects: ["checkpoint.>"], perSubject: -1, maxAgeMs: KEPT, maxBytes: 2 ** 30, history: true },
   LEASES: { subjects: ["lease.>"], perSubject: 1 },
 }
 
 const byRoot: Readonly<Record<string, StreamName>> = {
-  resource: "RESOURCES", config: "CONFIG", intent: "INTENTS", applied: "APPLIED", history: "HISTORY", lease: "LEASES",
+  resource: "RESOURCES", config: "CONFIG", intent: "INTENTS", applied: "APPLIED", history: "HISTORY", checkpoint: "CHECKPOINTS", lease: "LEASES",
 }
 
 /** The stream that stores a subject. Throws RangeError for one that none does. */

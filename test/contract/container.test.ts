@@ -23,9 +23,10 @@ const onContainer = (): void => {
     await connection.close()
   }
   busContract(`nats-server in ${image}`, {
-    open: async () => {
+    open: async (history = true) => {
       const running = container ??= await new GenericContainer(image).withCommand(["--jetstream"]).withExposedPorts(4222).withWaitStrategy(Wait.forLogMessage("Server is ready")).start()
       await deleteStreams(running)
+      if (!history) await (await connectBus({ url: url(running), name: "first", history })).close()
       return { connect: () => connectBus({ url: url(running), name: "contract" }), wipe: async () => {
         await deleteStreams(running)
         // Made anew, as another process that starts would.

@@ -6,10 +6,11 @@ import { findNatsServer, startNatsServer } from "../../bus/server.ts"
 import { busContract } from "./bus.contract.ts"
 
 busContract("nats-server", {
-  open: async () => {
+  open: async (history = true) => {
     const binary = await findNatsServer()
     const folder = await mkdtemp(join(tmpdir(), "headgate-contract-"))
     let server = await startNatsServer({ binary, storeDir: folder })
+    if (!history) await (await connectBus({ url: server.url, name: "first", history })).close()
     return {
       connect: () => connectBus({ url: server.url, name: "contract" }),
       wipe: async () => {
