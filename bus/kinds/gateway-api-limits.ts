@@ -1,6 +1,6 @@
 /** What the Gateway API's CRDs check beyond shapes (v1.7, standard channel): patterns, counts, CEL rules. */
 import { isIP } from "node:net"
-import { GATEWAY_GROUP, type Gateway, type GatewayClass, type GatewayListener, type ReferenceGrant } from "./gateway-api.ts"
+import { GATEWAY_GROUP, type Gateway, type GatewayClass, type GatewayListener, type ListenerTLSConfig, type ReferenceGrant } from "./gateway-api.ts"
 import { DNS_SUBDOMAIN, Problems, type Problem } from "./limits.ts"
 
 const CONTROLLER = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/
@@ -45,6 +45,8 @@ const listenerLimits = (problems: Problems, at: string, listener: GatewayListene
   if (listener.hostname !== "") problems.hostname(`${at}.hostname`, listener.hostname, true)
   if (["TCP", "UDP"].includes(listener.protocol) && (listener.hostname ?? "") !== "") problems.add(`${at}.hostname`, "Forbidden", `${listener.protocol} listeners have no hostname`, "Remove it.")
   if (["HTTP", "TCP", "UDP"].includes(listener.protocol) && listener.tls !== undefined) problems.add(`${at}.tls`, "Forbidden", `${listener.protocol} listeners have no tls`, "Remove it, or use protocol HTTPS.")
+  else if (listener.protocol === "TLS" && listener.tls === undefined) problems.add(`${at}.tls`, "Required", "a TLS listener needs it", `Add ${at}.tls with a mode.`)
+  else if (listener.tls !== undefined) tlsLimits(problems, `${at}.tls`, listener.protocol, listener.tls)
   problems.count(`${at}.allowedRoutes.kinds`, listener.allowedRoutes.kinds, 0, 8)
   const selector = listener.allowedRoutes.namespaces.selector
   for (const [k, expression] of (selector?.matchExpressions ?? []).entries()) {
@@ -53,6 +55,21 @@ const listenerLimits = (problems: Problems, at: string, listener: GatewayListene
     if (takesValues === has) continue
     problems.add(`${at}.allowedRoutes.namespaces.selector.matchExpressions[${k}].values`, takesValues ? "Required" : "Forbidden", `operator ${expression.operator} ${takesValues ? "needs values" : "takes no values"}`, takesValues ? "Add a value." : "Remove the values.")
   }
+}
+
+const tlsLimits = (problems: Problems, at: string, protocol: string, { mode, certificateRefs, options }: ListenerTLSConfig): void => {
+  problems.oneOf(`${at}.mode`, mode, ["Terminate", "Passthrough"])
+  if (protocol === "HTTPS" && mode === "Passthrough") problems.add(`${at}.mode`, "Forbidden", "an HTTPS listener terminates TLS", "Write mode: Terminate, or use protocol TLS.")
+  if (mode === "Terminate" && (certificateRefs ?? []).length === 0 && Object.keys(options ?? {}).length === 0) problems.add(`${at}.certificateRefs`, "Required", "mode Terminate needs a certificate", "Name a Secret of type kubernetes.io/tls.")
+  problems.count(`${at}.certificateRefs`, certificateRefs, 0, 64)
+  for (const [i, ref] of (certificateRefs ?? []).entries()) {
+    group(problems, `${at}.certificateRefs[${i}].group`, ref.group)
+    kindName(problems, `${at}.certificateRefs[${i}].kind`, ref.kind)
+    problems.length(`${at}.certificateRefs[${i}].name`, ref.name, 1, 253)
+    problems.label(`${at}.certificateRefs[${i}].namespace`, ref.namespace)
+  }
+  const count = Object.keys(options ?? {}).length
+  if (count > 16) problems.add(`${at}.options`, "TooMany", `${count} options, at most 16 are allowed`, "Remove some.")
 }
 
 export const referenceGrantLimits = ({ metadata, spec }: ReferenceGrant): readonly Problem[] => {

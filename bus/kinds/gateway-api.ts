@@ -30,13 +30,31 @@ const AllowedRoutes = Struct({
 })
 export type AllowedRoutes = typeof AllowedRoutes.Type
 
+export const SecretObjectReference = Struct({
+  group: defaulted(String, ""),
+  kind: defaulted(String, "Secret"),
+  namespace: optionalKey(String),
+  name: String,
+})
+export type SecretObjectReference = typeof SecretObjectReference.Type
+
+export const ListenerTLSConfig = Struct({
+  /** Terminate or Passthrough. */
+  mode: defaulted(String, "Terminate"),
+  certificateRefs: optionalKey(Array(SecretObjectReference)),
+  options: optionalKey(Schema.Record(String, String)),
+  /** Of the experimental channel before v1.5; it is spec.tls.frontend of the Gateway now. */
+  frontendValidation: optionalKey(Unknown),
+})
+export type ListenerTLSConfig = typeof ListenerTLSConfig.Type
+
 export const GatewayListener = Struct({
   name: String,
   hostname: optionalKey(String),
   port: Number,
   /** HTTP, HTTPS, TLS, TCP, UDP or a domain-prefixed name. */
   protocol: String,
-  tls: optionalKey(Unknown),
+  tls: optionalKey(ListenerTLSConfig),
   allowedRoutes: defaulted(AllowedRoutes, { namespaces: { from: "Same" } }),
 })
 export type GatewayListener = typeof GatewayListener.Type

@@ -3,6 +3,7 @@ import { FlatMapping, Mapping } from "./derivation.ts"
 import { Lookup } from "./lookup.ts"
 import type { Scope } from "./scope.ts"
 import type { Table } from "./table.ts"
+import { Union } from "./union.ts"
 
 /** A collection as functions see it: a table, and the wiring of what is derived from it. */
 export class TableCollection<T> implements Collection<T> {
@@ -40,6 +41,11 @@ export class TableCollection<T> implements Collection<T> {
 
   join<U, V>(right: Collection<U>, f: (left: T, right: U | undefined, read: Read, key: Key) => V | undefined): Collection<V> {
     return this.map((value, read, key) => f(value, read(right, key), read, key))
+  }
+
+  union(other: Collection<T>): Collection<T> {
+    this.scope.mustWire()
+    return new TableCollection(this.scope, new Union<T>(this.scope, this.table, tableOf(other, this.scope)).out)
   }
 }
 

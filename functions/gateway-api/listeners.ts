@@ -1,8 +1,9 @@
-/** Gateways → listeners: which are served, and who gets a port and hostname that two want. */
+/** Gateways → listeners: which are served and with which certificates, and who gets a port and hostname that two want. */
 import type { Listener } from "../../bus/kinds/config.ts"
-import { GATEWAY_GROUP, type Gateway, type GatewayClass, type GatewayListener } from "../../bus/kinds/gateway-api.ts"
-import { listenerId, olderFirst, planeOf } from "./names.ts"
-import type { Collection, Member } from "../reconcile.ts"
+import { GATEWAY_GROUP, type Gateway, type GatewayClass, type GatewayListener, type ReferenceGrant } from "../../bus/kinds/gateway-api.ts"
+import { certificateRefs } from "./certificates.ts"
+import { listenerId, olderFirst, planeOf, planeOfKey } from "./names.ts"
+import type { Collection, Index, Member } from "../reconcile.ts"
 import { reporter, type Report } from "./report.ts"
 
 export interface ServedGateway {
@@ -21,8 +22,12 @@ export interface ServedListener {
   readonly entry?: Listener
 }
 
-/** Gateways whose class is on the bus; by the resource's key. */
-export const servedGateways = (gateways: Collection<Gateway>, classes: Collection<GatewayClass>): Collection<ServedGateway> =>
+/**
+ * Gateways whose class is on the bus; by the resource's key.
+ *
+ * @param grants by their namespace
+ */
+export const servedGateways = (gateways: Collection<Gateway>, classes: Collection<GatewayClass>, grants: Index<ReferenceGrant>): Collection<ServedGateway> =>
   gateways.map((gateway, read) => {
     const { metadata, spec } = gateway
     const report = reporter(read, { kind: "Gateway", namespace: metadata.namespace, name: metadata.name })
@@ -41,14 +46,18 @@ export const servedGateways = (gateways: Collection<Gateway>, classes: Collectio
       const field = `spec.listeners[${i}]`
       const id = listenerId(metadata.namespace, metadata.name, listener.name)
       kindsOf(listener, field, report)
-      if (listener.protocol !== "HTTP") {
-        const why = ["HTTPS", "TLS", "TCP", "UDP", "GRPC"].includes(listener.protocol) ? "is not supported yet" : "is not known"
-        report("error", "UnsupportedProtocol", `${field}.protocol`, `Protocol ${listener.protocol} ${why}: listener ${listener.name} is not served; the others are.`, "Use protocol HTTP.")
+      const { protocol } = listener
+      if (protocol !== "HTTP" && protocol !== "HTTPS") {
+        const why = ["TLS", "TCP", "UDP", "GRPC"].includes(protocol) ? "is not supported yet" : "is not known"
+        report("error", "UnsupportedProtocol", `${field}.protocol`, `Protocol ${protocol} ${why}: listener ${listener.name} is not served; the others are.`, "Use protocol HTTP or HTTPS.")
         return { id, listener, field }
       }
+      const certificates = protocol === "HTTP" ? [] : certificatesOf(metadata.namespace, listener, field, (namespace) => read(grants, namespace).map(([, grant]) => grant), report)
+      if (protocol === "HTTPS" && certificates.length === 0) return { id, listener, field }
+      const tls = protocol === "HTTP" ? {} : { tls: { certificates } }
       const hostname = listener.hostname === undefined || listener.hostname === "" ? {} : { hostname: listener.hostname.toLowerCase() }
       const gatewayName = { namespace: metadata.namespace, name: metadata.name }
-      return { id, listener, field, entry: { schema: 1, gateway: gatewayName, name: listener.name, protocol: "HTTP", port: listener.port, ...hostname, addresses, created: metadata.creationTimestamp ?? "", ...generation } }
+      return { id, listener, field, entry: { schema: 1, gateway: gatewayName, name: listener.name, protocol, port: listener.port, ...hostname, addresses, created: metadata.creationTimestamp ?? "", ...generation, ...tls } }
     })
     return { ...served, listeners }
   })
@@ -76,46 +85,85 @@ const kindsOf = ({ allowedRoutes: { kinds } }: GatewayListener, field: string, r
   }
 }
 
+/** Ids of what the listener may present; empty: it cannot be served, and a note says so. */
+const certificatesOf = (gateway: string, listener: GatewayListener, field: string, grantsIn: (namespace: string) => readonly ReferenceGrant[], report: Report): string[] => {
+  const { tls } = listener
+  if (tls?.mode === "Passthrough") {
+    report("error", "UnsupportedValue", `${field}.tls.mode`, `An HTTPS listener terminates TLS: listener ${listener.name} is not served; the others are.`, "Write mode: Terminate.")
+    return []
+  }
+  for (const name of ["options", "frontendValidation"] as const) {
+    if (tls?.[name] !== undefined) report("warning", "UnsupportedValue", `${field}.tls.${name}`, `tls.${name} is not supported and has no effect.`, `Remove ${field}.tls.${name}.`)
+  }
+  const refs = certificateRefs(gateway, listener, field, grantsIn)
+  const ids = [...new Set(refs.flatMap((ref) => (ref.ok ? [ref.id] : [])))]
+  const became = ids.length > 0 ? "It is left out." : `Listener ${listener.name} has no certificate and is not served; the others are.`
+  for (const ref of refs) if (!ref.ok) report("error", ref.reason, ref.field, `${ref.message} ${became}`, ref.fix)
+  return ids
+}
+
 interface Candidate {
   readonly id: string
   readonly field: string
   readonly entry: Listener
 }
 
-/** One for each address; an empty list of addresses is one more address, the process's default. */
-const places = (plane: string, { addresses, port, hostname }: Listener): readonly (readonly [address: string, place: string])[] =>
-  (addresses.length === 0 ? ["*"] : addresses).map((address) => [address, JSON.stringify([plane, address, port, hostname ?? "*"])] as const)
+/** An empty list of addresses is one more address, the process's default. */
+const addressesAsked = ({ addresses }: Listener): readonly string[] => (addresses.length === 0 ? ["*"] : addresses)
+const portPlace = (plane: string, address: string, { port }: Listener): string => JSON.stringify([plane, address, port])
+const hostPlace = (plane: string, address: string, { port, hostname }: Listener): string => JSON.stringify([plane, address, port, hostname ?? "*"])
+
+type Place = (plane: string, address: string, entry: Listener) => string
+
+/** Of those who ask for one place, who has it: the one of the older Gateway, then the smaller id. */
+const holders = (candidates: Collection<Candidate>, place: Place): Collection<Candidate> =>
+  candidates.group(
+    ({ entry }, key) => addressesAsked(entry).map((address) => place(planeOfKey(key), address, entry)),
+    (members) => {
+      const [first] = members.map(([, candidate]) => ({ id: candidate.id, created: candidate.entry.created, candidate })).sort(olderFirst)
+      return first?.candidate
+    },
+  )
+
+/** The candidate at the addresses where nobody refuses it; undefined when there are none. */
+const remaining = (candidate: Candidate, refuses: (address: string) => boolean): Candidate | undefined => {
+  const asked = addressesAsked(candidate.entry)
+  const won = asked.filter((address) => !refuses(address))
+  if (won.length === asked.length) return candidate
+  return won.length === 0 ? undefined : { ...candidate, entry: { ...candidate.entry, addresses: won } }
+}
 
 /**
- * Listener entries by `<plane>/<listener id>`. Of listeners with the same address, port and hostname the one of the
- * older Gateway stands, then the smaller id; the others get a note and serve what is left to them.
+ * Listener entries by `<plane>/<listener id>`. Of listeners with the same address and port that one protocol cannot
+ * serve together, and of those with the same address, port and hostname, the one of the older Gateway stands, then the
+ * smaller id; the others get a note and serve what is left to them.
  */
 export const listenerEntries = (served: Collection<ServedGateway>): Collection<Listener> => {
   const candidates = served.flatMap(({ plane, listeners }) =>
     listeners.flatMap(({ id, entry, field }): Member<Candidate>[] => (entry === undefined ? [] : [[`${plane}/${id}`, { id, field, entry }]])),
   )
-  const planeOfCandidate = (key: string): string => key.slice(0, key.indexOf("/"))
-  const winners = candidates.group(
-    ({ entry }, key) => places(planeOfCandidate(key), entry).map(([, place]) => place),
-    (members) => {
-      const [first] = members.map(([, { id, entry }]) => ({ id, created: entry.created })).sort(olderFirst)
-      return first?.id
-    },
-  )
-  return candidates.map(({ id, field, entry }, read, key) => {
+  const byPort = holders(candidates, portPlace)
+  const ofProtocol = candidates.map((candidate, read, key) => {
+    const { entry, field } = candidate
     const report = reporter(read, { kind: "Gateway", ...entry.gateway })
-    const won: string[] = []
-    let lost = 0
-    for (const [address, place] of places(planeOfCandidate(key), entry)) {
-      const winner = read(winners, place)
-      if (winner === undefined || winner === id) {
-        won.push(address)
-        continue
-      }
-      lost++
-      report("error", "HostnameConflict", entry.hostname === undefined ? `${field}.port` : `${field}.hostname`, `Listener ${winner} already has port ${entry.port}${entry.hostname === undefined ? "" : `, hostname ${entry.hostname}`}${address === "*" ? "" : `, address ${address}`}; it is older or comes first by name.`, "Choose another port, hostname or address, or attach routes to that listener.")
-    }
-    if (lost === 0) return entry
-    return won.length === 0 ? undefined : { ...entry, addresses: won }
+    return remaining(candidate, (address) => {
+      const holder = read(byPort, portPlace(planeOfKey(key), address, entry))
+      if (holder === undefined || holder.entry.protocol === entry.protocol) return false
+      report("error", "ProtocolConflict", `${field}.protocol`, `Listener ${holder.id} already has port ${entry.port}${at(address)} with protocol ${holder.entry.protocol}; it is older or comes first by name.`, "Choose another port or address, or the same protocol.")
+      return true
+    })
+  })
+  const byHost = holders(ofProtocol, hostPlace)
+  return ofProtocol.map((candidate, read, key) => {
+    const { id, entry, field } = candidate
+    const report = reporter(read, { kind: "Gateway", ...entry.gateway })
+    return remaining(candidate, (address) => {
+      const holder = read(byHost, hostPlace(planeOfKey(key), address, entry))
+      if (holder === undefined || holder.id === id) return false
+      report("error", "HostnameConflict", entry.hostname === undefined ? `${field}.port` : `${field}.hostname`, `Listener ${holder.id} already has port ${entry.port}${entry.hostname === undefined ? "" : `, hostname ${entry.hostname}`}${at(address)}; it is older or comes first by name.`, "Choose another port, hostname or address, or attach routes to that listener.")
+      return true
+    })?.entry
   })
 }
+
+const at = (address: string): string => (address === "*" ? "" : `, address ${address}`)

@@ -12,6 +12,9 @@ export const routeId = (namespace: string, name: string): string => `httproute/$
 /** Cluster and demand id of a Service port. */
 export const serviceClusterId = (namespace: string, name: string, port: number): string => `service/${namespace}/${name}/${port}`
 
+/** Certificate and demand id of a Secret. */
+export const secretCertificateId = (namespace: string, name: string): string => `secret/${namespace}/${name}`
+
 /** `default/httproute/a/b` → `default`. Planes hold no slash. */
 export const planeOfKey = (key: string): string => key.slice(0, Math.max(0, key.indexOf("/")))
 

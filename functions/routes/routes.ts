@@ -1,8 +1,8 @@
 /**
- * GatewayClasses, Gateways and HTTPRoutes → listeners, routes and what they demand of `endpoints`, in one unit, so that
+ * GatewayClasses, Gateways and HTTPRoutes → listeners, routes and what they demand of `endpoints` and `certs`, in one unit, so that
  * all of it goes live together. Precedence among matches is the gateway's: entries carry what it is decided by.
  */
-import { kinds, type Demand, type Overlay, type Plan, type Route, type Rule } from "../../bus/kinds/config.ts"
+import { kinds, type Demand, type Listener, type Overlay, type Plan, type Route, type Rule } from "../../bus/kinds/config.ts"
 import { core } from "../../bus/kinds/core.ts"
 import { GATEWAY_GROUP, gatewayApi, type HTTPRoute } from "../../bus/kinds/gateway-api.ts"
 import { isGranted } from "../gateway-api/grants.ts"
@@ -32,7 +32,7 @@ export const routes = reconcile({
     const overlaysByTarget = overlays.index(({ target }) => [`${target.kind}/${target.namespace}/${target.name}`])
 
     noteClasses(classes, gateways)
-    const served = servedGateways(gateways, classes)
+    const served = servedGateways(gateways, classes, grantsByNamespace)
     const listeners = listenerEntries(served)
     const parents = { gateways, served, listeners, namespaces }
 
@@ -50,7 +50,7 @@ export const routes = reconcile({
     noteShadows(entries)
     noteTargets(overlays, { gateways, served, httpRoutes, entries })
 
-    const demand = entries.flatMap(demandOf)
+    const demand = entries.flatMap(demandOf).union(listeners.flatMap(certificateDemand))
     into(kinds.listener, listeners)
     into(kinds.route, entries)
     into(kinds.demand, demand)
@@ -92,19 +92,26 @@ const demandOf = ({ rules }: Route, _read: Read, key: string): readonly Member<D
   })
 }
 
+/** Every certificate a listener names, by `<plane>/<certificate id>`; an id is `secret/<namespace>/<name>`. */
+const certificateDemand = ({ tls }: Listener, _read: Read, key: string): readonly Member<Demand>[] =>
+  (tls?.certificates ?? []).map((certificate): Member<Demand> => {
+    const [, namespace = "", name = ""] = certificate.split("/")
+    return [`${planeOfKey(key)}/${certificate}`, { schema: 1, secret: { namespace, name } }]
+  })
+
 const BUCKETS = 256
-const bucketOf = (key: string): string => {
+const bucketOf = (key: string, who: string): string => {
   let hash = 0
   for (let i = 0; i < key.length; i++) hash = (hash * 31 + key.charCodeAt(i)) % 65_521
-  return `${planeOfKey(key)}/${hash % BUCKETS}`
+  return `${planeOfKey(key)}/${who}/${hash % BUCKETS}`
 }
 
-/** A plane waits for `endpoints` only once something is demanded of it. In two steps, so one demand more stays cheap. */
+/** A plane waits for a function only once something is demanded of it. In two steps, so one demand more stays cheap. */
 const plans = (planes: Collection<string>, demand: Collection<Demand>): Collection<Plan> => {
   const demanding = demand
-    .group((_demand, key) => [bucketOf(key)], () => true)
-    .group((_true, bucket) => [planeOfKey(bucket)], () => true)
+    .group(({ secret }, key) => [bucketOf(key, secret === undefined ? "endpoints" : "certs")], () => true)
+    .group((_true, bucket) => [bucket.slice(0, bucket.lastIndexOf("/"))], () => true)
   return planes
     .group((plane) => [`${plane}/plan`], () => true)
-    .map((_true, read, key): Plan => ({ schema: 1, functions: read(demanding, planeOfKey(key)) === true ? ["endpoints", "routes"] : ["routes"] }))
+    .map((_true, read, key): Plan => ({ schema: 1, functions: [...["certs", "endpoints"].filter((name) => read(demanding, `${planeOfKey(key)}/${name}`) === true), "routes"] }))
 }

@@ -26,7 +26,7 @@ export const seen = configKind("seen", Text)
 
 const sum = (members: readonly Member<Item>[]): number => members.reduce((all, [, value]) => all + value.weight, 0)
 
-/** map with nested reads (key, index, all), flatMap with duplicate and contested keys, filter, notes, throws. */
+/** map with nested reads (key, index, all), flatMap with duplicate and contested keys, filter, union, notes, throws. */
 export const asks = reconcile({
   name: "asks",
   version: "1",
@@ -54,7 +54,8 @@ export const asks = reconcile({
         yield [`p/${value.group}`, { text: "said twice by one" }]
       }),
     )
-    into(seen, weighed.map((value, _read, key) => ({ text: `${key} ${value.weight}` })).flatMap((value, _read, key) => [[`p/${key}`, value]]))
+    const seenItems = weighed.map((value, _read, key) => ({ text: `${key} ${value.weight}` })).flatMap((value, _read, key): Member<Text>[] => [[`p/${key}`, value]])
+    into(seen, seenItems.union(heavy.flatMap((value, _read, key): Member<Text>[] => [[`p/${key}`, { text: `heavy ${value.group}` }]])))
   },
 })
 

@@ -81,6 +81,11 @@ class Plain<T> implements Collection<T> {
   join<U, V>(right: Collection<U>, f: (left: T, right: U | undefined, read: Read, key: Key) => V | undefined): Plain<V> {
     return this.map((value, read, key) => f(value, read(right, key), read, key))
   }
+
+  union(other: Collection<T>): Plain<T> {
+    if (!isPlain(other)) throw new TypeError("a collection of another world")
+    return new Plain<T>(this.world, () => new Map([...other.rows, ...this.rows]))
+  }
 }
 
 class PlainIndex<T> implements Index<T> {
