@@ -2,7 +2,7 @@
  * A set of functions on one store, from the first replay until it is over: the store is lost, or somebody else may
  * write. Reads and derives from the start, so that who waits for a lease is warm; publishes once it has a mandate.
  */
-import type { Bus, Following } from "../bus/bus.ts"
+import type { Bus, Following, StreamName } from "../bus/bus.ts"
 import { CONTROL_PLANE, kinds } from "../bus/kinds/config.ts"
 import { commitSubject } from "../bus/subject.ts"
 import type { UnitChange, UnitReader } from "../bus/unit/unit.ts"
@@ -28,6 +28,8 @@ export interface SessionOptions {
 /** How long inputs may be missing before it is worth a line, and how often it is said again, ms. */
 const PATIENCE = 2_000
 const REMIND = 30_000
+/** How often acks that have expired are looked for, ms: nobody says so when it happens. */
+const EXPIRE = 60_000
 
 interface Waiter {
   readonly until: () => boolean
@@ -42,10 +44,13 @@ export class Session {
   readonly #outputs: Outputs
   readonly #reader: UnitReader
   readonly #following: Following
+  /** Of acks, where some function reads them. */
+  readonly #acks: Following | undefined
   readonly #own: ReadonlySet<string>
   #progress: ProgressHints | undefined
   #flush: NodeJS.Immediate | undefined
   #remind: NodeJS.Timeout
+  #expire: NodeJS.Timeout | undefined
   #waiters: Waiter[] = []
   #isReady = false
   #isOver = false
@@ -81,6 +86,17 @@ export class Session {
       onCaughtUp: (info) => this.#inputs.resourcesRead(info),
       onLost: (reason) => this.#over(new Error(`RESOURCES was lost: ${reason}`)),
     })
+    if (this.#inputs.wantsAcks) {
+      this.#acks = bus.follow({
+        stream: "APPLIED",
+        filter: "applied.>",
+        from: "state",
+        onMessage: (message) => this.#inputs.ack(message),
+        onCaughtUp: () => this.#inputs.acksRead(),
+        onLost: (reason) => this.#over(new Error(`APPLIED was lost: ${reason}`)),
+      })
+      this.#expire = setTimeout(() => this.#forgetExpired(), EXPIRE)
+    }
     this.#remind = setTimeout(() => this.#sayWhatIsMissing(), PATIENCE)
   }
 
@@ -91,9 +107,8 @@ export class Session {
   async upToDate(): Promise<void> {
     const { bus } = this.#options
     await this.#until(() => this.#isReady)
-    const { lastSeq } = await bus.info("RESOURCES")
-    // What was purged is delivered to nobody.
-    if (this.#following.seen < lastSeq && (await bus.at("RESOURCES", lastSeq)) !== undefined) await this.#until(() => this.#following.seen >= lastSeq)
+    await this.#caughtUp("RESOURCES", this.#following)
+    if (this.#acks !== undefined) await this.#caughtUp("APPLIED", this.#acks)
     for (const { plane, fn } of this.#reader.units()) {
       if (this.#own.has(fn)) continue
       const last = await bus.last("CONFIG", commitSubject(plane, fn))
@@ -117,10 +132,26 @@ export class Session {
   async stop(): Promise<void> {
     this.#isOver = true
     clearTimeout(this.#remind)
+    clearTimeout(this.#expire)
     clearImmediate(this.#flush)
     this.#progress?.stop()
     await this.#outputs.stop()
-    await Promise.all([this.#following.stop(), this.#reader.stop()])
+    await Promise.all([this.#following.stop(), this.#acks?.stop(), this.#reader.stop()])
+  }
+
+  async #caughtUp(stream: StreamName, following: Following): Promise<void> {
+    const { bus } = this.#options
+    const { lastSeq } = await bus.info(stream)
+    // What was purged is delivered to nobody.
+    if (following.seen < lastSeq && (await bus.at(stream, lastSeq)) !== undefined) await this.#until(() => following.seen >= lastSeq)
+  }
+
+  #forgetExpired(): void {
+    const again = (): void => {
+      if (!this.#isOver) this.#expire = setTimeout(() => this.#forgetExpired(), EXPIRE)
+    }
+    // Unanswered: what is known stays, and is asked for again.
+    this.#options.bus.info("APPLIED").then(({ firstSeq }) => this.#inputs.acksSince(firstSeq), () => undefined).finally(again)
   }
 
   #over(error: unknown): void {
