@@ -1,15 +1,14 @@
 /**
  * Tells the bus what this pod serves (bus/kinds/applied.ts), after every swap and whenever it changes. One message in
  * flight; what changes meanwhile goes into the next, so that a burst of swaps costs a few acks. What was told already
- * is not told again, unless the stream may have lost it, or will before long.
+ * is not told again, unless the stream may have lost it, or to say that the pod is still there (bus/presence.ts).
  */
 import type { Bus } from "../bus/bus.ts"
 import { canonical } from "../bus/canonical.ts"
 import type { Applied } from "../bus/kinds/applied.ts"
+import { REPEAT_ACK } from "../bus/presence.ts"
 import { appliedSubject } from "../bus/subject.ts"
 
-/** APPLIED keeps an ack for a day (bus/streams.ts); one that is gone is taken for a pod that is gone. */
-const REPEAT_MS = 6 * 3_600_000
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5000
 
@@ -30,7 +29,7 @@ export class Acks {
   attach(bus: Bus): void {
     this.#bus = bus
     clearInterval(this.#repeat)
-    this.#repeat = setInterval(() => this.repeat(), REPEAT_MS)
+    this.#repeat = setInterval(() => this.repeat(), REPEAT_ACK)
     this.#repeat.unref()
     this.request()
   }
