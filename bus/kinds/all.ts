@@ -4,7 +4,7 @@ import { enable } from "effect/schema/SchemaJITCompiler"
 import { applied } from "./applied.ts"
 import { kinds as config } from "./config.ts"
 import { core } from "./core.ts"
-import { endpointSliceLimits, endpointsLimits, namespaceLimits, serviceLimits } from "./core-limits.ts"
+import { endpointSliceLimits, endpointsLimits, namespaceLimits, secretLimits, serviceLimits } from "./core-limits.ts"
 import { defaultsOf } from "./defaults.ts"
 import { gatewayClassLimits, gatewayLimits, referenceGrantLimits } from "./gateway-api-limits.ts"
 import { GATEWAY_GROUP, gatewayApi } from "./gateway-api.ts"
@@ -13,6 +13,7 @@ import type { Kind } from "./kind.ts"
 import type { Problem } from "./limits.ts"
 import type { Metadata } from "./metadata.ts"
 import { adapterNote, clock, sync } from "./ours.ts"
+import { contentOf, foreignFields, type SecretContent, trimSecret, unquoted } from "./secret-content.ts"
 import { status } from "./status.ts"
 
 export type { Problem } from "./limits.ts"
@@ -103,6 +104,7 @@ export const resourceApis: readonly ResourceApi[] = [
   api(gatewayApi.httpRoute, [GATEWAY_GROUP, GATEWAY_VERSIONS, "HTTPRoute", "httproutes", true], httpRouteLimits),
   api(core.namespace, ["", ["v1"], "Namespace", "namespaces", false], namespaceLimits),
   api(gatewayApi.referenceGrant, [GATEWAY_GROUP, GATEWAY_VERSIONS, "ReferenceGrant", "referencegrants", true], referenceGrantLimits),
+  api(core.secret, ["", ["v1"], "Secret", "secrets", true], secretLimits),
   api(core.service, ["", ["v1"], "Service", "services", true], serviceLimits),
 ]
 
@@ -130,6 +132,8 @@ export interface ReadResource {
   readonly value: unknown
   readonly name: string
   readonly namespace: string
+  /** Of a Secret. No part of the value. */
+  readonly secret?: SecretContent
 }
 
 export type ReadResult =
@@ -166,7 +170,12 @@ const without = (object: Readonly<Record<string, unknown>>, ignored: ReadonlySet
 const trim = (object: Readonly<Record<string, unknown>>, api: ResourceApi): Record<string, unknown> => {
   const body = without(object, TOP_IGNORED)
   if (api.kindName === "Namespace") delete body["spec"]
+  if (api.kindName === "Secret") return trimMetadata(trimSecret(body), api)
   if (api.kindName === "Service" && isObject(body["spec"])) body["spec"] = without(body["spec"], SERVICE_IGNORED)
+  return trimMetadata(body, api)
+}
+
+const trimMetadata = (body: Record<string, unknown>, api: ResourceApi): Record<string, unknown> => {
   if (!isObject(body["metadata"])) return body
   const metadata = without(body["metadata"], METADATA_IGNORED)
   if (isObject(metadata["annotations"])) metadata["annotations"] = without(metadata["annotations"], new Set([LAST_APPLIED]))
@@ -182,9 +191,22 @@ const trim = (object: Readonly<Record<string, unknown>>, api: ResourceApi): Reco
  * refuse. `api` comes from `resourceApi(object.apiVersion, object.kind)`.
  */
 export const readResource = (api: ResourceApi, object: Readonly<Record<string, unknown>>): ReadResult => {
-  const pruned = withoutNulls(object)
-  const { value, problems, unknown } = api.decode(trim(isObject(pruned) ? pruned : {}, api))
+  const copy = withoutNulls(object)
+  const pruned = isObject(copy) ? copy : {}
+  const decoded = api.decode(trim(pruned, api))
+  return api.kindName === "Secret" ? readSecret(api, pruned, decoded) : resultOf(api, decoded)
+}
+
+const resultOf = (api: ResourceApi, { value, problems, unknown }: Decoded): ReadResult => {
   if (value === undefined) return { ok: false, problems, unknown }
   const { namespace, name } = value.metadata
   return { ok: true, resource: { api, key: `${namespace}/${name}`, value, name, namespace }, unknown }
+}
+
+/** Nothing of it is quoted, wherever it was written. */
+const readSecret = (api: ResourceApi, object: Readonly<Record<string, unknown>>, { value, problems, unknown }: Decoded): ReadResult => {
+  const { content, problems: inContent } = contentOf(object)
+  const all = [...problems.map(unquoted), ...inContent]
+  const result = resultOf(api, { ...(all.length > 0 || value === undefined ? {} : { value }), problems: all, unknown: [...foreignFields(object), ...unknown.map(unquoted)] })
+  return result.ok ? { ...result, resource: { ...result.resource, secret: content } } : result
 }
