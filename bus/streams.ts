@@ -31,10 +31,12 @@ export const streams: Readonly<Record<StreamName, StreamShape>> = {
   /** The folded state of all of it, from time to time (history/checkpoint.ts). */
   CHECKPOINTS: { subjects: ["checkpoint.>"], perSubject: -1, maxAgeMs: KEPT, maxBytes: 2 ** 30, history: true },
   LEASES: { subjects: ["lease.>"], perSubject: 1 },
+  /** Spans (trace/store.ts), where tracing is on. */
+  TRACES: { subjects: ["trace.>"], perSubject: -1, maxAgeMs: DAY, maxBytes: 2 ** 26 },
 }
 
 const byRoot: Readonly<Record<string, StreamName>> = {
-  resource: "RESOURCES", config: "CONFIG", intent: "INTENTS", applied: "APPLIED", history: "HISTORY", checkpoint: "CHECKPOINTS", lease: "LEASES",
+  resource: "RESOURCES", config: "CONFIG", intent: "INTENTS", applied: "APPLIED", history: "HISTORY", checkpoint: "CHECKPOINTS", lease: "LEASES", trace: "TRACES",
 }
 
 /** The stream that stores a subject. Throws RangeError for one that none does. */

@@ -1,0 +1,67 @@
+/**
+ * TRACES: batches of spans on the bus, `trace.<part>.<instance>`, at most one message a second and process (and one at
+ * the end). Traces are an aid: what cannot be stored is left out and counted, nothing waits for it.
+ */
+import type { Bus } from "../bus.ts"
+import { MAX_PAYLOAD } from "../streams.ts"
+import { encodeToken } from "../subject.ts"
+import { encodeSpans, type Attributes, type Span } from "./span.ts"
+
+/** Milliseconds between two batches of a process. */
+export const EVERY = 1_000
+/** Spans of a process that wait for their batch; more are left out. */
+export const WAITING = 2_048
+/** Of one message: well below what the server takes. */
+const LARGEST = MAX_PAYLOAD / 2
+
+export interface StoreOptions {
+  readonly part: string
+  readonly instance: string
+  readonly resource: Attributes
+}
+
+export class TraceStore {
+  readonly #subject: string
+  readonly #resource: Attributes
+  #bus: Bus | undefined
+  /** Spans that could not be stored. */
+  lost = 0
+
+  constructor({ part, instance, resource }: StoreOptions) {
+    this.#subject = `trace.${encodeToken(part)}.${encodeToken(instance)}`
+    this.#resource = resource
+  }
+
+  /** The connection of the moment. */
+  attach(bus: Bus): void {
+    this.#bus = bus
+  }
+
+  /** Resolves when they are stored or given up. */
+  async add(spans: readonly Span[]): Promise<void> {
+    if (spans.length === 0) return
+    const bus = this.#bus
+    const data = encodeSpans(this.#resource, spans)
+    if (bus === undefined || (spans.length === 1 && data.length > LARGEST)) {
+      this.lost += spans.length
+      return
+    }
+    if (data.length * 3 > LARGEST && Buffer.byteLength(data) > LARGEST) {
+      const half = Math.ceil(spans.length / 2)
+      await Promise.all([this.add(spans.slice(0, half)), this.add(spans.slice(half))])
+      return
+    }
+    await bus.publish({ subject: this.#subject, data }).catch(() => {
+      this.lost += spans.length
+    })
+  }
+}
+
+/** `bus`, and before it is closed `flush` has stored what waits. */
+export const flushedBeforeClose = (bus: Bus, flush: () => Promise<void>): Bus => ({
+  ...bus,
+  close: async () => {
+    await flush()
+    await bus.close()
+  },
+})
