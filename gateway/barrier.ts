@@ -1,18 +1,19 @@
 /**
  * Decides when what functions committed may take effect. Referential and without cursors:
  *
- * B1 Clusters apply at once.
- * B2 is the functions': a demanded cluster has an entry even when it has no endpoint.
+ * B1 Clusters and certificates apply at once.
+ * B2 is the functions': a demanded cluster has an entry even when it has no endpoint, a certificate when it is empty.
  * B3 Commits with routes or listeners queue per unit; at every change the longest prefix whose merged result names
- *    only clusters that are present and not removed goes live, as one swap.
- * B4 A removed cluster keeps serving while the applied table names it (table/clusters.ts), but it satisfies no B3.
+ *    only clusters (routes) and certificates (listeners) that are present and not removed goes live, as one swap.
+ * B4 A removed one keeps serving while the applied table names it (table/clusters.ts, tls/certificates.ts), but it
+ *    satisfies no B3.
  * B5 A commit waits at most `patience`; then it applies, and what it lacked is said.
  *
  * "Merged" is what counts: `endpoints` coalesces a demand that came and went to nothing, so a held commit may name a
  * cluster that will never come, while its successor no longer wants it. Only rows in the queue are looked at: a route
- * that is already live is not served better by holding others back.
+ * that is already live is not served better by holding others back. Certificates are answered in the same way.
  */
-import type { Cluster, Listener, Route } from "../bus/kinds/config.ts"
+import type { Certificate, Cluster, Listener, Route } from "../bus/kinds/config.ts"
 import type { EntryChange } from "./entries.ts"
 
 /** One verified commit of one unit, decoded. `commit` is the caller's and comes back when it took effect. */
@@ -22,15 +23,22 @@ export interface Offer<C> {
   readonly changes: readonly EntryChange[]
 }
 
+/** Ids of what applies at once and may be waited for. */
+export interface Referents<Ids> {
+  readonly clusters: Ids
+  readonly certificates: Ids
+}
+
 /** What takes effect now, as one swap. */
 export interface Step<C> {
   readonly clusters: ReadonlyMap<string, Cluster | null>
+  readonly certificates: ReadonlyMap<string, Certificate | null>
   readonly listeners: ReadonlyMap<string, Listener | null>
   readonly routes: ReadonlyMap<string, Route | null>
   /** In order. */
   readonly commits: readonly Offer<C>[]
-  /** Clusters named by commits that were out of patience, sorted. */
-  readonly lacking: readonly string[]
+  /** Named by commits that were out of patience, and absent; sorted. */
+  readonly lacking: Referents<readonly string[]>
 }
 
 /** B5, ms. */
@@ -43,10 +51,11 @@ interface Held<C> {
 
 export class Barrier<C> {
   readonly #patience: number
-  /** Clusters that are there and not removed. */
-  readonly #present = new Set<string>()
+  /** There and not removed. */
+  readonly #present: Referents<Set<string>> = { clusters: new Set(), certificates: new Set() }
   readonly #queues = new Map<string, Held<C>[]>()
   #clusters = new Map<string, Cluster | null>()
+  #certificates = new Map<string, Certificate | null>()
   #passed: Offer<C>[] = []
 
   constructor(patience = PATIENCE) {
@@ -70,14 +79,13 @@ export class Barrier<C> {
   offer(offer: Offer<C>, now: number): void {
     let mayHold = this.#queues.has(offer.unit)
     for (const { section, id, entry } of offer.changes) {
-      if (section !== "cluster") {
-        mayHold = true
-        continue
-      }
-      const cluster = entry?.section === "cluster" ? entry.value : null
-      if (cluster === null) this.#present.delete(id)
-      else this.#present.add(id)
-      this.#clusters.set(id, cluster)
+      if (section === "cluster") {
+        this.#clusters.set(id, entry?.section === section ? entry.value : null)
+        mark(this.#present.clusters, id, entry !== null)
+      } else if (section === "certificate") {
+        this.#certificates.set(id, entry?.section === section ? entry.value : null)
+        mark(this.#present.certificates, id, entry !== null)
+      } else mayHold = true
     }
     if (!mayHold) {
       this.#passed.push(offer)
@@ -92,10 +100,12 @@ export class Barrier<C> {
   advance(now: number): Step<C> | undefined {
     const commits = this.#passed
     const clusters = this.#clusters
+    const certificates = this.#certificates
     this.#passed = []
     this.#clusters = new Map()
+    this.#certificates = new Map()
     const released: Offer<C>[] = []
-    const lacking = new Set<string>()
+    const lacking = { clusters: new Set<string>(), certificates: new Set<string>() }
     for (const [unit, queue] of this.#queues) {
       const overdue = countOverdue(queue, now - this.#patience)
       const ready = overdue + this.#longestReady(queue, overdue)
@@ -103,54 +113,74 @@ export class Barrier<C> {
       const going = queue.splice(0, ready)
       if (queue.length === 0) this.#queues.delete(unit)
       for (const { offer } of going) released.push(offer)
-      if (overdue > 0) for (const id of this.#lackedBy(going)) lacking.add(id)
+      if (overdue > 0) this.#lackedBy(going, lacking)
     }
-    if (commits.length + released.length + clusters.size === 0) return undefined
-    return { clusters, ...merged(released), commits: [...commits, ...released], lacking: [...lacking].sort() }
+    if (commits.length + released.length + clusters.size + certificates.size === 0) return undefined
+    return {
+      clusters, certificates, ...merged(released), commits: [...commits, ...released],
+      lacking: { clusters: [...lacking.clusters].sort(), certificates: [...lacking.certificates].sort() },
+    }
   }
 
   /**
-   * Starts over for another fold that has these clusters: nothing is held any more, and what was present and is not
-   * among them is removed with the next `advance`. Offers that follow may be differences only.
+   * Starts over for another fold that has these: nothing is held any more, and what was present and is not among them
+   * is removed with the next `advance`. Offers that follow may be differences only.
    */
-  reset(present: ReadonlySet<string>): void {
-    this.#clusters = new Map()
-    for (const id of this.#present) if (!present.has(id)) this.#clusters.set(id, null)
-    this.#present.clear()
-    for (const id of present) this.#present.add(id)
+  reset({ clusters, certificates }: Referents<ReadonlySet<string>>): void {
+    this.#clusters = removed(this.#present.clusters, clusters)
+    this.#certificates = removed(this.#present.certificates, certificates)
     this.#queues.clear()
     this.#passed = []
   }
 
-  /** How many commits after the first `from` go together: the most whose merged routes lack nothing. */
+  /** How many commits after the first `from` go together: the most whose merged routes and listeners lack nothing. */
   #longestReady(queue: readonly Held<C>[], from: number): number {
-    const named = new Map<string, readonly string[]>()
+    const named = { route: new Map<string, readonly string[]>(), listener: new Map<string, readonly string[]>() }
     let lacking = 0
     let longest = 0
     for (let i = from; i < queue.length; i++) {
-      for (const { section, id, clusters } of queue[i]?.offer.changes ?? []) {
-        if (section !== "route") continue
-        lacking += this.#countAbsent(clusters) - this.#countAbsent(named.get(id) ?? [])
-        named.set(id, clusters)
+      for (const { section, id, named: ids } of queue[i]?.offer.changes ?? []) {
+        if (section !== "route" && section !== "listener") continue
+        const present = this.#presentFor(section)
+        lacking += countAbsent(ids, present) - countAbsent(named[section].get(id) ?? [], present)
+        named[section].set(id, ids)
       }
       if (lacking === 0) longest = i + 1 - from
     }
     return longest
   }
 
-  #countAbsent(clusters: readonly string[]): number {
-    let absent = 0
-    for (const id of clusters) if (!this.#present.has(id)) absent++
-    return absent
+  /** What a route names are clusters, what a listener names certificates. */
+  #presentFor(section: "route" | "listener"): ReadonlySet<string> {
+    return section === "route" ? this.#present.clusters : this.#present.certificates
   }
 
-  #lackedBy(going: readonly Held<C>[]): ReadonlySet<string> {
-    const named = new Map<string, readonly string[]>()
-    for (const { offer } of going) for (const { section, id, clusters } of offer.changes) if (section === "route") named.set(id, clusters)
-    const lacked = new Set<string>()
-    for (const clusters of named.values()) for (const id of clusters) if (!this.#present.has(id)) lacked.add(id)
-    return lacked
+  #lackedBy(going: readonly Held<C>[], lacking: Referents<Set<string>>): void {
+    const named = { route: new Map<string, readonly string[]>(), listener: new Map<string, readonly string[]>() }
+    for (const { offer } of going) for (const { section, id, named: ids } of offer.changes) if (section === "route" || section === "listener") named[section].set(id, ids)
+    for (const ids of named.route.values()) for (const id of ids) if (!this.#present.clusters.has(id)) lacking.clusters.add(id)
+    for (const ids of named.listener.values()) for (const id of ids) if (!this.#present.certificates.has(id)) lacking.certificates.add(id)
   }
+}
+
+/** Makes `present` what `wanted` is; null for each that went. */
+const removed = (present: Set<string>, wanted: ReadonlySet<string>): Map<string, null> => {
+  const gone = new Map<string, null>()
+  for (const id of present) if (!wanted.has(id)) gone.set(id, null)
+  present.clear()
+  for (const id of wanted) present.add(id)
+  return gone
+}
+
+const mark = (present: Set<string>, id: string, isPresent: boolean): void => {
+  if (isPresent) present.add(id)
+  else present.delete(id)
+}
+
+const countAbsent = (ids: readonly string[], present: ReadonlySet<string>): number => {
+  let absent = 0
+  for (const id of ids) if (!present.has(id)) absent++
+  return absent
 }
 
 const countOverdue = (queue: readonly Held<unknown>[], before: number): number => {

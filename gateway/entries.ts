@@ -2,7 +2,7 @@
 import type { Row } from "../bus/unit/unit.ts"
 import { parseSubject } from "../bus/subject.ts"
 import type { TableNote } from "./table/compile.ts"
-import { clustersNamed, decodeEntry, sectionOf, type Entry, type Section } from "./table/entry.ts"
+import { certificatesNamed, clustersNamed, decodeEntry, sectionOf, type Entry, type Section } from "./table/entry.ts"
 import { EntryFault } from "./table/fault.ts"
 import { checkRoute } from "./table/rule.ts"
 import type { Notes } from "./notes.ts"
@@ -13,8 +13,8 @@ export interface EntryChange {
   readonly id: string
   /** null: removed. */
   readonly entry: Entry | null
-  /** Cluster ids a route names; empty for others. */
-  readonly clusters: readonly string[]
+  /** Cluster ids a route names, certificate ids a listener names; empty for others. */
+  readonly named: readonly string[]
 }
 
 /**
@@ -35,14 +35,14 @@ export const decodeRows = (rows: readonly Row[], notes: Notes): EntryChange[] =>
     }
     notes.clear(`entry/${subject}`)
     if (body === null) {
-      changes.push({ section, id: parsed.id, entry: null, clusters: [] })
+      changes.push({ section, id: parsed.id, entry: null, named: [] })
       continue
     }
     try {
       const entry = decodeEntry(section, parsed.id, body)
       if (entry.section === "route") checkRoute(entry.value)
       if (entry.section === "cluster" && entry.unspoken !== undefined) notes.set(`entry/${subject}`, unspoken(parsed.id, entry.unspoken))
-      changes.push({ section, id: parsed.id, entry, clusters: entry.section === "route" ? clustersNamed(entry.value) : [] })
+      changes.push({ section, id: parsed.id, entry, named: namedBy(entry) })
     } catch (error) {
       if (!(error instanceof EntryFault)) throw error
       notes.set(`entry/${subject}`, parked(section, parsed.id, error))
@@ -51,9 +51,17 @@ export const decodeRows = (rows: readonly Row[], notes: Notes): EntryChange[] =>
   return changes
 }
 
+const namedBy = (entry: Entry): readonly string[] => {
+  if (entry.section === "route") return clustersNamed(entry.value)
+  return entry.section === "listener" ? certificatesNamed(entry.value) : []
+}
+
+/** Reason of the only note on an entry that is in force all the same. */
+export const UNSPOKEN = "UnsupportedProtocol"
+
 const unspoken = (cluster: string, protocol: string): TableNote => ({
   severity: "error",
-  reason: "UnsupportedProtocol",
+  reason: UNSPOKEN,
   message: `Cluster ${cluster} speaks ${protocol}, which this gateway does not: what goes to it answers 500.`,
   field: "protocol",
   fix: "Update this gateway.",

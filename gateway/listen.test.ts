@@ -38,7 +38,7 @@ class Process {
   }
 
   update(...keys: readonly string[]): void {
-    this.listening.update(new Map(keys.map((key): readonly [string, PortTable] => [key, new CompiledPort(Number(key.slice(key.lastIndexOf(":") + 1)), HostIndex.empty<CompiledListener>())])))
+    this.listening.update(new Map(keys.map((key): readonly [string, PortTable] => [key, new CompiledPort(Number(key.slice(key.lastIndexOf(":") + 1)), "HTTP", HostIndex.empty<CompiledListener>())])))
   }
 
   async until(holds: () => boolean): Promise<void> {
@@ -111,7 +111,7 @@ describe("sockets", () => {
       server.on("connection", (socket) => answers.emit("connection", socket))
       return { drain: () => { answers.closeAllConnections(); return Promise.resolve(0) } }
     } })
-    const keys = new Map([`*:${port}`, `127.0.0.2:${port}`].map((key): readonly [string, PortTable] => [key, new CompiledPort(port, HostIndex.empty<CompiledListener>())]))
+    const keys = new Map([`*:${port}`, `127.0.0.2:${port}`].map((key): readonly [string, PortTable] => [key, new CompiledPort(port, "HTTP", HostIndex.empty<CompiledListener>())]))
     own.listening.update(keys)
     await own.until(() => own.listening.isSettled)
     expect(await get("127.0.0.2", port)).toBe(`127.0.0.2:${port}`)

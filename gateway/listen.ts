@@ -126,7 +126,7 @@ export class Listening {
 
   #closeDoor(key: string, open: OpenDoor): void {
     this.#doors.delete(key)
-    open.table = new CompiledPort(open.table.port, HostIndex.empty<CompiledListener>())
+    open.table = new CompiledPort(open.table.port, open.table.protocol, HostIndex.empty<CompiledListener>())
     const drained = open.door.drain(this.#options.drain).finally(() => this.#drains.delete(drained))
     this.#drains.add(drained)
   }

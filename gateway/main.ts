@@ -105,7 +105,8 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
       for (const key of bindKeys(listener)) {
         const bound = conflict === undefined ? listening.boundAt(key) : { address: flags.bind, port: 0, error: conflict.message }
         const { address, port, error } = bound ?? { address: flags.bind, port: 0 }
-        all.push({ id, protocol: listener.protocol, address, port, specPort: listener.port, ...(error === undefined ? {} : { error }) })
+        const { protocol, generation } = listener
+        all.push({ id, protocol, address, port, specPort: listener.port, ...(generation === undefined ? {} : { generation }), ...(error === undefined ? {} : { error }) })
       }
     }
     return all

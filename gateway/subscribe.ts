@@ -11,8 +11,8 @@ import type { Bus } from "../bus/bus.ts"
 import { configSubject, encodeToken, parseSubject } from "../bus/subject.ts"
 import { readUnits } from "../bus/unit/reader.ts"
 import type { Row, UnitChange, UnitReader } from "../bus/unit/unit.ts"
-import { Barrier, PATIENCE, type Offer, type Step } from "./barrier.ts"
-import { decodeRows } from "./entries.ts"
+import { Barrier, PATIENCE, type Offer, type Referents, type Step } from "./barrier.ts"
+import { decodeRows, UNSPOKEN } from "./entries.ts"
 import type { Notes } from "./notes.ts"
 import type { LoadedSnapshot, UnitHead, Units } from "./snapshot.ts"
 import type { TableNote } from "./table/compile.ts"
@@ -90,7 +90,7 @@ export class Subscription {
     return this.#isReady
   }
 
-  /** Commits that wait for clusters. */
+  /** Commits that wait for clusters or certificates. */
   get held(): number {
     return this.#barrier.held
   }
@@ -104,7 +104,7 @@ export class Subscription {
   get waiting(): string | undefined {
     if (this.#isReady) return undefined
     if (this.#bus === undefined) return "The bus has not been reached yet."
-    if (this.#required !== undefined) return "Routes wait for their clusters."
+    if (this.#required !== undefined) return "Routes wait for their clusters, or listeners for their certificates."
     if (this.#next?.incarnation === undefined) return "The configuration is being read."
     const functions = this.#planned(this.#next)
     if (functions === undefined) return `Nothing is configured for data plane ${this.#options.plane} yet: is there a Gateway?`
@@ -237,7 +237,7 @@ export class Subscription {
       const rows = difference(entries, NO_ENTRIES, false)
       offers.push({ unit: fn, commit: { head: undefined, rows }, changes: decodeRows(rows, this.#options.notes) })
     }
-    this.#barrier.reset(this.#clustersOf(target))
+    this.#barrier.reset(this.#presentIn(target))
     const now = this.#now()
     for (const offer of offers) this.#barrier.offer(offer, now)
     this.#required = [...target.keys()]
@@ -246,15 +246,18 @@ export class Subscription {
   }
 
   /** Parked ones do not count. */
-  #clustersOf(units: Units): ReadonlySet<string> {
-    const ids = new Set<string>()
+  #presentIn(units: Units): Referents<ReadonlySet<string>> {
+    const present = { clusters: new Set<string>(), certificates: new Set<string>() }
     for (const { entries } of units.values()) {
       for (const subject of entries.keys()) {
-        const parsed = isCluster(subject) ? parseSubject(subject) : undefined
-        if (parsed?.is === "entry" && this.#options.notes.get(`entry/${subject}`) === undefined) ids.add(parsed.id)
+        const parsed = appliesAtOnce(subject) ? parseSubject(subject) : undefined
+        const noted = this.#options.notes.get(`entry/${subject}`)
+        if (parsed?.is !== "entry" || (noted !== undefined && noted.reason !== UNSPOKEN)) continue
+        if (parsed.section === "cluster") present.clusters.add(parsed.id)
+        else present.certificates.add(parsed.id)
       }
     }
-    return ids
+    return present
   }
 
   #offer(change: UnitChange): void {
@@ -273,11 +276,14 @@ export class Subscription {
   }
 
   /** One swap. */
-  #take({ clusters, listeners, routes, commits, lacking }: Step<Pending>): void {
+  #take({ clusters, certificates, listeners, routes, commits, lacking }: Step<Pending>): void {
     const { workers, notes, onStep, onApplied } = this.#options
-    const served = Promise.all(workers.map((worker) => worker.apply({ clusters, listeners, routes })))
-    for (const [id, cluster] of clusters) if (cluster !== null) notes.clear(`barrier/${id}`)
-    for (const id of lacking) {
+    const served = Promise.all(workers.map((worker) => worker.apply({ clusters, certificates, listeners, routes })))
+    for (const [id, entry] of [...clusters, ...certificates]) if (entry !== null) notes.clear(`barrier/${id}`)
+    for (const id of lacking.certificates) {
+      notes.set(`barrier/${id}`, { severity: "warning", reason: "CertificateMissing", message: `Listeners name the certificate ${id}, which did not arrive within ${this.#options.patience ?? PATIENCE} ms; they are served without it.` })
+    }
+    for (const id of lacking.clusters) {
       notes.set(`barrier/${id}`, { severity: "warning", reason: "ClusterMissing", message: `Routes name the cluster ${id}, which did not arrive within ${this.#options.patience ?? PATIENCE} ms; they are served, its share answers 503.` })
     }
     for (const { unit, commit } of commits) {
@@ -313,12 +319,16 @@ const NO_ENTRIES: ReadonlyMap<string, string> = new Map()
 
 const headOf = ({ commit: { rev, epoch, digest, count }, seq }: UnitChange): UnitHead => ({ rev, epoch, seq, digest, count })
 
-const isCluster = (subject: string): boolean => subject.split(".", 3)[2] === "cluster"
+/** Clusters and certificates: the barrier lets them in without waiting. */
+const appliesAtOnce = (subject: string): boolean => {
+  const section = subject.split(".", 3)[2]
+  return section === "cluster" || section === "certificate"
+}
 
-/** `withClusters`: cluster rows even where nothing differs, because a held commit may have changed them at once. */
-const difference = (from: ReadonlyMap<string, string>, to: ReadonlyMap<string, string>, withClusters: boolean): Row[] => {
+/** `withThoseAtOnce`: also where nothing differs, because a held commit may have changed them at once. */
+const difference = (from: ReadonlyMap<string, string>, to: ReadonlyMap<string, string>, withThoseAtOnce: boolean): Row[] => {
   const rows: Row[] = []
-  for (const [subject, body] of to) if (from.get(subject) !== body || (withClusters && isCluster(subject))) rows.push([subject, body, []])
+  for (const [subject, body] of to) if (from.get(subject) !== body || (withThoseAtOnce && appliesAtOnce(subject))) rows.push([subject, body, []])
   for (const subject of from.keys()) if (!to.has(subject)) rows.push([subject, null, []])
   return rows
 }

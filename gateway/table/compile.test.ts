@@ -151,6 +151,35 @@ describe("what cannot be served", () => {
   })
 })
 
+it("gives a port's protocol to the oldest Gateway; a listener of the other protocol is noted, and takes over when it goes", () => {
+  const made = compiler()
+  const secure = { protocol: "HTTPS", tls: { certificates: [] } } as const
+  const on = (id: string) => route(id, [rule([match("/")])], { attach: [{ listener: id, hostnames: ["*"] }] })
+  made.apply({
+    listeners: new Map([["a", listener("a", { created: "2026-01-02T00:00:00Z", hostname: "a.test" })], ["b", listener("b", { created: "2026-01-01T00:00:00Z", ...secure })]]),
+    routes: new Map([["a", on("a")], ["b", on("b")]]),
+  })
+  expect(made.table.ports.get("*:80")?.protocol).toBe("HTTPS")
+  expect(find(made, "GET", "a.test/")?.route).toBe("b")
+  expect(made.notes.get("listener/a")).toMatchObject({ reason: "ProtocolConflict", message: expect.stringContaining("Listener a (HTTP) is not served: port 80 speaks HTTPS, for the listener b") })
+  made.apply({ listeners: new Map([["b", null]]) })
+  expect(made.table.ports.get("*:80")?.protocol).toBe("HTTP")
+  expect(find(made, "GET", "a.test/")?.route).toBe("a")
+  expect(made.notes.size).toBe(0)
+})
+
+it("calls a request misdirected when its host has another listener than the name its connection asked for", () => {
+  const made = compiler()
+  const secure = { protocol: "HTTPS", tls: { certificates: [] } } as const
+  made.apply({ listeners: new Map([["any", listener("any", secure)], ["wild", listener("wild", { ...secure, hostname: "*.a.test" })], ["exact", listener("exact", { ...secure, hostname: "www.a.test" })]]) })
+  const port = made.table.ports.get("*:80")
+  const misdirected = [["x.a.test", "y.a.test"], ["x.a.test", "www.a.test"], ["www.a.test", "x.a.test"], ["b.test", "c.test"], ["", "b.test"], ["", "www.a.test"], ["x.a.test", "b.test"]] as const
+  expect(misdirected.map(([name, host]) => port?.isMisdirected(name, host))).toEqual([false, true, true, false, false, true, true])
+  made.apply({ listeners: new Map([["any", null]]) })
+  // No listener has the host: that is 404.
+  expect(made.table.ports.get("*:80")?.isMisdirected("x.a.test", "b.test")).toBe(false)
+})
+
 it("finds every edit among 20,000 routes", () => {
   const made = compiler()
   const entry = (i: number, path = "/"): Route => route(`r${i}`, [rule([match(path)], `c${i % 1000}`)], { hosts: [i % 2 === 0 ? `r${i}.test` : "shared.test"] })

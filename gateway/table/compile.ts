@@ -1,26 +1,27 @@
 /**
  * Entries to tables, incrementally: a batch recompiles the routes in it and touches only the hosts those are
  * attached to; everything else is shared with the table before. Nothing the current table can see changes until the
- * caller puts the new one in its place (clusters excepted, see clusters.ts).
+ * caller puts the new one in its place (clusters and certificates excepted: clusters.ts, tls/certificates.ts).
  *
- * Order of a batch: clusters, then listeners and routes together. Deterministic: the table depends on the entries
+ * Order of a batch: clusters and certificates, then listeners and routes together. Deterministic: the table depends on the entries
  * given so far, not on their order, except that a route that cannot be compiled leaves its last good version served.
  */
-import type { Cluster, Listener, Note, Route } from "../../bus/kinds/config.ts"
+import type { Certificate, Cluster, Listener, Note, Route } from "../../bus/kinds/config.ts"
 import type { Candidate } from "./candidate.ts"
 import { Clusters, type EndpointOf } from "./clusters.ts"
-import { clustersNamed } from "./entry.ts"
+import { certificatesNamed, clustersNamed } from "./entry.ts"
 import { EntryFault } from "./fault.ts"
 import { ANY_HOST, HostIndex } from "./host.ts"
 import { HostChange, HostRoutes } from "./match.ts"
 import { type CompiledListener, CompiledPort } from "./port.ts"
 import type { Fresh } from "./radix.ts"
 import { compileRoute, type Weighted } from "./rule.ts"
-import type { EndpointHandle, PortTable, Table } from "./table.ts"
+import type { EndpointHandle, PortTable, Presenter, Table } from "./table.ts"
 
 /** null: removed. */
 export interface Batch {
   readonly clusters?: ReadonlyMap<string, Cluster | null>
+  readonly certificates?: ReadonlyMap<string, Certificate | null>
   readonly listeners?: ReadonlyMap<string, Listener | null>
   readonly routes?: ReadonlyMap<string, Route | null>
 }
@@ -29,6 +30,18 @@ export type TableNote = Omit<Note, "schema">
 
 /** Key of `ports` for a listener that binds nothing in particular. */
 const ANY_ADDRESS = "*"
+
+/** What HTTPS listeners present, beside the table: gateway/tls/certificates.ts. */
+export interface CertificateStore {
+  set(id: string, certificate: Certificate): void
+  remove(id: string): void
+  /** For a listener that names these, in this order. `release` ends it. */
+  present(listener: string, certificates: readonly string[]): Presenter
+  release(listener: string): void
+}
+
+/** For a table that accepts no connections. */
+const noCertificates: CertificateStore = { set: () => {}, remove: () => {}, present: () => ({ find: () => null }), release: () => {} }
 
 interface RouteRecord {
   readonly candidates: readonly Candidate[]
@@ -39,15 +52,19 @@ interface RouteRecord {
 export class TableCompiler {
   readonly #clusters: Clusters
   readonly #weighted: Weighted
+  readonly #certificates: CertificateStore
   readonly #routes = new Map<string, RouteRecord>()
   readonly #listeners = new Map<string, Listener>()
   /** By listener id, also of listeners that are not there (yet): a listener that comes finds its routes ready. */
   readonly #attached = new Map<string, HostIndex<HostRoutes>>()
+  /** By id of an HTTPS listener. */
+  readonly #presenters = new Map<string, Presenter>()
   /** By note id: `route/<id>`, `listener/<id>`. */
   readonly #notes = new Map<string, TableNote>()
   #table: Table
 
-  constructor(options: { readonly endpointOf: EndpointOf; readonly weighted: Weighted }) {
+  constructor(options: { readonly endpointOf: EndpointOf; readonly weighted: Weighted; readonly certificates?: CertificateStore }) {
+    this.#certificates = options.certificates ?? noCertificates
     this.#clusters = new Clusters(options.endpointOf)
     this.#weighted = options.weighted
     this.#table = { ports: new Map(), clusters: this.#clusters.all, generation: 0 }
@@ -72,11 +89,15 @@ export class TableCompiler {
     return this.#listeners
   }
 
-  /** The new table; the same one when only clusters changed. */
+  /** The new table; the same one when only clusters or certificates changed. */
   apply(batch: Batch): Table {
     for (const [id, cluster] of batch.clusters ?? []) {
       if (cluster === null) this.#clusters.remove(id)
       else this.#clusters.set(id, cluster)
+    }
+    for (const [id, certificate] of batch.certificates ?? []) {
+      if (certificate === null) this.#certificates.remove(id)
+      else this.#certificates.set(id, certificate)
     }
     const listeners = batch.listeners ?? new Map<string, Listener | null>()
     const routes = batch.routes ?? new Map<string, Route | null>()
@@ -144,6 +165,7 @@ export class TableCompiler {
       for (const key of bindKeys(this.#listeners.get(id))) rebuilt.add(key)
       if (listener === null) this.#listeners.delete(id)
       else this.#listeners.set(id, listener)
+      this.#present(id, listener)
       for (const key of bindKeys(this.#listeners.get(id))) rebuilt.add(key)
       this.#notes.delete(`listener/${id}`)
     }
@@ -155,7 +177,7 @@ export class TableCompiler {
         const port = ports.get(key)
         const pattern = listener.hostname ?? ANY_HOST
         if (rebuilt.has(key) || port === undefined || port.listeners.at(pattern)?.id !== id) continue
-        ports.set(key, new CompiledPort(port.port, port.listeners.with(new Map([[pattern, this.#compiledListener(id)]]), fresh)))
+        ports.set(key, new CompiledPort(port.port, port.protocol, port.listeners.with(new Map([[pattern, this.#compiledListener(id)]]), fresh)))
       }
     }
     if (rebuilt.size > 0) this.#rebuild(ports, rebuilt, fresh)
@@ -165,42 +187,60 @@ export class TableCompiler {
 
   #compiledPorts: ReadonlyMap<string, CompiledPort> = new Map()
 
-  /** Of listeners that want the same port and hostname the one of the oldest Gateway serves; the others are noted. */
+  #present(id: string, listener: Listener | null): void {
+    if (listener?.protocol === "HTTPS") this.#presenters.set(id, this.#certificates.present(id, certificatesNamed(listener)))
+    else if (this.#presenters.delete(id)) this.#certificates.release(id)
+  }
+
+  /**
+   * The oldest Gateway's listener settles which protocol a port has. Of listeners that want the same port and hostname
+   * the one of the oldest Gateway serves. The others are noted.
+   */
   #rebuild(ports: Map<string, CompiledPort>, keys: ReadonlySet<string>, fresh: Fresh): void {
-    const wanted = new Map<string, { port: number; byHost: Map<string, string> }>()
+    const wanted = new Map<string, { port: number; protocol: Listener["protocol"]; first: string; byHost: Map<string, string> }>()
     const sorted = [...this.#listeners].sort(([a, x], [b, y]) => (x.created !== y.created ? (x.created < y.created ? -1 : 1) : a < b ? -1 : 1))
     for (const [id, listener] of sorted) {
       for (const key of bindKeys(listener)) {
         if (!keys.has(key)) continue
         let want = wanted.get(key)
-        if (want === undefined) wanted.set(key, (want = { port: listener.port, byHost: new Map() }))
+        if (want === undefined) wanted.set(key, (want = { port: listener.port, protocol: listener.protocol, first: id, byHost: new Map() }))
         const pattern = listener.hostname ?? ANY_HOST
         const winner = want.byHost.get(pattern)
-        if (winner === undefined) {
+        if (want.protocol !== listener.protocol) this.#notes.set(`listener/${id}`, protocolConflict(id, listener, want.first, want.protocol))
+        else if (winner !== undefined) this.#notes.set(`listener/${id}`, hostnameConflict(id, listener, winner, pattern))
+        else {
           want.byHost.set(pattern, id)
           this.#notes.delete(`listener/${id}`)
-        } else {
-          this.#notes.set(`listener/${id}`, {
-            severity: "warning",
-            reason: "ListenerConflict",
-            message: `Listener ${id} is not served: ${winner}, which is older, has port ${listener.port} for host ${pattern}.`,
-            about: { kind: "Gateway", ...listener.gateway },
-            fix: "Give one of them another port or hostname, or its Gateway an address of its own.",
-          })
         }
       }
     }
     for (const key of keys) {
       const want = wanted.get(key)
       if (want === undefined) ports.delete(key)
-      else ports.set(key, new CompiledPort(want.port, HostIndex.empty<CompiledListener>().with(new Map([...want.byHost].map(([pattern, id]) => [pattern, this.#compiledListener(id)])), fresh)))
+      else ports.set(key, new CompiledPort(want.port, want.protocol, HostIndex.empty<CompiledListener>().with(new Map([...want.byHost].map(([pattern, id]) => [pattern, this.#compiledListener(id)])), fresh)))
     }
   }
 
   #compiledListener(id: string): CompiledListener {
-    return { id, routes: this.#attached.get(id) ?? HostIndex.empty<HostRoutes>() }
+    return { id, routes: this.#attached.get(id) ?? HostIndex.empty<HostRoutes>(), presenter: this.#presenters.get(id) ?? null }
   }
 }
+
+const protocolConflict = (id: string, listener: Listener, winner: string, protocol: string): TableNote => ({
+  severity: "warning",
+  reason: "ProtocolConflict",
+  message: `Listener ${id} (${listener.protocol}) is not served: port ${listener.port} speaks ${protocol}, for the listener ${winner}, which is older.`,
+  about: { kind: "Gateway", ...listener.gateway },
+  fix: "Give one of them another port, or its Gateway an address of its own.",
+})
+
+const hostnameConflict = (id: string, listener: Listener, winner: string, pattern: string): TableNote => ({
+  severity: "warning",
+  reason: "ListenerConflict",
+  message: `Listener ${id} is not served: ${winner}, which is older, has port ${listener.port} for host ${pattern}.`,
+  about: { kind: "Gateway", ...listener.gateway },
+  fix: "Give one of them another port or hostname, or its Gateway an address of its own.",
+})
 
 /** `<address or *>:<port>` for each socket a listener is served on. */
 export const bindKeys = (listener: Listener | undefined): readonly string[] => {

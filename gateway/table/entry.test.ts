@@ -8,7 +8,7 @@ import { clustersNamed, decodeEntry, type Section } from "./entry.ts"
 import { EntryFault } from "./fault.ts"
 
 const whole = {
-  listener: { ...listener("l", { hostname: "*.a.test", addresses: ["127.0.0.1"] }) },
+  listener: { ...listener("l", { protocol: "HTTPS", hostname: "*.a.test", addresses: ["127.0.0.1"], generation: 3, tls: { certificates: ["secret/default/a", "secret/default/b"] } }) },
   route: {
     ...route("r", [
       rule([match("/a", { method: "GET", headers: [{ name: "h", type: "exact", value: "1" }], query: [{ name: "q", type: "regex", value: "." }] })], [backend("c", 2, [{ type: "requestHeaders", set: [["a", "b"]], add: [], remove: ["c"] }]), { weight: 1, answer: { status: 500, headers: [["x", "y"]], body: "no" }, filters: [] }], {
@@ -21,10 +21,14 @@ const whole = {
     ]),
   },
   cluster: { schema: 1, source: { kind: "Service", namespace: "default", name: "s" }, protocol: "http", endpoints: [{ address: "10.0.0.1", port: 80 }], empty: "NoReadyEndpoints" },
+  certificate: {
+    schema: 1, source: { kind: "Secret", namespace: "default", name: "a" }, chain: "-----BEGIN CERTIFICATE-----", key: "v1.id.nonce.body", names: ["a.test"], keyType: "ec",
+    notBefore: "2026-01-01T00:00:00Z", notAfter: "2027-01-01T00:00:00Z", fingerprint: "00", empty: "Unusable",
+  },
   plan: { schema: 1, functions: ["endpoints", "routes"] },
 } as const
 
-const sections = ["listener", "route", "cluster", "plan"] as const
+const sections = ["listener", "route", "cluster", "certificate", "plan"] as const
 const verdict = (section: Section, body: string): boolean => {
   try {
     decodeEntry(section, "id", body)
@@ -57,7 +61,7 @@ describe("entries", () => {
         const value = changed(whole[section], place, wrong)
         const body = canonical(value)
         const known = Schema.is(kinds[section].schema)(JSON.parse(body))
-        // More lenient only on what a gateway does not act on (`empty` of a cluster), and on a cluster's protocol.
+        // More lenient only on what a gateway does not act on (what `empty` says), and on a cluster's protocol.
         const isLenient = place[0] === "empty" || (section === "cluster" && place[0] === "protocol" && typeof wrong === "string")
         if (!known && !isLenient) expect(verdict(section, body)).toBe(false)
       }),
@@ -116,6 +120,13 @@ describe("entries", () => {
   it("refuses a port that no connection can be made to: net throws on it, in the middle of a request", () => {
     expect(verdict("cluster", canonical(changed(whole.cluster, ["endpoints", 0, "port"], 80.5)))).toBe(false)
     expect(verdict("listener", canonical(changed(whole.listener, ["port"], 80.5)))).toBe(false)
+  })
+
+  it("refuses an HTTPS listener that names no certificates, and a certificate with neither content nor a reason for none", () => {
+    expect(verdict("listener", canonical(changed(whole.listener, ["tls"], undefined)))).toBe(false)
+    expect(verdict("listener", canonical({ ...whole.listener, protocol: "HTTP", tls: undefined }))).toBe(true)
+    expect(verdict("certificate", canonical({ ...whole.certificate, chain: undefined, key: undefined }))).toBe(true)
+    expect(verdict("certificate", canonical({ ...whole.certificate, key: undefined, empty: undefined }))).toBe(false)
   })
 
   it("takes a cluster of a protocol it does not speak for one that has nothing to send to", () => {

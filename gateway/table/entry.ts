@@ -6,7 +6,7 @@
  * know (a new filter type, a newer `schema`) is a fault, because guessing would route wrongly. Only a cluster of an
  * unknown protocol is one that answers 500 (Gateway API, BackendRef): parked, it would be waited for and answer 503.
  */
-import type { Answer, Backend, Cluster, Filter, Listener, Match, Plan, Route, Rule } from "../../bus/kinds/config.ts"
+import type { Answer, Backend, Certificate, Cluster, Filter, Listener, Match, Plan, Route, Rule } from "../../bus/kinds/config.ts"
 import { EntryFault, within } from "./fault.ts"
 
 /** Sections of a data plane that concern a gateway. */
@@ -15,18 +15,20 @@ export type Entry =
   | { readonly section: "route"; readonly id: string; readonly value: Route }
   /** `unspoken`: its protocol, when this gateway does not speak it; then nothing is left but to answer 500. */
   | { readonly section: "cluster"; readonly id: string; readonly value: Cluster; readonly unspoken?: string }
+  | { readonly section: "certificate"; readonly id: string; readonly value: Certificate }
   | { readonly section: "plan"; readonly id: string; readonly value: Plan }
 
 export type Section = Entry["section"]
 
 /** Sections that functions read and gateways do not. */
-const FOR_OTHERS: ReadonlySet<string> = new Set(["demand", "overlay", "note", "wanted"])
+const FOR_OTHERS: ReadonlySet<string> = new Set(["demand", "overlay", "note", "status", "wanted"])
 
 export const sectionOf = (section: string): Section | "for-others" | "unknown" => {
   switch (section) {
     case "listener":
     case "route":
     case "cluster":
+    case "certificate":
     case "plan":
       return section
     default:
@@ -60,6 +62,9 @@ export const decodeEntry = (section: Section, id: string, body: string): Entry =
       } else if (isCluster(value)) return { section, id, value }
       break
     }
+    case "certificate":
+      if (isCertificate(value)) return { section, id, value }
+      break
     case "plan":
       if (isPlan(value)) return { section, id, value }
       break
@@ -75,6 +80,9 @@ export const clustersNamed = (route: Route): readonly string[] => {
   for (const rule of route.rules) for (const backend of rule.backends) if (backend.cluster !== undefined) ids.add(backend.cluster)
   return [...ids]
 }
+
+/** Certificate ids a listener names, each once. */
+export const certificatesNamed = ({ tls }: Listener): readonly string[] => (tls === undefined ? [] : [...new Set(tls.certificates)])
 
 type Loose = Record<string, unknown>
 
@@ -160,11 +168,23 @@ function isListener(value: unknown): value is Listener {
     text(gateway, "name")
   })
   text(listener, "name")
-  oneOf(listener, "protocol", ["HTTP"])
+  oneOf(listener, "protocol", ["HTTP", "HTTPS"])
   whole(listener, "port", 1, 65535)
   optionalText(listener, "hostname")
   each(listener, "addresses", isText)
   text(listener, "created")
+  optionalNumber(listener, "generation", -Number.MAX_VALUE, Number.MAX_VALUE)
+  if (listener["tls"] !== undefined) inside(listener, "tls", (of) => each(record(of, ""), "certificates", isText))
+  else if (listener["protocol"] === "HTTPS") throw malformed("tls", "is not there: HTTPS needs it")
+  return true
+}
+
+function isCertificate(value: unknown): value is Certificate {
+  const certificate = record(value, "")
+  inside(certificate, "source", isSource)
+  each(certificate, "names", isText)
+  for (const field of ["chain", "key", "keyType", "notBefore", "notAfter", "fingerprint", "empty"]) optionalText(certificate, field)
+  if (certificate["empty"] === undefined) for (const field of ["chain", "key"]) text(certificate, field)
   return true
 }
 

@@ -3,20 +3,23 @@ import { type HostIndex, continuesBackwards } from "./host.ts"
 import type { HostRoutes } from "./match.ts"
 import { overlaid } from "./overlay.ts"
 import { childAt, type RadixNode } from "./radix.ts"
-import type { CompiledRule, PortTable, RequestView, TableRule } from "./table.ts"
+import type { CompiledRule, PortTable, Presenter, RequestView, TableRule } from "./table.ts"
 
 export interface CompiledListener {
   readonly id: string
   readonly routes: HostIndex<HostRoutes>
+  /** null: of HTTP. */
+  readonly presenter: Presenter | null
 }
 
 export class CompiledPort implements PortTable {
   readonly port: number
-  readonly protocol = "HTTP"
+  readonly protocol: "HTTP" | "HTTPS"
   readonly listeners: HostIndex<CompiledListener>
 
-  constructor(port: number, listeners: HostIndex<CompiledListener>) {
+  constructor(port: number, protocol: "HTTP" | "HTTPS", listeners: HostIndex<CompiledListener>) {
     this.port = port
+    this.protocol = protocol
     this.listeners = listeners
   }
 
@@ -28,6 +31,15 @@ export class CompiledPort implements PortTable {
     const listener = this.listeners.mostSpecific(request.host)
     const rule = listener === null ? null : findIn(listener.routes, request)
     return rule === null || rule.overlays === null ? rule : overlaid(rule, rule.overlays, request)
+  }
+
+  presenter(serverName: string): Presenter | null {
+    return this.listeners.mostSpecific(serverName)?.presenter ?? null
+  }
+
+  isMisdirected(serverName: string, host: string): boolean {
+    const listener = this.listeners.mostSpecific(host)
+    return listener !== null && listener !== this.listeners.mostSpecific(serverName)
   }
 }
 

@@ -2,6 +2,7 @@
  * The compiled configuration a gateway serves from. Built off to the side by compile.ts, then frozen; a change is a
  * new Table that shares everything untouched with the old one. A request keeps the table it began with.
  */
+import type { SecureContext } from "node:tls"
 import type { Answer } from "../../bus/kinds/config.ts"
 import type { Conditions } from "./conditions.ts"
 
@@ -90,13 +91,26 @@ export interface CompiledOverlay extends CompiledFilters {
   readonly turn: (() => number) | null
 }
 
+/** What an HTTPS listener presents to clients (gateway/tls). Live as clusters are: a new certificate needs no new table. */
+export interface Presenter {
+  /** For a server name, lower case, "": none was sent. null: there is nothing to present. */
+  find(serverName: string): SecureContext | null
+}
+
 /** What one listening socket serves. */
 export interface PortTable {
   /** Specification port: what Location headers and metrics show. */
   readonly port: number
-  readonly protocol: "HTTP"
+  readonly protocol: "HTTP" | "HTTPS"
   /** Most specific match, or null (404). No allocation, O(1) in routes of other hosts. */
   find(request: RequestView): CompiledRule | null
+  /** Of the most specific HTTPS listener that takes a server name, null: none does. */
+  presenter(serverName: string): Presenter | null
+  /**
+   * The host belongs to another listener than the one a connection of this server name was accepted for: 421 (Gateway
+   * API, Listener.hostname).
+   */
+  isMisdirected(serverName: string, host: string): boolean
 }
 
 export interface Table {

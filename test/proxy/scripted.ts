@@ -248,7 +248,10 @@ export const startGateway = async (ports: readonly number[], options: GatewayOpt
     pick: () => backend, requestTimeout: undefined, backendTimeout: undefined, ...options.rule,
   }
   const { find } = options
-  const plain: PortTable = { port: 80, protocol: "HTTP", find: find === undefined ? () => rule : (request) => find(request, rule) }
+  const plain: PortTable = {
+    port: 80, protocol: "HTTP", find: find === undefined ? () => rule : (request) => find(request, rule),
+    presenter: () => null, isMisdirected: () => false,
+  }
   const table = options.table
   const server = net.createServer(socketOptions)
   const accessLog = options.logTo === undefined ? null : new AccessLog(options.logTo, metrics)
