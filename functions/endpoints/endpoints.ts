@@ -3,14 +3,12 @@
  * a gateway can tell "not there" from "not yet known" (gateway/barrier.ts).
  */
 import { kinds, type Cluster, type Note } from "../../bus/kinds/config.ts"
-import { core, type ServicePort } from "../../bus/kinds/core.ts"
+import { core } from "../../bus/kinds/core.ts"
+import { judgedService } from "../gateway-api/services.ts"
 import { reconcile } from "../reconcile.ts"
 import { fromLegacy, fromSlices } from "./addresses.ts"
 
 const SERVICE_NAME = "kubernetes.io/service-name"
-
-/** KEP-3726. An upgrade to WebSocket starts as HTTP/1.1. */
-const HTTP_PROTOCOLS = ["", "http", "kubernetes.io/ws"]
 
 export const endpoints = reconcile({
   name: "endpoints",
@@ -32,24 +30,13 @@ export const endpoints = reconcile({
       const say = (note: Pick<Note, "severity" | "reason" | "message" | "fix"> & { readonly field?: string }) => read.note({ ...note, about: source })
       const cluster = { schema: 1, source, protocol: "http", endpoints: [] } as const
 
-      const service = read(services, key)
-      if (service === undefined) {
-        say({ severity: "error", reason: "BackendNotFound", message: `Routes refer to Service ${key}, which does not exist: what goes to it answers 500.`, fix: "Create the Service, or correct the backendRef." })
-        return { ...cluster, empty: "NoSuchService" }
+      const verdict = judgedService(key, read(services, key), backend.port)
+      if (!verdict.ok) {
+        const { field, ...finding } = verdict.finding
+        say({ ...finding, ...(field === "" ? {} : { field }) })
+        return { ...cluster, empty: verdict.empty }
       }
-      if (service.spec.type === "ExternalName") {
-        say({ severity: "error", reason: "UnsupportedValue", field: "spec.type", message: `Service ${key} is of type ExternalName, which is not supported: what goes to it answers 500.`, fix: "Use a Service with endpoints." })
-        return { ...cluster, empty: "UnsupportedProtocol" }
-      }
-      const port = service.spec.ports.find((each) => each.port === backend.port && each.protocol === "TCP")
-      if (port === undefined) {
-        say({ severity: "error", reason: "BackendNotFound", field: "spec.ports", message: `Routes refer to TCP port ${backend.port} of Service ${key}, which has ${portList(service.spec.ports)}: what goes to it answers 500.`, fix: "Add the port to the Service, or correct the backendRef." })
-        return { ...cluster, empty: "NoSuchPort" }
-      }
-      if (!HTTP_PROTOCOLS.includes(port.appProtocol ?? "")) {
-        say({ severity: "error", reason: "UnsupportedProtocol", field: `spec.ports[${service.spec.ports.indexOf(port)}].appProtocol`, message: `Port ${port.port} of Service ${key} speaks ${port.appProtocol}, which is not supported: what goes to it answers 500.`, fix: "Leave appProtocol out, or use http or kubernetes.io/ws." })
-        return { ...cluster, empty: "UnsupportedProtocol" }
-      }
+      const { port } = verdict
 
       const slices = read(slicesByService, key).map(([, slice]) => slice)
       const usable = slices.filter(({ addressType }) => addressType !== "FQDN")
@@ -70,5 +57,3 @@ export const endpoints = reconcile({
     into(kinds.cluster, clusters)
   },
 })
-
-const portList = (ports: readonly ServicePort[]): string => (ports.length === 0 ? "no port" : ports.map(({ port, protocol }) => `${port}/${protocol}`).join(", "))

@@ -4,7 +4,7 @@ import { GATEWAY_GROUP, type Gateway, type GatewayClass, type GatewayListener, t
 import { certificateRefs } from "./certificates.ts"
 import { listenerId, olderFirst, planeOf, planeOfKey } from "./names.ts"
 import type { Collection, Index, Member } from "../reconcile.ts"
-import { reporter, type Report } from "./report.ts"
+import { collector, type Judged, type Report } from "./report.ts"
 
 export interface ServedGateway {
   readonly plane: string
@@ -23,25 +23,24 @@ export interface ServedListener {
 }
 
 /**
- * Gateways whose class is on the bus; by the resource's key.
+ * Gateways by the resource's key; those whose class is not on the bus have no value.
  *
  * @param grants by their namespace
  */
-export const servedGateways = (gateways: Collection<Gateway>, classes: Collection<GatewayClass>, grants: Index<ReferenceGrant>): Collection<ServedGateway> =>
+export const judgedGateways = (gateways: Collection<Gateway>, classes: Collection<GatewayClass>, grants: Index<ReferenceGrant>): Collection<Judged<ServedGateway>> =>
   gateways.map((gateway, read) => {
     const { metadata, spec } = gateway
-    const report = reporter(read, { kind: "Gateway", namespace: metadata.namespace, name: metadata.name })
+    const about = { kind: "Gateway", namespace: metadata.namespace, name: metadata.name }
+    const { report, findings } = collector()
     if (read(classes, `/${spec.gatewayClassName}`) === undefined) {
       report("error", "NoSuchGatewayClass", "spec.gatewayClassName", `There is no GatewayClass ${spec.gatewayClassName} of this controller: the Gateway is not served.`, "Create the GatewayClass, or name one that exists.")
-      return undefined
+      return { about, findings, value: undefined }
     }
     for (const field of ["infrastructure", "allowedListeners", "defaultScope", "tls"] as const) {
       if (spec[field] !== undefined) report("warning", "UnsupportedValue", `spec.${field}`, `${field} is not supported and has no effect.`, `Remove spec.${field}.`)
     }
     const addresses = addressesOf(gateway, report)
     const generation = metadata.generation === undefined ? {} : { generation: metadata.generation }
-    const served = { plane: planeOf(gateway), namespace: metadata.namespace, name: metadata.name }
-    if (addresses === undefined) return { ...served, listeners: [] }
     const listeners = spec.listeners.map((listener, i): ServedListener => {
       const field = `spec.listeners[${i}]`
       const id = listenerId(metadata.namespace, metadata.name, listener.name)
@@ -53,13 +52,13 @@ export const servedGateways = (gateways: Collection<Gateway>, classes: Collectio
         return { id, listener, field }
       }
       const certificates = protocol === "HTTP" ? [] : certificatesOf(metadata.namespace, listener, field, (namespace) => read(grants, namespace).map(([, grant]) => grant), report)
-      if (protocol === "HTTPS" && certificates.length === 0) return { id, listener, field }
+      if (addresses === undefined || (protocol === "HTTPS" && certificates.length === 0)) return { id, listener, field }
       const tls = protocol === "HTTP" ? {} : { tls: { certificates } }
       const hostname = listener.hostname === undefined || listener.hostname === "" ? {} : { hostname: listener.hostname.toLowerCase() }
       const gatewayName = { namespace: metadata.namespace, name: metadata.name }
       return { id, listener, field, entry: { schema: 1, gateway: gatewayName, name: listener.name, protocol, port: listener.port, ...hostname, addresses, created: metadata.creationTimestamp ?? "", ...generation, ...tls } }
     })
-    return { ...served, listeners }
+    return { about, findings, value: { plane: planeOf(gateway), namespace: metadata.namespace, name: metadata.name, listeners } }
   })
 
 /** Undefined: addresses were asked for and none can be used, so serving on another would be wrong. */
@@ -136,33 +135,36 @@ const remaining = (candidate: Candidate, refuses: (address: string) => boolean):
 /**
  * Listener entries by `<plane>/<listener id>`. Of listeners with the same address and port that one protocol cannot
  * serve together, and of those with the same address, port and hostname, the one of the older Gateway stands, then the
- * smaller id; the others get a note and serve what is left to them.
+ * smaller id; the others serve what is left to them: without a value where that is nothing.
  */
-export const listenerEntries = (served: Collection<ServedGateway>): Collection<Listener> => {
+export const judgedListeners = (served: Collection<ServedGateway>): Collection<Judged<Listener>> => {
   const candidates = served.flatMap(({ plane, listeners }) =>
     listeners.flatMap(({ id, entry, field }): Member<Candidate>[] => (entry === undefined ? [] : [[`${plane}/${id}`, { id, field, entry }]])),
   )
   const byPort = holders(candidates, portPlace)
-  const ofProtocol = candidates.map((candidate, read, key) => {
+  const ofProtocol = candidates.map((candidate, read, key): Judged<Candidate> => {
     const { entry, field } = candidate
-    const report = reporter(read, { kind: "Gateway", ...entry.gateway })
-    return remaining(candidate, (address) => {
+    const { report, findings } = collector()
+    const value = remaining(candidate, (address) => {
       const holder = read(byPort, portPlace(planeOfKey(key), address, entry))
       if (holder === undefined || holder.entry.protocol === entry.protocol) return false
       report("error", "ProtocolConflict", `${field}.protocol`, `Listener ${holder.id} already has port ${entry.port}${at(address)} with protocol ${holder.entry.protocol}; it is older or comes first by name.`, "Choose another port or address, or the same protocol.")
       return true
     })
+    return { about: { kind: "Gateway", ...entry.gateway }, findings, value }
   })
-  const byHost = holders(ofProtocol, hostPlace)
-  return ofProtocol.map((candidate, read, key) => {
+  const byHost = holders(ofProtocol.map(({ value }) => value), hostPlace)
+  return ofProtocol.map(({ about, findings: before, value: candidate }, read, key): Judged<Listener> => {
+    if (candidate === undefined) return { about, findings: before, value: undefined }
     const { id, entry, field } = candidate
-    const report = reporter(read, { kind: "Gateway", ...entry.gateway })
-    return remaining(candidate, (address) => {
+    const { report, findings } = collector()
+    const left = remaining(candidate, (address) => {
       const holder = read(byHost, hostPlace(planeOfKey(key), address, entry))
       if (holder === undefined || holder.id === id) return false
       report("error", "HostnameConflict", entry.hostname === undefined ? `${field}.port` : `${field}.hostname`, `Listener ${holder.id} already has port ${entry.port}${entry.hostname === undefined ? "" : `, hostname ${entry.hostname}`}${at(address)}; it is older or comes first by name.`, "Choose another port, hostname or address, or attach routes to that listener.")
       return true
-    })?.entry
+    })
+    return { about, findings: [...before, ...findings], value: left?.entry }
   })
 }
 

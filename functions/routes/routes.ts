@@ -7,13 +7,14 @@ import { core } from "../../bus/kinds/core.ts"
 import { GATEWAY_GROUP, gatewayApi, type HTTPRoute } from "../../bus/kinds/gateway-api.ts"
 import { isGranted } from "../gateway-api/grants.ts"
 import { planeOfKey, routeId } from "../gateway-api/names.ts"
+import { placesOf } from "../gateway-api/parents.ts"
+import { ruleOf } from "../gateway-api/rules.ts"
 import { reconcile, type Collection, type Index, type Member, type Read } from "../reconcile.ts"
 import { attachedTo, type Attached } from "./attached.ts"
 import { noteClasses } from "./classes.ts"
-import { listenerEntries, servedGateways } from "../gateway-api/listeners.ts"
+import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
 import { soundOverlays, withOverlays } from "./overlays.ts"
-import { reporter, type Report } from "../gateway-api/report.ts"
-import { ruleOf } from "./rules.ts"
+import { noted, reporter, type Report } from "../gateway-api/report.ts"
 import { noteShadows, repetitions } from "./shadows.ts"
 import { noteTargets } from "./targets.ts"
 
@@ -32,14 +33,14 @@ export const routes = reconcile({
     const overlaysByTarget = overlays.index(({ target }) => [`${target.kind}/${target.namespace}/${target.name}`])
 
     noteClasses(classes, gateways)
-    const served = servedGateways(gateways, classes, grantsByNamespace)
-    const listeners = listenerEntries(served)
-    const parents = { gateways, served, listeners, namespaces }
+    const served = noted(judgedGateways(gateways, classes, grantsByNamespace))
+    const listeners = noted(judgedListeners(served))
+    const places = placesOf(gateways, served, listeners, namespaces)
 
     const entries = httpRoutes.flatMap((route, read): Member<Route>[] => {
       const { metadata, spec } = route
       const report = reporter(read, { kind: "HTTPRoute", namespace: metadata.namespace, name: metadata.name })
-      const attached = attachedTo(route, parents, read, report)
+      const attached = attachedTo(route, places, read, report)
       if (spec.useDefaultGateways !== undefined) report("warning", "UnsupportedValue", "spec.useDefaultGateways", "useDefaultGateways is not supported and has no effect.", "Name Gateways in spec.parentRefs.")
       const granted = (namespace: string, name: string): boolean =>
         isGranted({ from: { group: GATEWAY_GROUP, kind: "HTTPRoute", namespace: metadata.namespace }, to: { group: "", kind: "Service", namespace, name } }, read(grantsByNamespace, namespace).map(([, grant]) => grant))

@@ -1,8 +1,8 @@
 /** HTTPRouteMatch → Match. */
 import type { Match } from "../../bus/kinds/config.ts"
 import type { HTTPRouteMatch } from "../../bus/kinds/gateway-api.ts"
-import { regexProblem } from "../gateway-api/regex.ts"
-import type { Report } from "../gateway-api/report.ts"
+import { regexProblem } from "./regex.ts"
+import type { Report } from "./report.ts"
 
 type StringMatch = Match["headers"][number]
 

@@ -2,10 +2,10 @@
 import type { Answer, Backend, Match, Rule } from "../../bus/kinds/config.ts"
 import type { HTTPBackendRef, HTTPRouteRule } from "../../bus/kinds/gateway-api.ts"
 import { durationMs } from "../../bus/kinds/httproute-limits.ts"
-import { serviceClusterId } from "../gateway-api/names.ts"
+import { serviceClusterId } from "./names.ts"
 import { filtersOf } from "./filters.ts"
 import { matchOf } from "./matches.ts"
-import type { Report } from "../gateway-api/report.ts"
+import type { Report } from "./report.ts"
 
 export interface RuleContext {
   /** Of the route. */

@@ -1,7 +1,7 @@
 /** HTTPRouteFilter → Filter. */
 import type { Filter } from "../../bus/kinds/config.ts"
 import type { HeaderModifier, HTTPRouteFilter, PathModifier } from "../../bus/kinds/gateway-api.ts"
-import type { Report } from "../gateway-api/report.ts"
+import type { Report } from "./report.ts"
 
 /**
  * The filters of a rule or of one backend, in their order; undefined when one of them cannot be done. A filter must

@@ -1,0 +1,86 @@
+/** HTTPRoute → its parentRefs, each judged: what they lead to, and why to nothing. */
+import type { Listener } from "../../bus/kinds/config.ts"
+import type { Namespace } from "../../bus/kinds/core.ts"
+import type { Gateway, GatewayListener, HTTPRoute, ParentRef } from "../../bus/kinds/gateway-api.ts"
+import type { Collection, Read } from "../reconcile.ts"
+import { attach, isGatewayRef, type Refusal } from "./attachment.ts"
+import type { ServedGateway } from "./listeners.ts"
+import type { Finding } from "./report.ts"
+
+export interface Parent {
+  readonly ref: ParentRef
+  /** The Gateway and its plane; undefined: the reference leads to no Gateway of ours. */
+  readonly gateway: { readonly key: string; readonly plane: string } | undefined
+  /** Listeners that take the route, and the hostnames it has there; empty: `finding` has the reason (RouteConditionReason of Accepted=False). */
+  readonly attached: readonly { readonly listener: string; readonly hostnames: readonly string[]; readonly isServed: boolean }[]
+  readonly finding: Finding | undefined
+}
+
+/** What of Gateways decides about routes: less than a Gateway has, so that most of its edits touch no route. */
+export interface Places {
+  /** Also those whose class is missing: that they exist. */
+  readonly gateways: Collection<true>
+  readonly attachable: Collection<Attachable>
+  /** By `<plane>/<listener id>`. */
+  readonly listeners: Collection<true>
+  readonly namespaces: Collection<Namespace>
+}
+
+interface Attachable {
+  readonly plane: string
+  readonly namespace: string
+  readonly listeners: readonly { readonly id: string; readonly listener: GatewayListener }[]
+}
+
+export const placesOf = (gateways: Collection<Gateway>, served: Collection<ServedGateway>, listeners: Collection<Listener>, namespaces: Collection<Namespace>): Places => ({
+  gateways: gateways.map(() => true as const),
+  attachable: served.map(({ plane, namespace, listeners: all }) => ({ plane, namespace, listeners: all.map(({ id, listener }) => ({ id, listener })) })),
+  listeners: listeners.map(() => true as const),
+  namespaces,
+})
+
+/** One for each parentRef, in their order. */
+export const parentsOf = ({ metadata, spec }: HTTPRoute, places: Places, read: Read): readonly Parent[] =>
+  (spec.parentRefs ?? []).map((ref, i): Parent => {
+    const field = `spec.parentRefs[${i}]`
+    const nowhere = (severity: Finding["severity"], reason: string, at: string, message: string, fix: string): Parent => ({ ref, gateway: undefined, attached: [], finding: { severity, reason, field: at, message, fix } })
+    if (!isGatewayRef(ref)) return nowhere("warning", "UnsupportedParent", `${field}.kind`, `A parent of kind ${ref.group === "" ? "" : `${ref.group}/`}${ref.kind} is not supported.`, "Refer to a Gateway.")
+    const key = `${ref.namespace ?? metadata.namespace}/${ref.name}`
+    const gateway = read(places.attachable, key)
+    if (gateway === undefined) {
+      if (read(places.gateways, key) === true) return nowhere("error", "NoMatchingParent", `${field}.name`, `Gateway ${key} is not served: its GatewayClass is missing.`, `Mend Gateway ${key}.`)
+      return nowhere("error", "NoMatchingParent", `${field}.name`, `There is no Gateway ${key}.`, "Create the Gateway, or correct name and namespace.")
+    }
+    const labels = () => read(places.namespaces, `/${metadata.namespace}`)?.metadata.labels ?? labelsOfMissing(metadata.namespace)
+    const result = attach(ref, gateway.namespace, gateway.listeners, { kind: "HTTPRoute", namespace: metadata.namespace, hostnames: spec.hostnames }, labels)
+    const parent = { ref, gateway: { key, plane: gateway.plane } }
+    if (!result.ok) return { ...parent, attached: [], finding: refusalFinding(result.refusal, field, key) }
+    const attached = result.attached.map(({ listener: { id }, hostnames }) => ({ listener: id, hostnames, isServed: read(places.listeners, `${gateway.plane}/${id}`) === true }))
+    if (attached.some(({ isServed }) => isServed)) return { ...parent, attached, finding: undefined }
+    const message = `The route attaches to ${attached.map(({ listener }) => listener).join(", ")}, which cannot be served.`
+    return { ...parent, attached, finding: { severity: "error", reason: "ListenerNotServed", field, message, fix: `See the notes of Gateway ${key}.` } }
+  })
+
+/** An API server puts this label on every Namespace; files may leave the Namespace itself out. */
+const labelsOfMissing = (namespace: string): Readonly<Record<string, string>> => ({ "kubernetes.io/metadata.name": namespace })
+
+/** `field`: of the parent reference. */
+const refusalFinding = (refusal: Refusal, field: string, gateway: string): Finding => {
+  const { reason } = refusal
+  const because = (at: string, message: string, fix: string): Finding => ({ severity: "error", reason, field: at, message, fix })
+  switch (reason) {
+    case "NoMatchingParent": {
+      const { field: part } = refusal
+      return because(part === "" ? field : `${field}.${part}`, `No listener of Gateway ${gateway} has this ${part === "" ? "name" : part}.`, `Name a listener's ${part === "port" ? "port" : "name"}, or leave it out.`)
+    }
+    case "NotAllowedByListeners":
+      return refusal.by === "namespaces"
+        ? because(field, `No listener of Gateway ${gateway} allows HTTPRoutes of this namespace (allowedRoutes).`, "Allow the namespace in the listener's allowedRoutes, or move the route.")
+        : because(field, `No listener of Gateway ${gateway} takes HTTPRoutes: ${kindsText(refusal.takes)} (protocol and allowedRoutes.kinds).`, "Add HTTPRoute to allowedRoutes.kinds of a listener with protocol HTTP, or attach to another listener.")
+    case "NoMatchingListenerHostname":
+      return because("spec.hostnames", `The route has no hostname in common with a listener of Gateway ${gateway}.`, "Use a hostname the listener covers.")
+  }
+}
+
+const kindsText = (takes: ReadonlyMap<string, readonly string[]>): string =>
+  [...takes].map(([listener, kinds]) => `listener ${listener} takes ${kinds.length === 0 ? "no route" : kinds.map((kind) => `${kind}s`).join(" and ")}`).join(", ")
