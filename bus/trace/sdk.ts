@@ -4,10 +4,9 @@
  */
 import { ROOT_CONTEXT, SpanStatusCode, TraceFlags, trace, type HrTime, type SpanContext } from "@opentelemetry/api"
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http"
-import { envDetector } from "@opentelemetry/resources"
+import { envDetector, resourceFromAttributes } from "@opentelemetry/resources"
 import { NodeSDK } from "@opentelemetry/sdk-node"
 import { AlwaysOnSampler, BatchSpanProcessor, type ReadableSpan, type SpanExporter } from "@opentelemetry/sdk-trace"
-import { resourceFromAttributes } from "@opentelemetry/resources"
 import type { Bus } from "../bus.ts"
 import { formatTraceparent, parseTraceparent } from "./context.ts"
 import { attribute } from "./names.ts"
@@ -32,6 +31,9 @@ export interface SdkTracing extends Tracing {
   /** Sends what waits. */
   stop(): Promise<void>
 }
+
+/** How long the end of a process waits for a collector, ms. */
+const LAST_WORDS = 2_000
 
 export const startTracing = ({ targets, part, service, instance }: SdkOptions): SdkTracing => {
   const resource = { "service.name": service, "service.namespace": "headgate", "service.instance.id": instance, [attribute.part]: part }
@@ -71,7 +73,7 @@ export const startTracing = ({ targets, part, service, instance }: SdkOptions): 
       store.attach(bus)
       return flushedBeforeClose(bus, async () => { await toBus?.forceFlush().catch(() => undefined) })
     },
-    stop: () => sdk.shutdown().catch(() => undefined),
+    stop: () => Promise.race([sdk.shutdown().catch(() => undefined), new Promise<void>((resolve) => { setTimeout(resolve, LAST_WORDS).unref() })]),
   }
 }
 

@@ -11,6 +11,7 @@ import { parseSubject, resourceSubject } from "../../../bus/subject.ts"
 import { acquireLease, type Lease } from "../../../bus/unit/lease.ts"
 import { Catalog, type Desired } from "./catalog.ts"
 import type { FileFault } from "./claims.ts"
+import type { EditTraces } from "./edit-trace.ts"
 import { Folder } from "./folder.ts"
 import type { ManifestOptions } from "./manifest.ts"
 import { asNote } from "./notes.ts"
@@ -28,6 +29,8 @@ export interface FilesAdapterOptions {
   /** How long deleted objects are remembered, ms. */
   readonly forgetAfter: number
   readonly log: (line: Readonly<Record<string, unknown>> & { readonly message: string }) => void
+  /** Undefined: tracing is off. */
+  readonly edits?: EditTraces | undefined
 }
 
 export const LEASE = "adapter.files"
@@ -134,21 +137,25 @@ const readHeld = (bus: Bus): Promise<Map<string, Held>> =>
     })
   })
 
+const NOTHING: ReadonlySet<string> = new Set()
+
 /** The folders and what they ask for, with the publisher of the moment behind them. */
 class Source {
   readonly catalog: Catalog
   readonly #folder: Folder
   readonly #log: FilesAdapterOptions["log"]
+  readonly #edits: EditTraces | undefined
   #ready: Promise<void> | undefined
   #publisher: Publisher | undefined
   #marks: readonly string[] = []
   /** Subject of an object that cannot be published → that of the note on it. */
   readonly #troubles = new Map<string, string>()
 
-  constructor({ folders, controllerNames, log }: FilesAdapterOptions) {
+  constructor({ folders, controllerNames, log, edits }: FilesAdapterOptions) {
     const catalog = new Catalog({ controllerNames })
     this.catalog = catalog
     this.#log = log
+    this.#edits = edits
     this.#folder = new Folder(folders, {
       content: (file, text, settled) => catalog.put(file, text, settled),
       missing: (file) => catalog.miss(file),
@@ -159,7 +166,7 @@ class Source {
         this.#folderFault(folder, fault)
       },
       batch: () => this.#flush(),
-    })
+    }, edits)
   }
 
   /** When every file found at first has been read. */
@@ -231,6 +238,8 @@ class Source {
 
   #flush(): void {
     const changed = this.catalog.settle()
-    this.#publisher?.touch(changed)
+    // What the first list brings is no change.
+    const edit = this.#edits?.edit(this.#marks.length > 0 && this.#publisher !== undefined ? changed : NOTHING)
+    this.#publisher?.touch(changed, edit)
   }
 }

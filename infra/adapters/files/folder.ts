@@ -6,6 +6,7 @@
 import { readdirSync, statSync, watch, type BigIntStats, type FSWatcher } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import type { FileFault } from "./claims.ts"
+import type { FileTraces } from "./edit-trace.ts"
 import { Handover, WatchedFile, type FileEvents } from "./handover.ts"
 import { identityOf, reasonOf, statOf } from "./read.ts"
 
@@ -55,11 +56,12 @@ export class Folder {
   #burstTimer: NodeJS.Timeout | undefined
 
   /** Files of the first folder are named by their path in it, of others with the folder's own name in front. */
-  constructor(folders: readonly string[], events: FolderEvents) {
+  constructor(folders: readonly string[], events: FolderEvents, traces?: FileTraces) {
     this.#roots = folders.map((path, i) => ({ path, prefix: i === 0 ? "" : `${basename(path)}/` }))
     this.#events = events
     this.#handover = new Handover({
       events,
+      traces,
       forget: ({ path }) => this.#files.delete(path),
       lookAgain: (path) => this.#entry(dirname(path), basename(path)),
     })

@@ -5,6 +5,7 @@
  */
 import type { BigIntStats } from "node:fs"
 import type { FileFault } from "./claims.ts"
+import type { FileTraces } from "./edit-trace.ts"
 import { identical, isWhole, readFile, statOf } from "./read.ts"
 
 export interface FileEvents {
@@ -49,6 +50,8 @@ export interface HandoverOptions {
   forget(file: WatchedFile): void
   /** It was forgotten after a wait, in which something else may have come to its place. */
   lookAgain(path: string): void
+  /** Undefined: tracing is off. */
+  readonly traces: FileTraces | undefined
 }
 
 export class Handover {
@@ -76,12 +79,15 @@ export class Handover {
 
   check(file: WatchedFile): void {
     // While waiting for quiet, an event only tells that it is not quiet; the timer looks.
-    if (file.timer === undefined) this.#look(file)
+    if (file.timer !== undefined) return
+    this.#options.traces?.noticed(file.name)
+    this.#look(file)
   }
 
   /** Hands on what is not the version handed on before, or waits until it is quiet. */
   #look(file: WatchedFile): void {
-    const { events } = this.#options
+    const { events, traces } = this.#options
+    traces?.reads(file.name)
     const read = readFile(file.path, file.stat)
     if (read.is === "same") return this.#done(file)
     if (read.is === "gone") return this.#lookGone(file)
@@ -93,7 +99,9 @@ export class Handover {
     }
     const quiet = file.waitingFor !== undefined && identical(file.waitingFor, read.stat)
     if (read.torn || (!quiet && read.text === "")) return this.#wait(file, read.stat, read.text === "" ? QUIET_EMPTY : QUIET)
+    traces?.parses(file.name, read.stat)
     if (!(quiet || isWhole(read.stat, read.text)) || !events.content(file.name, read.text, quiet)) return this.#wait(file, read.stat, QUIET)
+    traces?.taken(file.name)
     file.told = true
     file.stat = read.stat
     this.#done(file)
@@ -111,6 +119,7 @@ export class Handover {
       file.stat = undefined
       return this.#done(file)
     }
+    this.#options.traces?.taken(file.name)
     this.#forget(file)
     if (file.told) events.gone(file.name)
     this.#options.lookAgain(file.path)
@@ -128,6 +137,7 @@ export class Handover {
 
   #done(file: WatchedFile): void {
     clearTimeout(file.timer)
+    this.#options.traces?.done(file.name)
     file.timer = undefined
     file.waitingFor = undefined
     this.#waiting.delete(file)

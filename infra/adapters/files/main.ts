@@ -6,6 +6,7 @@ import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Exit } from "effect"
 import { connectBus } from "../../../bus/jetstream.ts"
+import { tracingOf } from "../../../bus/trace/start.ts"
 import { filesAdapter } from "./adapter.ts"
 import { OWN_CONTROLLER } from "./manifest.ts"
 
@@ -21,7 +22,7 @@ keeps it up to date as files change. What is wrong with a file becomes a note: s
   --help
 
 Environment: HEADGATE_NATS_URL (default nats://127.0.0.1:4222), HEADGATE_HOLDER (whose lease: the same holder takes it
-over at once, another waits).
+over at once, another waits), HEADGATE_TRACES=on and OTEL_EXPORTER_OTLP_ENDPOINT (traces of edits: headgate trace).
 Exit status: 0 ended by a signal, 1 failed, 2 the command line is wrong.
 `
 
@@ -29,16 +30,29 @@ export const main = async (argv: string[]): Promise<void> => {
   const flags = readFlags(argv)
   if (flags === undefined) return
   const random = Math.random().toString(36).slice(2, 10)
+  const holder = process.env["HEADGATE_HOLDER"] ?? `${hostname()}-${process.pid}-${random}`
+  const tracing = await tracingOf(process.env, { part: "adapter", service: "headgate-adapter-files", instance: holder })
+  const edits = tracing && new (await import("./edit-trace.ts")).EditTraces(tracing)
   NodeRuntime.runMain(
     filesAdapter({
-      connect: (signal) => connectBus({ url: process.env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222", name: "adapter.files", signal }),
+      connect: async (signal) => {
+        const bus = await connectBus({ url: process.env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222", name: "adapter.files", signal })
+        return tracing?.attach(bus) ?? bus
+      },
       folders: flags.folders,
       controllerNames: flags.controllerNames,
-      holder: process.env["HEADGATE_HOLDER"] ?? `${hostname()}-${process.pid}-${random}`,
+      holder,
       forgetAfter: flags.forgetAfter,
+      edits,
       log: (line) => void process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...line })}\n`),
     }),
-    { teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1) },
+    {
+      teardown: (exit, onExit) => {
+        const end = (): void => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
+        if (tracing === undefined) end()
+        else void tracing.stop().then(end)
+      },
+    },
   )
 }
 

@@ -10,6 +10,7 @@ import { decodeHeader, encodeHeader, header, isDeleted, numberHeader } from "../
 import { parseSubject } from "../../../bus/subject.ts"
 import { backoff, delay, systemClock } from "../../../bus/unit/clock.ts"
 import type { Desired } from "./catalog.ts"
+import type { Edit } from "./edit-trace.ts"
 
 /** `Hg-Writer` of what this adapter publishes; resources of others are left alone. */
 const WRITER = "adapter.files"
@@ -66,6 +67,8 @@ export class Publisher {
   readonly #options: PublisherOptions
   readonly #dirty = new Set<string>()
   readonly #flying = new Set<string>()
+  /** Subject → the traced change that made it differ; empty while tracing is off. */
+  readonly #edits = new Map<string, Edit>()
   /** Subjects in trouble; the body that is too large to be sent. */
   readonly #troubled = new Map<string, string | undefined>()
   readonly #session = hash("sha256", `${process.pid}/${performance.timeOrigin}/${performance.now()}`).slice(0, 12)
@@ -84,9 +87,14 @@ export class Publisher {
   }
 
   /** Publishes what differs among these; what can be sent is sent before this returns. */
-  touch(subjects: Iterable<string>): void {
+  touch(subjects: Iterable<string>, edit?: Edit): void {
     if (this.#over) return
-    for (const subject of subjects) this.#dirty.add(subject)
+    for (const subject of subjects) {
+      this.#dirty.add(subject)
+      if (edit === undefined) continue
+      this.#edits.get(subject)?.settled(subject, undefined)
+      this.#edits.set(subject, edit)
+    }
     this.#pump()
   }
 
@@ -105,6 +113,8 @@ export class Publisher {
 
   #end(): void {
     this.#over = true
+    for (const [subject, edit] of this.#edits) edit.settled(subject, undefined)
+    this.#edits.clear()
     for (const resolve of this.#idle.splice(0)) resolve()
   }
 
@@ -114,9 +124,14 @@ export class Publisher {
       if (this.#flying.has(subject)) continue
       this.#dirty.delete(subject)
       const message = this.#difference(subject)
-      if (message === undefined) continue
+      const edit = this.#edits.get(subject)
+      if (edit !== undefined) this.#edits.delete(subject)
+      if (message === undefined) {
+        edit?.settled(subject, undefined)
+        continue
+      }
       this.#flying.add(subject)
-      void this.#send(subject, message)
+      void this.#send(subject, message, edit)
     }
     if (this.#dirty.size === 0 && this.#flying.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
   }
@@ -142,12 +157,15 @@ export class Publisher {
     if (this.#troubled.delete(subject)) this.#options.onTrouble(subject, undefined)
   }
 
-  async #send(subject: string, { body, headers, generation, source, expect }: Difference): Promise<void> {
+  async #send(subject: string, { body, headers: untraced, generation, source, expect }: Difference, edit: Edit | undefined): Promise<void> {
     const { bus, held, epoch } = this.#options
+    const headers = edit === undefined ? untraced : { ...untraced, [header.traceparent]: edit.publishing(subject) }
+    let stored: number | undefined
     const msgId = `${this.#session}:${++this.#counter}`
     for (let attempt = 0; !this.#over; attempt++) {
       try {
         const { seq } = await bus.publish({ subject, data: body ?? "", headers, msgId, expect: { seq: expect } })
+        stored = seq
         held.set(subject, { seq, time: Date.now(), body, generation, epoch, own: true, source })
         this.#published++
         break
@@ -164,6 +182,7 @@ export class Publisher {
       }
       await delay(systemClock, backoff(systemClock, attempt))
     }
+    edit?.settled(subject, stored)
     this.#flying.delete(subject)
     if (!this.#over) this.touch([subject])
   }
