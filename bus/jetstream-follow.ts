@@ -1,11 +1,15 @@
 /**
- * One follower on JetStream: an ordered ephemeral push consumer that we make, watch and replace ourselves, because
- * the client's own recovery takes three heartbeats and goes silently dead when the store is lost.
+ * One follower on JetStream: an ordered ephemeral pull consumer that we make, watch and replace ourselves, because
+ * the client's own recovery takes three heartbeats and goes silently dead when the store is lost. Its filter stands in
+ * the subject of the request that makes it, where the server's permissions see it; its name is a secret, because
+ * whoever knows it can pull from it.
  */
+import { randomBytes } from "node:crypto"
 import { AckPolicy, DeliverPolicy, JetStreamApiError, ReplayPolicy, type ConsumerConfig, type JetStreamManager } from "@nats-io/jetstream"
 import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node"
 import { BusError, type Follower, type Following, type LostReason, type StreamInfo, type StreamName } from "./bus.ts"
 import { Received } from "./jetstream-headers.ts"
+import { pull, type Puller } from "./jetstream-pull.ts"
 
 const HEARTBEAT = 5000
 const CHECK = 10_000
@@ -13,6 +17,8 @@ const CHECK = 10_000
 interface Options {
   readonly connection: NatsConnection
   readonly manager: JetStreamManager
+  /** `$JS.API` or what stands for it; the start of every inbox. */
+  readonly prefix: { readonly api: string; readonly inbox: string }
   readonly follower: Follower
   readonly infoOf: (stream: StreamName) => Promise<StreamInfo>
   readonly onStop: () => void
@@ -25,7 +31,7 @@ export interface Attached extends Following {
   check(): void
 }
 
-export const followJetStream = ({ connection, manager, follower, infoOf, onStop }: Options): Attached => {
+export const followJetStream = ({ connection, manager, prefix, follower, infoOf, onStop }: Options): Attached => {
   const { stream, filter, from } = follower
   let seen = 0
   /** Everything up to here needs no delivery. */
@@ -96,32 +102,37 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
       const info = await verify()
       if (info === undefined || mine !== attempt) return
       incarnation = info.incarnation
-      const inbox = createInbox()
       expected = 1
       lastHeard = performance.now()
-      subscription = connection.subscribe(inbox, { callback: (error, message) => { if (error === null && mine === attempt) receive(message, inbox, info) } })
-      const created = await manager.consumers.add(stream, consumerConfig(inbox))
-      if (mine !== attempt) return void manager.consumers.delete(stream, created.name).catch(() => undefined)
-      consumer = created.name
+      const name = randomBytes(16).toString("base64url")
+      const created = await manager.consumers.add(stream, consumerConfig(name))
+      if (mine !== attempt) return void manager.consumers.delete(stream, name).catch(() => undefined)
+      consumer = name
       backoff = 50
+      const inbox = createInbox(prefix.inbox)
+      subscription = connection.subscribe(inbox, { callback: (error, message) => { if (error === null && mine === attempt) receive(message, inbox, info, puller) } })
+      const puller = pull(connection, `${prefix.api}.CONSUMER.MSG.NEXT.${stream}.${name}`, inbox, HEARTBEAT)
       stalled(false)
       if (created.num_pending === 0 && created.delivered.consumer_seq === 0) reachedEnd(info)
     } catch (error) {
       if (mine !== attempt || ended || connection.isClosed()) return
       if (error instanceof JetStreamApiError && error.code === 10059) return void lose("stream-missing")
       stalled(true)
-      backoff = Math.min(backoff * 2, 5000)
-      setTimeout(() => { if (mine === attempt && !ended) void attach() }, backoff * (0.5 + Math.random()))
+      attachLater()
     }
   }
 
-  const consumerConfig = (inbox: string): Partial<ConsumerConfig> => ({
-    deliver_subject: inbox,
+  const attachLater = (): void => {
+    const mine = attempt
+    backoff = Math.min(backoff * 2, 5000)
+    setTimeout(() => { if (mine === attempt && !ended) void attach() }, backoff * (0.5 + Math.random()))
+  }
+
+  const consumerConfig = (name: string): Partial<ConsumerConfig> => ({
+    name,
     ack_policy: AckPolicy.None,
     replay_policy: ReplayPolicy.Instant,
     filter_subject: filter,
-    flow_control: true,
-    idle_heartbeat: HEARTBEAT * 1_000_000,
     inactive_threshold: 30_000_000_000,
     mem_storage: true,
     num_replicas: 1,
@@ -131,18 +142,17 @@ export const followJetStream = ({ connection, manager, follower, infoOf, onStop 
     ...(from === "state" && !caughtUp ? { deliver_policy: DeliverPolicy.LastPerSubject } : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: position + 1 }),
   })
 
-  const receive = (message: Msg, inbox: string, attachedAt: StreamInfo): void => {
+  const receive = (message: Msg, inbox: string, attachedAt: StreamInfo, puller: Puller): void => {
     lastHeard = performance.now()
-    // Heartbeats and flow control come under the consumer's own subject, what is stored under its own.
-    if (message.subject === inbox && message.headers?.code === 100) {
-      if (message.reply !== undefined && message.reply !== "") message.respond()
-      const stuck = message.headers.get("Nats-Consumer-Stalled")
-      if (stuck !== "") connection.publish(stuck)
-      const delivered = Number(message.headers.get("Nats-Last-Consumer"))
-      if (!caughtUp) void confirmEnd(attachedAt)
-      if (Number.isFinite(delivered) && delivered >= expected && message.headers.get("Nats-Last-Consumer") !== "") void attach()
+    // The server's own words come under the subject asked with, what is stored under its own.
+    if (message.subject === inbox) {
+      if (!puller.told(message)) return attachLater()
+      const delivered = message.headers?.get("Nats-Last-Consumer") ?? ""
+      if (delivered !== "" && Number(delivered) >= expected) void attach()
+      else if (!caughtUp) void confirmEnd(attachedAt)
       return
     }
+    puller.taken()
     // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, with a domain and account before it in the long form
     const token = (message.reply ?? "").split(".")
     const base = token.length >= 11 ? 4 : 2

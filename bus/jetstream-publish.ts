@@ -34,9 +34,9 @@ export interface Publisher {
   drain(): Promise<void>
 }
 
-/** `onNoStream`: the server has no stream for the subject of a message just refused. */
-export const publisher = (connection: NatsConnection, onNoStream: () => void): Publisher => {
-  const inbox = createInbox()
+/** `inboxPrefix`: how its inbox begins. `onNoStream`: the server has no stream for the subject of a message just refused. */
+export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoStream: () => void): Publisher => {
+  const inbox = createInbox(inboxPrefix)
   const encoder = new TextEncoder()
   /** Called and not yet sent; what lies before `first` has been. */
   let waiting: (Pending | undefined)[] = []

@@ -1,17 +1,23 @@
 /** The Bus on NATS JetStream: with jetstream-follow.ts and jetstream-publish.ts all that imports NATS. */
-import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, jetstreamManager, type JetStreamManager, type StreamConfig, type StreamInfo as ServerStreamInfo } from "@nats-io/jetstream"
-import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
+import { JetStreamApiError, jetstreamManager, type JetStreamManager } from "@nats-io/jetstream"
+import { AuthorizationError, connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
+import { accessOf, CREDENTIALS, type Access } from "./access.ts"
 import { reachesBack } from "./as-of.ts"
 import { BusError, type Bus, type BusErrorReason, type Follower, type Message, type StreamInfo, type StreamName } from "./bus.ts"
 import { followJetStream, type Attached } from "./jetstream-follow.ts"
 import { plainHeaders } from "./jetstream-headers.ts"
 import { publisher } from "./jetstream-publish.ts"
+import { ensureStreams, STREAM_NOT_FOUND, streamInfo, untilStreams } from "./jetstream-streams.ts"
 import { streams } from "./streams.ts"
 
 export interface ConnectOptions {
   readonly url: string
   /** Shown in the server's connection list. */
   readonly name: string
+  /** Who connects, and how; default: what `url` and this process's environment say. */
+  readonly access?: Access
+  /** Makes missing streams and brings their limits up to date (the default), or waits until those named are there: for users who may not. */
+  readonly streams?: "ensure" | readonly StreamName[]
   /** How long to wait for the first connection, ms. Default 10,000. */
   readonly timeout?: number
   /** Gives up connecting. */
@@ -23,83 +29,44 @@ export interface ConnectOptions {
 const CLOSE_PATIENCE = 1000
 const MINIMUM = [2, 11] as const
 
-/** Connects and ensures the streams. Rejects with BusError: unreachable in time, a server older than 2.11, or one without JetStream. */
-export const connectBus = async ({ url, name, timeout = 10_000, signal, history = process.env["HEADGATE_HISTORY"] !== "off" }: ConnectOptions): Promise<Bus> => {
-  const connection = await connectWithin(url, name, timeout, signal)
+/** Connects and sees to the streams. Rejects with BusError: unreachable or refused in time, a server older than 2.11, or one without JetStream. */
+export const connectBus = async (options: ConnectOptions): Promise<Bus> => {
+  const { name, access = accessOf(options.url, process.env), streams: needed = "ensure", timeout = 10_000, signal, history = process.env["HEADGATE_HISTORY"] !== "off" } = options
+  const { url } = access
+  const connection = await connectWithin(access, name, timeout, signal)
   try {
     const version = connection.info?.version ?? "0.0.0"
     const [major = 0, minor = 0] = version.split(".").map(Number)
     if (major < MINIMUM[0] || (major === MINIMUM[0] && minor < MINIMUM[1])) throw new BusError("rejected", `nats-server ${version} at ${url} is too old: 2.11 or newer is needed`)
-    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 5000 })
-    await read(`streams of ${url}`, () => ensureStreams(manager, history))
+    const prefix = { api: access.apiPrefix ?? "$JS.API", inbox: access.inboxPrefix ?? "_INBOX" }
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 5000, apiPrefix: prefix.api })
+    const ensure = (): Promise<void> => ensureStreams(manager, history)
+    await read(`streams of ${url}`, needed === "ensure" ? ensure : () => untilStreams(connection, prefix.api, needed, timeout, signal))
     signal?.throwIfAborted()
-    return jetstreamBus(connection, manager, history)
+    return jetstreamBus({ connection, manager, prefix, mend: needed === "ensure" ? ensure : () => Promise.resolve() })
   } catch (error) {
     await connection.close()
     throw error
   }
 }
 
-const connectWithin = async (url: string, name: string, timeout: number, signal: AbortSignal | undefined): Promise<NatsConnection> => {
+const connectWithin = async ({ url, user, password, inboxPrefix, tls }: Access, name: string, timeout: number, signal: AbortSignal | undefined): Promise<NatsConnection> => {
   const deadline = performance.now() + timeout
   for (;;) {
     signal?.throwIfAborted()
     try {
       return await connect({
         servers: url, name, timeout: 2000, maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 100, pingInterval: 20_000, ignoreAuthErrorAbort: true,
+        ...(user === undefined ? {} : { user, pass: password ?? "" }),
+        ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
+        ...(tls === undefined ? {} : { tls: { ...(tls.ca === undefined ? {} : { caFile: tls.ca }), ...(tls.cert === undefined ? {} : { certFile: tls.cert }), ...(tls.key === undefined ? {} : { keyFile: tls.key }) } }),
       })
     } catch (error) {
+      if (performance.now() > deadline && error instanceof AuthorizationError) throw new BusError("rejected", `nats-server at ${url} refuses ${user === undefined ? `who brings no credentials (${CREDENTIALS} names a file of them)` : `the user ${user}`}: ${error.message}`, { cause: error })
       if (performance.now() > deadline) throw new BusError("disconnected", `no nats-server at ${url}: ${String(error)}`, { cause: error })
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }
-}
-
-/** Metadata of a mirror: the incarnation of the stream it copies. */
-const MIRRORED = "headgate-mirrored"
-/** Metadata of RESOURCES in a store without a history: `off`. */
-const HISTORY_KEPT = "headgate-history"
-
-/** Creates what is missing and brings limits up to date. Safe when several processes do it at once. */
-const ensureStreams = async (manager: JetStreamManager, history: boolean): Promise<void> => {
-  /** By name: when it was made, which names its incarnation. */
-  const incarnations = new Map<string, string>()
-  let isKept = history
-  for (const [name, shape] of Object.entries(streams)) {
-    if (shape.history === true && !isKept) continue
-    const limits = (isKept ? undefined : shape.withoutHistory) ?? shape
-    const mirrored = shape.mirrors === undefined ? undefined : incarnations.get(shape.mirrors)
-    const config = {
-      name,
-      ...(shape.mirrors === undefined ? { subjects: [...shape.subjects] } : { mirror: { name: shape.mirrors } }),
-      retention: RetentionPolicy.Limits,
-      storage: StorageType.File,
-      discard: DiscardPolicy.Old,
-      max_msgs_per_subject: limits.perSubject,
-      max_age: (limits.maxAgeMs ?? 0) * 1_000_000,
-      max_bytes: shape.maxBytes ?? -1,
-      ...(shape.mirrors === undefined ? { duplicate_window: 120_000_000_000 } : {}),
-      allow_direct: true,
-    } satisfies Partial<StreamConfig> & { name: string }
-    const metadata = { ...(mirrored === undefined ? {} : { [MIRRORED]: mirrored }), ...(name === "RESOURCES" && !history ? { [HISTORY_KEPT]: "off" } : {}) }
-    const have = await made(manager, { ...config, metadata }, mirrored)
-    incarnations.set(name, have.created)
-    if (name === "RESOURCES") isKept = have.config.metadata?.[HISTORY_KEPT] !== "off"
-    const isSame = have.config.max_msgs_per_subject === config.max_msgs_per_subject && have.config.max_age === config.max_age && have.config.max_bytes === config.max_bytes && (have.config.sources?.length ?? 0) === 0
-    if (!isSame) await manager.streams.update(name, { ...config, sources: [], metadata: have.config.metadata ?? {} })
-  }
-}
-
-/** The stream as it is, made now if it was not there. A mirror whose origin was made anew waits for it in vain: it is made anew as well. */
-const made = async (manager: JetStreamManager, config: Partial<StreamConfig> & { name: string }, mirrored: string | undefined): Promise<ServerStreamInfo> => {
-  const have = await manager.streams.info(config.name).catch(missing)
-  if (have !== undefined && (mirrored === undefined || have.config.metadata?.[MIRRORED] === mirrored)) return have
-  if (have !== undefined) await manager.streams.delete(config.name).catch(missing)
-  return manager.streams.add(config).catch((error: unknown) => {
-    // 10058: another process created it a moment ago, perhaps as a newer version would: that one stands.
-    if (!(error instanceof JetStreamApiError && error.code === 10058)) throw error
-    return manager.streams.info(config.name)
-  })
 }
 
 /** Whatever a read fails with, as a BusError. */
@@ -114,18 +81,20 @@ const read = async <T>(what: string, ask: () => Promise<T>): Promise<T> => {
   }
 }
 
-const STREAM_NOT_FOUND = 10059
 /** By the name of the client's error. */
 const readFailures: Readonly<Record<string, BusErrorReason>> = {
   TimeoutError: "timeout", RequestError: "no-stream", NoRespondersError: "no-stream", StreamNotFoundError: "no-stream", ClosedConnectionError: "closed", DrainingConnectionError: "closed",
 }
 
-const missing = (error: unknown): undefined => {
-  if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined
-  throw error
+interface Connected {
+  readonly connection: NatsConnection
+  readonly manager: JetStreamManager
+  readonly prefix: { readonly api: string; readonly inbox: string }
+  /** Makes streams that are missing anew, where that is this process's to do. */
+  readonly mend: () => Promise<void>
 }
 
-const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager, history: boolean): Bus => {
+const jetstreamBus = ({ connection, manager, prefix, mend }: Connected): Bus => {
   const followings = new Set<Attached>()
   let closed = false
   let isConnected = true
@@ -137,20 +106,14 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager, his
       asking.add(reject)
       void read(what, question).then(resolve, reject).finally(() => asking.delete(reject))
     })
-  const infoOf = async (stream: StreamName): Promise<StreamInfo> => {
-    const info = await manager.streams.info(stream).catch((error: unknown) => {
-      if (missing(error) === undefined) throw new BusError("no-stream", `stream ${stream} does not exist`, { cause: error })
-    })
-    if (info === undefined) throw new BusError("no-stream", `stream ${stream} does not exist`)
-    return { incarnation: info.created, firstSeq: info.state.first_seq, lastSeq: info.state.last_seq, messages: info.state.messages }
-  }
+  const infoOf = (stream: StreamName): Promise<StreamInfo> => streamInfo(connection, prefix.api, stream)
   // Several refused messages ask for one repair.
   let mending: Promise<void> | undefined
   const mendStreams = (): Promise<void> => {
-    const mine = (mending ??= ensureStreams(manager, history).catch(() => undefined))
+    const mine = (mending ??= mend().catch(() => undefined))
     return mine.finally(() => { if (mending === mine) mending = undefined })
   }
-  const outgoing = publisher(connection, () => void mendStreams().then(() => { for (const following of followings) following.check() }))
+  const outgoing = publisher(connection, prefix.inbox, () => void mendStreams().then(() => { for (const following of followings) following.check() }))
   let connections = 0
   const watchStatus = async (): Promise<void> => {
     for await (const status of connection.status()) {
@@ -180,7 +143,7 @@ const jetstreamBus = (connection: NatsConnection, manager: JetStreamManager, his
   const bus: Bus = {
     publish: outgoing.publish,
     follow: (follower: Follower) => {
-      const following = followJetStream({ connection, manager, follower, infoOf, onStop: () => followings.delete(following) })
+      const following = followJetStream({ connection, manager, prefix, follower, infoOf, onStop: () => followings.delete(following) })
       followings.add(following)
       return following
     },

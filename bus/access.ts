@@ -1,0 +1,80 @@
+/** How a process gets to the bus: the server's address, who it is, and what TLS needs. Told by the environment. */
+import { readFileSync, statSync } from "node:fs"
+
+export interface Access {
+  /** Without user and password. */
+  readonly url: string
+  readonly user?: string
+  readonly password?: string
+  /** `$JS.API` where it is left out. A data plane's account knows the part it may use by another name. */
+  readonly apiPrefix?: string
+  /** First tokens of every inbox; `_INBOX` where it is left out. One's own, so that nobody else may listen there. */
+  readonly inboxPrefix?: string
+  /** Paths of PEM files. Any of them makes TLS a must. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
+}
+
+/** What a file of credentials holds, as JSON. */
+export interface Credentials {
+  readonly user: string
+  readonly password: string
+  readonly apiPrefix?: string
+  readonly inboxPrefix?: string
+}
+
+export const CREDENTIALS = "HEADGATE_NATS_CREDENTIALS"
+
+const tlsFiles = { ca: "HEADGATE_NATS_CA", cert: "HEADGATE_NATS_CERT", key: "HEADGATE_NATS_KEY" } as const
+
+/**
+ * User and password of the URL, else of the file that HEADGATE_NATS_CREDENTIALS names; read at each call, so that new
+ * ones count at the next connection. Throws Error for a file that cannot be read or that others may read, and for a
+ * certificate without its key.
+ */
+export const accessOf = (url: string, env: Readonly<Record<string, string | undefined>>): Access => {
+  const tls: { ca?: string; cert?: string; key?: string } = {}
+  for (const name of ["ca", "cert", "key"] as const) {
+    const path = env[tlsFiles[name]]
+    if (path !== undefined && path !== "") tls[name] = path
+  }
+  if ((tls.cert === undefined) !== (tls.key === undefined)) throw new Error(`${tlsFiles.cert} and ${tlsFiles.key} belong together: a certificate is shown by who has its key`)
+  const path = env[CREDENTIALS]
+  const { bare, user, password } = splitUrl(url)
+  return {
+    url: bare,
+    ...(user !== undefined ? { user, password: password ?? "" } : path !== undefined && path !== "" ? readCredentials(path) : {}),
+    ...(Object.keys(tls).length > 0 ? { tls } : {}),
+  }
+}
+
+/** `nats://user:password@host:port` apart; the scheme and a list of servers are the client's business. */
+const splitUrl = (url: string): { readonly bare: string; readonly user?: string; readonly password?: string } => {
+  const found = /^([a-z]+:\/\/)?([^@/]*)@(.*)$/.exec(url)
+  if (found === null) return { bare: url }
+  const [, scheme = "", who = "", rest = ""] = found
+  const colon = who.indexOf(":")
+  const [user, password] = colon < 0 ? [who] : [who.slice(0, colon), who.slice(colon + 1)]
+  return { bare: scheme + rest, user: decodeURIComponent(user), ...(password === undefined ? {} : { password: decodeURIComponent(password) }) }
+}
+
+/** What may be shown and logged. */
+export const withoutPassword = (url: string): string => splitUrl(url).bare
+
+/** Throws Error that names the file. */
+export const readCredentials = (path: string): Credentials => {
+  const wrong = (what: string): Error => new Error(`credentials for the bus, ${path}: ${what}`)
+  let value: unknown
+  try {
+    if (process.platform !== "win32" && (statSync(path).mode & 0o007) !== 0) throw new Error("every user of this machine may read it: chmod 600")
+    value = JSON.parse(readFileSync(path, "utf8"))
+  } catch (error) {
+    throw wrong(error instanceof Error ? error.message : String(error))
+  }
+  const text = (name: string): string | undefined => {
+    const found: unknown = typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined
+    return typeof found === "string" ? found : undefined
+  }
+  const [user, password, apiPrefix, inboxPrefix] = [text("user"), text("password"), text("apiPrefix"), text("inboxPrefix")]
+  if (user === undefined || password === undefined) throw wrong('it needs {"user": …, "password": …}')
+  return { user, password, ...(apiPrefix === undefined ? {} : { apiPrefix }), ...(inboxPrefix === undefined ? {} : { inboxPrefix }) }
+}

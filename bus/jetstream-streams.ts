@@ -1,0 +1,107 @@
+/** The streams on JetStream: made and brought up to date by who may, awaited by who may not; and what tells one incarnation from another. */
+import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, type JetStreamManager, type StreamConfig, type StreamInfo as ServerStreamInfo } from "@nats-io/jetstream"
+import type { NatsConnection } from "@nats-io/transport-node"
+import { BusError, type StreamInfo, type StreamName } from "./bus.ts"
+import { streams, type StreamShape } from "./streams.ts"
+
+/** Metadata of a mirror: the incarnation of the stream it copies. */
+const MIRRORED = "headgate-mirrored"
+/** Metadata of RESOURCES in a store without a history: `off`. */
+const HISTORY_KEPT = "headgate-history"
+
+/** Creates what is missing and brings limits up to date. Safe when several processes do it at once. */
+export const ensureStreams = async (manager: JetStreamManager, history: boolean): Promise<void> => {
+  /** By name: when it was made, which names its incarnation. */
+  const incarnations = new Map<string, string>()
+  let isKept = history
+  for (const [name, shape] of Object.entries(streams)) {
+    if (shape.history === true && !isKept) continue
+    const mirrored = shape.mirrors === undefined ? undefined : incarnations.get(shape.mirrors)
+    const config = configOf(name, shape, isKept)
+    const metadata = { ...(mirrored === undefined ? {} : { [MIRRORED]: mirrored }), ...(name === "RESOURCES" && !history ? { [HISTORY_KEPT]: "off" } : {}) }
+    const have = await made(manager, { ...config, metadata }, mirrored)
+    incarnations.set(name, have.created)
+    if (name === "RESOURCES") isKept = have.config.metadata?.[HISTORY_KEPT] !== "off"
+    if (!hasLimits(have.config, config)) await manager.streams.update(name, { ...config, sources: [], metadata: have.config.metadata ?? {} })
+  }
+}
+
+type Named = Partial<StreamConfig> & { readonly name: string }
+
+const configOf = (name: string, shape: StreamShape, isKept: boolean): Named => {
+  const { perSubject, maxAgeMs = 0 } = (isKept ? undefined : shape.withoutHistory) ?? shape
+  return {
+    name,
+    ...(shape.mirrors === undefined ? { subjects: [...shape.subjects], duplicate_window: 120_000_000_000 } : { mirror: { name: shape.mirrors } }),
+    retention: RetentionPolicy.Limits,
+    storage: StorageType.File,
+    discard: DiscardPolicy.Old,
+    max_msgs_per_subject: perSubject,
+    max_age: maxAgeMs * 1_000_000,
+    max_bytes: shape.maxBytes ?? -1,
+    allow_direct: true,
+  }
+}
+
+const hasLimits = (have: StreamConfig, want: Named): boolean =>
+  have.max_msgs_per_subject === want.max_msgs_per_subject && have.max_age === want.max_age && have.max_bytes === want.max_bytes && (have.sources?.length ?? 0) === 0
+
+/** The stream as it is, made now if it was not there. A mirror whose origin was made anew waits for it in vain: it is made anew as well. */
+const made = async (manager: JetStreamManager, config: Named, mirrored: string | undefined): Promise<ServerStreamInfo> => {
+  const have = await manager.streams.info(config.name).catch(missing)
+  if (have !== undefined && (mirrored === undefined || have.config.metadata?.[MIRRORED] === mirrored)) return have
+  if (have !== undefined) await manager.streams.delete(config.name).catch(missing)
+  return manager.streams.add(config).catch((error: unknown) => {
+    // 10058: another process created it a moment ago, perhaps as a newer version would: that one stands.
+    if (!(error instanceof JetStreamApiError && error.code === 10058)) throw error
+    return manager.streams.info(config.name)
+  })
+}
+
+export const STREAM_NOT_FOUND = 10059
+
+const missing = (error: unknown): undefined => {
+  if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined
+  throw error
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
+
+/**
+ * By the list of streams: it holds what tells a loss and, unlike a stream's own info, no subject, whatever is asked,
+ * so that every user may have it. Rejects with BusError "no-stream" when there is none, and otherwise when that is unknown.
+ */
+export const streamInfo = async (connection: NatsConnection, apiPrefix: string, stream: StreamName): Promise<StreamInfo> => {
+  // A mirror has no subjects to be found by.
+  const [subject] = streams[stream].subjects
+  const answer: unknown = (await connection.request(`${apiPrefix}.STREAM.LIST`, JSON.stringify(subject === undefined ? {} : { subject }), { timeout: 5000 })).json()
+  if (!isRecord(answer)) throw new BusError("rejected", `the list of streams is "${String(answer)}"`)
+  if (isRecord(answer["error"])) throw new BusError("rejected", String(answer["error"]["description"]))
+  const found = list(answer["streams"]).find((one) => isRecord(one) && isRecord(one["config"]) && one["config"]["name"] === stream)
+  const state = isRecord(found) ? found["state"] : undefined
+  if (!isRecord(found) || !isRecord(state)) {
+    // Of a cluster's member that does not answer: whether its stream is still there nobody knows.
+    if (list(answer["missing"]).includes(stream)) throw new BusError("timeout", `stream ${stream} does not answer`)
+    throw new BusError("no-stream", `stream ${stream} does not exist`)
+  }
+  return { incarnation: String(found["created"]), firstSeq: Number(state["first_seq"]), lastSeq: Number(state["last_seq"]), messages: Number(state["messages"]) }
+}
+
+const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
+
+/** Resolves when all of them exist. Rejects with BusError "no-stream" after `timeout` ms. */
+export const untilStreams = async (connection: NatsConnection, apiPrefix: string, needed: readonly StreamName[], timeout: number, signal: AbortSignal | undefined): Promise<void> => {
+  const deadline = performance.now() + timeout
+  for (const stream of needed) {
+    for (;;) {
+      signal?.throwIfAborted()
+      try {
+        await streamInfo(connection, apiPrefix, stream)
+        break
+      } catch (error) {
+        if (!(error instanceof BusError) || error.reason !== "no-stream" || performance.now() > deadline) throw error
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    }
+  }
+}
