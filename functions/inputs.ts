@@ -15,6 +15,7 @@ import { parseSubject } from "../bus/subject.ts"
 import type { UnitChange } from "../bus/unit/unit.ts"
 import type { Engine } from "./engine/engine.ts"
 import type { About } from "./engine/scope.ts"
+import type { PassTraces } from "./pass-trace.ts"
 
 const kindNames = new Map(resourceApis.map(({ kind, kindName }) => [kind.name, kindName]))
 
@@ -72,13 +73,15 @@ export class Inputs {
   readonly #writers = new Map<string, Set<string>>()
   /** Entry subject → the function whose unit holds it. */
   readonly #owners = new Map<string, string>()
+  readonly #traces: PassTraces | undefined
   /** Of the first change that no pass has taken up: read only when asked for. */
   #traceparent: (() => string | undefined) | undefined
   /** Highest sequence of a commit applied, by unit. */
   readonly #commits = new Map<string, number>()
 
-  constructor(engine: Engine, onChange: () => void) {
+  constructor(engine: Engine, onChange: () => void, traces?: PassTraces) {
     this.#engine = engine
+    this.#traces = traces
     this.#onChange = onChange
     this.#resources = decoders(engine.inputs, "RESOURCES")
     this.#config = decoders(engine.inputs, "CONFIG")
@@ -127,7 +130,7 @@ export class Inputs {
     const decoder = this.#resources.get(subject.kind)
     if (decoder === undefined) return
     this.#stage(decoder, subject.key, message.data.length === 0 ? null : text(message.data), message.seq, (body) => identify(body, message))
-    this.#changed(() => message.headers[header.traceparent])
+    this.#changed(() => message.headers[header.traceparent], message.time)
   }
 
   resourcesRead({ incarnation }: StreamInfo): void {
@@ -136,7 +139,7 @@ export class Inputs {
   }
 
   /** From CONFIG: a unit of a function that does not run here. */
-  unit({ unit, seq, rows, traceparent }: UnitChange): void {
+  unit({ unit, seq, time, rows, traceparent }: UnitChange): void {
     let touched = false
     for (const [subject, body] of rows) {
       const entry = parseSubject(subject)
@@ -150,7 +153,7 @@ export class Inputs {
       touched = true
     }
     this.#commits.set(`${unit.plane}/${unit.fn}`, seq)
-    if (touched) this.#changed(() => traceparent)
+    if (touched) this.#changed(() => traceparent, time)
     else this.#onChange()
   }
 
@@ -163,7 +166,7 @@ export class Inputs {
     if (isThere) this.#acks.set(key, message.seq)
     else this.#acks.delete(key)
     this.#stage(this.#ack, key, isThere ? text(message.data) : null, message.seq)
-    this.#changed(() => message.headers[header.traceparent])
+    this.#changed(() => message.headers[header.traceparent], message.time)
   }
 
   acksRead(): void {
@@ -187,8 +190,10 @@ export class Inputs {
     this.#onChange()
   }
 
-  #changed(traceparent: () => string | undefined): void {
+  #changed(traceparent: () => string | undefined, stored: number): void {
     this.#traceparent ??= traceparent
+    // What was stored before this process came is no change now.
+    if (this.#traces !== undefined && this.isRead) this.#traces.arrived(traceparent(), stored)
     this.#onChange()
   }
 

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto"
 import { hostname } from "node:os"
 import { Effect } from "effect"
 import { connectBus } from "../bus/jetstream.ts"
+import { tracingOf } from "../bus/trace/start.ts"
 import { load } from "./load.ts"
 import { runFunctions } from "./run.ts"
 import type { Log } from "./session.ts"
@@ -15,7 +16,7 @@ const HELP = `headgate functions [NAME | ./FILE.ts …]
 Runs built-in functions by name and anyone's by file, or everything built in, against the bus at HEADGATE_NATS_URL.
 
 Environment: HEADGATE_NATS_URL (default nats://127.0.0.1:4222), HEADGATE_HOLDER (whose leases: the same holder takes
-them over at once, another waits).
+them over at once, another waits), HEADGATE_TRACES=on and OTEL_EXPORTER_OTLP_ENDPOINT (traces of edits: headgate trace).
 Exit status: 0 ended by a signal, 1 failed.
 `
 
@@ -36,7 +37,13 @@ export const main = async (argv: string[]): Promise<void> => {
   const onSignal = () => stop.abort()
   process.once("SIGINT", onSignal)
   process.once("SIGTERM", onSignal)
-  const run = runFunctions({ functions, holder, connect: (signal) => connectBus({ url, signal, name: `functions ${functions.map(({ name }) => name).join(" ")}` }), log })
+  const tracing = await tracingOf(process.env, { part: "functions", service: "headgate-functions", instance: holder })
+  const traces = tracing && new (await import("./pass-trace.ts")).PassTraces(tracing)
+  const connect = async (signal: AbortSignal) => {
+    const bus = await connectBus({ url, signal, name: `functions ${functions.map(({ name }) => name).join(" ")}` })
+    return tracing?.attach(bus) ?? bus
+  }
+  const run = runFunctions({ functions, holder, connect, log, traces })
   try {
     await Effect.runPromise(run, { signal: stop.signal })
   } catch (error) {
@@ -44,5 +51,6 @@ export const main = async (argv: string[]): Promise<void> => {
   } finally {
     process.off("SIGINT", onSignal)
     process.off("SIGTERM", onSignal)
+    await tracing?.stop()
   }
 }

@@ -10,6 +10,7 @@ import type { Kind } from "../bus/kinds/kind.ts"
 import { configSubject } from "../bus/subject.ts"
 import { MAX_BODY, type StagedChange, type UnitChange, type UnitReader, type UnitWriterOptions } from "../bus/unit/unit.ts"
 import type { Engine, RowChange } from "./engine/engine.ts"
+import type { PassTraces } from "./pass-trace.ts"
 import { Publication } from "./publication.ts"
 import type { Key, Reconciler } from "./reconcile.ts"
 
@@ -29,6 +30,8 @@ export interface OutputsOptions {
   readonly writer: string
   /** `<kind>/<key>` of inputs that cannot be read: what was made of them before is not taken away. */
   readonly unreadable: ReadonlySet<string>
+  /** Undefined: tracing is off. */
+  readonly traces: PassTraces | undefined
   /** This process may write no more. */
   onOver(error: unknown): void
   onNote(reason: string, message: string): void
@@ -113,7 +116,9 @@ export class Outputs {
         for (const cause of change.triggers ?? staged.causes) if (unit.causes.size < LIMIT + 1) unit.causes.add(cause)
       }
       for (const [plane, { staged, causes }] of byPlane) {
-        if (staged.length > 0) this.#unit(plane, fn).stage(staged, { causes: [...causes], ...(traceparent === undefined ? {} : { traceparent }) })
+        if (staged.length === 0) continue
+        this.#unit(plane, fn).stage(staged, { causes: [...causes], ...(traceparent === undefined ? {} : { traceparent }) })
+        this.#options.traces?.staged({ plane, fn: fn.name }, traceparent)
       }
     }
     if (this.#held.size > 0) this.#letGo()
@@ -147,7 +152,7 @@ export class Outputs {
     if (known !== undefined) return known
     const mandate = this.#mandates.get(fn.name)
     if (mandate === undefined) throw new TypeError(`the lease of ${fn.name} is not held`)
-    const { bus, reader, writer, onNote } = this.#options
+    const { bus, reader, writer, onNote, traces } = this.#options
     const onOver = (error: unknown): void => {
       this.#isOver = true
       this.#options.onOver(error)
@@ -160,6 +165,7 @@ export class Outputs {
       reader: reader(),
       onSteppedDown: (reason, message) => onOver(new Error(`${reason}: ${message}`)),
       onNote,
+      ...traces?.commits({ plane, fn: fn.name }),
     }
     const unit = new Publication(bus, options, onOver)
     this.#units.set(key, unit)

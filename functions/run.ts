@@ -9,6 +9,7 @@ import { HigherEpochError } from "../bus/unit/unit.ts"
 import { createEngine } from "./engine/engine.ts"
 import { Leases } from "./leases.ts"
 import type { Mandate } from "./outputs.ts"
+import type { PassTraces } from "./pass-trace.ts"
 import type { Reconciler } from "./reconcile.ts"
 import { type Log, Session } from "./session.ts"
 
@@ -23,6 +24,8 @@ export interface RunOptions {
   readonly ttl?: number
   /** The first difference to what is stored has been staged. */
   onPublishing?(functions: readonly string[]): void
+  /** Undefined: tracing is off. */
+  readonly traces?: PassTraces | undefined
 }
 
 /** How long a shutdown waits for what is staged to be committed. */
@@ -52,7 +55,7 @@ export const runFunctions = Effect.fnUntraced(function* (options: RunOptions): E
 })
 
 /** From connect until something ends it. */
-const onConnection = Effect.fnUntraced(function* ({ functions, holder, connect, log, ttl = 5_000, onPublishing }: RunOptions, above: number): Effect.fn.Return<never, unknown, Scope.Scope> {
+const onConnection = Effect.fnUntraced(function* ({ functions, holder, connect, log, ttl = 5_000, onPublishing, traces }: RunOptions, above: number): Effect.fn.Return<never, unknown, Scope.Scope> {
   const over = yield* Deferred.make<never, unknown>()
   const onOver = (error: unknown): void => void Deferred.doneUnsafe(over, Effect.fail(error))
   const bus = yield* Effect.acquireRelease(attempt(connect), (connected) => Effect.promise(() => connected.close()), { interruptible: true })
@@ -70,7 +73,7 @@ const onConnection = Effect.fnUntraced(function* ({ functions, holder, connect, 
 
   const open = (some: readonly Reconciler[]) =>
     Effect.acquireRelease(
-      Effect.sync(() => new Session({ bus, functions: some, writer: holder, log, onOver })),
+      Effect.sync(() => new Session({ bus, functions: some, writer: holder, log, onOver, traces })),
       (session) => Effect.promise(() => session.settled()).pipe(Effect.timeoutOption(LAST_WORDS), Effect.andThen(Effect.promise(() => session.stop()))),
     )
   const lead = Effect.fnUntraced(function* (session: Session, mandates: ReadonlyMap<string, Mandate>) {

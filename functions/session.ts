@@ -11,6 +11,7 @@ import { createEngine, type Engine } from "./engine/engine.ts"
 import { aboutResource, Inputs } from "./inputs.ts"
 import { type Mandate, Outputs } from "./outputs.ts"
 import { ProgressHints } from "./progress.ts"
+import type { PassTraces } from "./pass-trace.ts"
 import type { Reconciler } from "./reconcile.ts"
 
 export type Log = (level: "info" | "warning" | "error", message: string, more?: Readonly<Record<string, unknown>>) => void
@@ -22,6 +23,8 @@ export interface SessionOptions {
   readonly writer: string
   readonly log: Log
   /** Once or more: stop, and begin anew. */
+  /** Undefined: tracing is off. */
+  readonly traces?: PassTraces | undefined
   onOver(error: unknown): void
 }
 
@@ -57,16 +60,16 @@ export class Session {
 
   /** Throws TypeError for functions that do not fit together. */
   constructor(options: SessionOptions) {
-    const { bus, functions, writer, log } = options
+    const { bus, functions, writer, log, traces } = options
     const changed = () => this.#changed()
     const onNote = (reason: string, message: string) => log("warning", message, { reason })
     this.#options = options
     this.#engine = createEngine({ functions, notes: { kind: kinds.note, plane: CONTROL_PLANE }, about: aboutResource })
     this.functions = this.#engine.functions
     this.#own = new Set(functions.map(({ name }) => name))
-    this.#inputs = new Inputs(this.#engine, changed)
+    this.#inputs = new Inputs(this.#engine, changed, traces)
     // Before the followers: on some buses they speak before they are there.
-    this.#outputs = new Outputs({ bus, reader: () => this.#reader, engine: this.#engine, writer, unreadable: this.#inputs.unreadable, onOver: (error) => this.#over(error), onNote })
+    this.#outputs = new Outputs({ bus, reader: () => this.#reader, engine: this.#engine, writer, unreadable: this.#inputs.unreadable, onOver: (error) => this.#over(error), onNote, traces })
     this.#reader = readUnits(bus, {
       filter: "config.>",
       claimable: true,
@@ -182,14 +185,16 @@ export class Session {
       const { seen } = this.#following
       const traceparent = this.#inputs.takeTraceparent()
       // What cannot be published is noted, and a note is derived too: twice at most.
-      do this.#outputs.publish(this.#engine.pass(), traceparent)
+      do this.#outputs.publish(this.#engine.pass(pass?.ran), this.#options.traces === undefined ? traceparent : pass?.traceparent)
       while (this.#engine.isStale)
       this.#progress?.reached({ resources: seen, config: this.#reader.seen }, () => this.#outputs.settled())
     } else if (this.#inputs.isRead) {
+      const pass = this.#options.traces?.begin()
       // An adapter publishes its first list: what it takes to derive from it is done by its end. Nobody sees it before.
       this.#engine.pass()
     }
     this.#waiters = this.#waiters.filter(({ until, resolve }) => {
+      pass?.end()
       if (!until()) return true
       resolve()
       return false

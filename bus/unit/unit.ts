@@ -111,6 +111,11 @@ export interface UnitWriterOptions {
   readonly version: string
   /** Called once: someone with a higher epoch writes this unit, or the store was lost. Nothing more is published. */
   onSteppedDown(reason: "higher-epoch" | "store-lost", message: string): void
+  /**
+   * Before a commit is sent, with the number of its rows and the trace it was staged for. What is returned is the
+   * traceparent it carries instead.
+   */
+  onCommitting?(commit: CommitHead, rows: number, traceparent: string | undefined): string | undefined
   /** After each commit's ack, synchronously: hand the result on in memory. */
   onCommitted?(commit: CommitHead, seq: number): void
   /** A reader (made with `claimable`) of a filter that covers the unit: its read and its follower are shared. */

@@ -189,7 +189,8 @@ class Writer implements UnitWriter {
   }
 
   async #commit(pending: Pending): Promise<void> {
-    const { head, rows, traceparent } = pending
+    const { head, rows } = pending
+    const traceparent = this.#options.onCommitting?.(head, rows.length, pending.traceparent) ?? pending.traceparent
     const chunks = chunkRows(rows, this.#options.partBytes)
     const headers = commitHeaders(this.unit, head, traceparent)
     let message: Outgoing | undefined

@@ -35,6 +35,9 @@ export interface EngineOptions {
   readonly about?: About
 }
 
+/** A collection of `fn` ran for `runs` keys. `collection`: what it runs over and what it makes; the times are performance.now()'s. */
+export type Ran = (fn: string, collection: string, from: number, to: number, runs: number) => void
+
 export interface Engine {
   /** In the order they derive. */
   readonly functions: readonly Reconciler[]
@@ -49,7 +52,7 @@ export interface Engine {
   /** What the host of `fn` has to say about a member, in place of what it said about it before. Counts from the next pass on. */
   say(fn: string, member: Origin, notes: readonly Note[]): void
   /** Brings everything up to date. Changes by function in order, kind and key; in the first pass: every row. */
-  pass(): readonly RowChange[]
+  pass(ran?: Ran): readonly RowChange[]
   /** Every current row of a kind a function writes, by key. */
   rows<T>(fn: string, kind: Kind<T>): readonly Member<T>[]
   /** The inputs a current row was made from, `<kind>/<key>@<seq>`, the one it was mapped from first; at most 64, then "…". */
@@ -72,6 +75,13 @@ const plainly: About = ({ kind, key }) => {
   return slash < 0 ? undefined : { kind, namespace: key.slice(0, slash), name: key.slice(slash + 1) }
 }
 
+interface Label {
+  readonly fn: string
+  /** The kind it all comes from. */
+  readonly source: string
+  readonly collection: string
+}
+
 class Graph implements Engine {
   readonly functions: readonly Reconciler[]
   readonly #tracker = new Tracker()
@@ -79,6 +89,9 @@ class Graph implements Engine {
   readonly #scopes: Scope[] = []
   readonly #sources: Source<unknown>[] = []
   readonly #outputs: Output<unknown>[] = []
+  /** Order of the first node of a function → its name. */
+  readonly #firsts = new Map<number, string>()
+  #labels: readonly Label[] | undefined
 
   constructor({ functions, notes, about = plainly }: EngineOptions) {
     this.functions = inOrder(functions, notes.kind)
@@ -112,8 +125,9 @@ class Graph implements Engine {
     this.#scope(fn).sayFor(member, notes)
   }
 
-  pass(): readonly RowChange[] {
-    for (const node of this.#nodes) node.run()
+  pass(ran?: Ran): readonly RowChange[] {
+    if (ran === undefined) for (const node of this.#nodes) node.run()
+    else this.#runTold(ran)
     for (const scope of this.#scopes) scope.notes.settle()
     const changes: RowChange[] = []
     for (const output of this.#outputs) {
@@ -144,6 +158,32 @@ class Graph implements Engine {
     return refs
   }
 
+  #runTold(ran: Ran): void {
+    this.#labels ??= this.#named()
+    for (const [order, node] of this.#nodes.entries()) {
+      const before = this.#tracker.runs
+      const from = performance.now()
+      node.run()
+      const label = this.#labels[order]
+      if (this.#tracker.runs > before && label !== undefined) ran(label.fn, label.collection, from, performance.now(), this.#tracker.runs - before)
+    }
+  }
+
+  /** By order. A collection that is no kind is named by its place in its function. */
+  #named(): readonly Label[] {
+    const labels: Label[] = []
+    let first = 0
+    let fn = ""
+    for (const [order, node] of this.#nodes.entries()) {
+      const owner = this.#firsts.get(order)
+      if (owner !== undefined) [first, fn] = [order, owner]
+      const source = this.#sources.find(({ table }) => table.order === order)?.kind.name ?? labels[node.input?.order ?? -1]?.source ?? ""
+      const made = this.#outputs.find(({ table }) => table.order === order)?.kind.name ?? order - first + 1
+      labels.push({ fn, source, collection: `${source} > ${made}` })
+    }
+    return labels
+  }
+
   #scope(fn: string): Scope {
     const scope = this.#scopes.find((each) => each.name === fn)
     if (scope === undefined) throw new TypeError(`there is no function "${fn}" here`)
@@ -161,6 +201,7 @@ class Graph implements Engine {
   }
 
   #wire(fn: Reconciler, scope: Scope): void {
+    this.#firsts.set(this.#nodes.length, fn.name)
     const asked = new Set<Kind<unknown>>()
     const made = new Set<Kind<unknown>>()
     const wiring: Wiring = {

@@ -8,6 +8,8 @@ import type { Tracker } from "./tracker.ts"
 /** Something that catches up with its inputs when its turn in the order comes. */
 export interface Node {
   run(): void
+  /** What it runs over, if that is another node's. */
+  readonly input?: { readonly order: number }
 }
 
 /** Whom a note about an input member is about, in the outside's own words. */

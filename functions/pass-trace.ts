@@ -1,0 +1,100 @@
+/**
+ * Traces of passes: what arrives says which changes it is of; a pass continues the trace of the first and links to the
+ * others, and each commit that comes of it has a span whose context the commit carries on.
+ */
+import { parseTraceparent } from "../bus/trace/context.ts"
+import { attribute, MOST, spanName } from "../bus/trace/names.ts"
+import { kind, wallNow } from "../bus/trace/span.ts"
+import { tell, type OpenSpan, type Tracing } from "../bus/trace/tracing.ts"
+import type { UnitId, UnitWriterOptions } from "../bus/unit/unit.ts"
+import type { Ran } from "./engine/engine.ts"
+
+interface Arrived {
+  readonly traceparent: string
+  readonly traceId: string
+  /** By the server's clock, whole milliseconds since 1970. */
+  readonly stored: number
+}
+
+export interface Pass {
+  readonly traceparent: string
+  readonly ran: Ran
+  end(): void
+}
+
+export class PassTraces {
+  readonly #tracing: Tracing
+  /** Since the last pass, the first message of each trace. */
+  #arrived: Arrived[] = []
+  /** By `<plane>/<function>`: since when a commit is wanted, and the passes that want it. */
+  readonly #staged = new Map<string, { readonly since: number; readonly passes: string[] }>()
+
+  constructor(tracing: Tracing) {
+    this.#tracing = tracing
+  }
+
+  /** A message that changed something was received. */
+  arrived(traceparent: string | undefined, stored: number): void {
+    const context = traceparent === undefined ? undefined : parseTraceparent(traceparent)
+    if (context === undefined || traceparent === undefined || this.#arrived.some(({ traceId }) => traceId === context.traceId)) return
+    this.#arrived.push({ traceparent, traceId: context.traceId, stored })
+  }
+
+  /** Takes up what has arrived. Undefined: nothing of it is traced. */
+  begin(): Pass | undefined {
+    const [first, ...others] = this.#arrived
+    if (first === undefined) return undefined
+    this.#arrived = []
+    const tracing = this.#tracing
+    const start = wallNow()
+    for (const { traceparent, stored } of [first, ...others.slice(0, MOST)]) tell(tracing, { name: spanName.deliver, kind: kind.consumer, start: Math.min(stored, start), parent: traceparent }, start)
+    const span = tracing.begin({
+      name: spanName.derive, start, parent: first.traceparent,
+      ...(others.length === 0 ? {} : { links: others.slice(0, MOST).map(({ traceparent }) => traceparent), attributes: { [attribute.edits]: others.length + 1 } }),
+    })
+    let derivations = 0
+    return {
+      traceparent: span.traceparent,
+      ran: (fn, collection, from, to, runs) => {
+        if (++derivations > MOST) return
+        tell(tracing, { name: `${fn}: ${collection}`, start: performance.timeOrigin + from, parent: span.traceparent, attributes: { [attribute.fn]: fn, [attribute.runs]: runs } }, performance.timeOrigin + to)
+      },
+      end: () => span.end(wallNow(), { [attribute.derivations]: derivations, ...(derivations > MOST ? { [attribute.leftOut]: derivations - MOST } : {}) }),
+    }
+  }
+
+  /** Changes of a pass were handed to a unit's writer. */
+  staged({ plane, fn }: UnitId, traceparent: string | undefined): void {
+    if (traceparent === undefined) return
+    const key = `${plane}/${fn}`
+    const staged = this.#staged.get(key)
+    if (staged === undefined) this.#staged.set(key, { since: wallNow(), passes: [traceparent] })
+    else if (staged.passes.length <= MOST) staged.passes.push(traceparent)
+  }
+
+  /** What a unit's writer tells. */
+  commits({ plane, fn }: UnitId): Required<Pick<UnitWriterOptions, "onCommitting" | "onCommitted">> {
+    const key = `${plane}/${fn}`
+    let open: OpenSpan | undefined
+    return {
+      onCommitting: ({ rev, epoch, digest }, rows, parent) => {
+        // Another writer's commit came in between: that one was never stored.
+        open?.end(wallNow(), undefined, true)
+        open = undefined
+        const staged = this.#staged.get(key)
+        this.#staged.delete(key)
+        if (parent === undefined) return undefined
+        const links = staged?.passes.filter((pass) => pass !== parent) ?? []
+        open = this.#tracing.begin({
+          name: `${spanName.commit} ${key}`, kind: kind.producer, start: staged?.since ?? wallNow(), parent, ...(links.length === 0 ? {} : { links }),
+          attributes: { [attribute.unit]: key, [attribute.revision]: rev, [attribute.epoch]: epoch, [attribute.entries]: rows, [attribute.digest]: digest.slice(0, 12) },
+        })
+        return open.traceparent
+      },
+      onCommitted: (_, seq) => {
+        open?.end(wallNow(), { [attribute.sequence]: String(seq) })
+        open = undefined
+      },
+    }
+  }
+}
