@@ -10,8 +10,8 @@ import { readUnits } from "../bus/unit/reader.ts"
 import { createEngine, type Engine } from "./engine/engine.ts"
 import { aboutResource, Inputs } from "./inputs.ts"
 import { type Mandate, Outputs } from "./outputs.ts"
-import { ProgressHints } from "./progress.ts"
 import type { PassTraces } from "./pass-trace.ts"
+import { ProgressHints } from "./progress.ts"
 import type { Reconciler } from "./reconcile.ts"
 
 export type Log = (level: "info" | "warning" | "error", message: string, more?: Readonly<Record<string, unknown>>) => void
@@ -22,9 +22,9 @@ export interface SessionOptions {
   /** Names this process in its commits. */
   readonly writer: string
   readonly log: Log
-  /** Once or more: stop, and begin anew. */
   /** Undefined: tracing is off. */
   readonly traces?: PassTraces | undefined
+  /** Once or more: stop, and begin anew. */
   onOver(error: unknown): void
 }
 
@@ -183,18 +183,18 @@ export class Session {
     }
     if (this.#isReady) {
       const { seen } = this.#following
+      const pass = this.#options.traces?.begin()
       const traceparent = this.#inputs.takeTraceparent()
       // What cannot be published is noted, and a note is derived too: twice at most.
       do this.#outputs.publish(this.#engine.pass(pass?.ran), this.#options.traces === undefined ? traceparent : pass?.traceparent)
       while (this.#engine.isStale)
+      pass?.end()
       this.#progress?.reached({ resources: seen, config: this.#reader.seen }, () => this.#outputs.settled())
     } else if (this.#inputs.isRead) {
-      const pass = this.#options.traces?.begin()
       // An adapter publishes its first list: what it takes to derive from it is done by its end. Nobody sees it before.
       this.#engine.pass()
     }
     this.#waiters = this.#waiters.filter(({ until, resolve }) => {
-      pass?.end()
       if (!until()) return true
       resolve()
       return false
