@@ -9,6 +9,7 @@ import { events } from "./events.ts"
 import { get } from "./get.ts"
 import { manifestText, observe } from "./observe.ts"
 import { up } from "./up.ts"
+import { waitCommand } from "./wait-command.ts"
 
 const { version }: { readonly version: string } = createRequire(import.meta.url)("headgate/package.json")
 
@@ -80,7 +81,7 @@ const headgate = Command.make("headgate").pipe(
   HEADGATE_DATA (default .headgate) is the folder of one installation; several run side by side.
   Exit status: 0 done, 1 failed or problems found, 2 the command line is wrong, 3 there is no such thing, 4 outside the
   history that is kept.`),
-  Command.withSubcommands([upCommand, getCommand, eventsCommand, validateCommand]),
+  Command.withSubcommands([upCommand, getCommand, eventsCommand, waitCommand, validateCommand]),
 )
 
 /** 2 for a command line that cannot be read, 1 for what failed or what a command has set. */

@@ -13,7 +13,7 @@ export interface GetOptions {
   readonly output: "table" | "wide" | "json" | "yaml"
 }
 
-const aliases: Readonly<Record<string, string>> = {
+export const aliases: Readonly<Record<string, string>> = {
   gc: "gatewayclass", gatewayclasses: "gatewayclass", gw: "gateway", gateways: "gateway", hr: "httproute", httproutes: "httproute", routes: "route", svc: "service", services: "service",
   ns: "namespace", namespaces: "namespace", eps: "endpointslice", endpointslices: "endpointslice", ep: "endpoints", clusters: "cluster", listeners: "listener", notes: "note",
   overlays: "overlay", demands: "demand", plans: "plan", referencegrants: "referencegrant", rg: "referencegrant", pods: "pod", pod: "pod",

@@ -1,7 +1,8 @@
 /** When `up` may say ready: the gateway has acked a whole configuration, and every listener answers. */
-import type { Bus, Message } from "../../bus/bus.ts"
+import type { Bus } from "../../bus/bus.ts"
 import type { Applied, AppliedListener } from "../../bus/kinds/applied.ts"
 import { request } from "node:http"
+import { appliedIn } from "./applied-message.ts"
 import type { Child } from "./child.ts"
 import { moveDemo } from "./demo.ts"
 
@@ -9,19 +10,6 @@ import { moveDemo } from "./demo.ts"
 const SLOW = 3000
 /** A listener that did not answer is asked again after this, ms: the gateway says nothing more unless something changes. */
 const PROBE_AGAIN = 200
-
-const isApplied = (value: unknown): value is Applied =>
-  typeof value === "object" && value !== null && "schema" in value && value.schema === 1 && "ready" in value && "listeners" in value && Array.isArray(value.listeners) && "units" in value
-
-/** Undefined for what no gateway of this version writes. */
-const appliedIn = ({ data }: Message): Applied | undefined => {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(data))
-    return isApplied(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
 
 /** Follows what one pod says of itself; `onChange` gets each ack. Returns how to stop. */
 export const followApplied = (bus: Bus, subject: string, onChange: (applied: Applied) => void): (() => Promise<void>) => {

@@ -48,7 +48,7 @@ export const validate = (folder: string, controllerNames: readonly string[] = [O
 const decodeNote = Schema.decodeUnknownSync(kinds.note.schema)
 
 /** As the adapter finds them: hidden names are left out, links are followed, a folder is read once under its first name. */
-const manifestsIn = (folder: string, prefix = "", seen = new Set<string>()): readonly string[] => {
+export const manifestsIn = (folder: string, prefix = "", seen = new Set<string>()): readonly string[] => {
   const identity = identityOf(statSync(folder, { bigint: true }))
   if (seen.has(identity)) return []
   seen.add(identity)

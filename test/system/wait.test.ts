@@ -1,0 +1,211 @@
+/** `headgate wait`: what it says is live is served, to the first request after it; who it names is who lacks it. */
+import { rmSync } from "node:fs"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { connectBus } from "../../bus/jetstream.ts"
+import type { Bus } from "../../bus/bus.ts"
+import { wait, type Waited } from "../../infra/cli/wait.ts"
+import { Manifests } from "../../infra/cli/wait-files.ts"
+import { objectNames } from "../../infra/cli/object-name.ts"
+import { startBackend, type Backend } from "./backend.ts"
+import { newWorld, type Running } from "./headgate.ts"
+import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
+import { ask } from "./traffic.ts"
+import { freePorts, until } from "./until.ts"
+
+const world = newWorld("wait")
+let port = 0
+let running: Running
+let backend: Backend
+let bus: Bus
+
+const web = (version: number) => route("web", { gateway: "edge", backend: "a", filters: [setHeader("x-version", String(version))] })
+const edit = (version: number) => drop(world.manifests, "web.yaml", yaml(web(version)))
+const version = async (): Promise<string | undefined> => {
+  const found = (await ask({ port })).headers["x-version"]
+  return typeof found === "string" ? found : undefined
+}
+
+/** As the command does, on a connection that is there. */
+const waitFor = (names: readonly string[], more: { readonly timeout?: number; readonly for?: "live" | "delete"; readonly files?: boolean } = {}): Promise<Waited> =>
+  wait(bus, { objects: objectNames(names, undefined), for: more.for ?? "live", timeout: more.timeout ?? 10_000, manifests: more.files === false ? undefined : new Manifests(world.manifests) })
+
+beforeAll(async () => {
+  ;[port = 0] = await freePorts(1)
+  backend = await startBackend("a")
+  drop(world.manifests, "gateway.yaml", yaml(gatewayClass(), gateway("edge", { http: port })))
+  drop(world.manifests, "services.yaml", yaml(...service("a", 80, [{ port: backend.port }])))
+  edit(0)
+  running = await world.up()
+  bus = await connectBus({ url: running.ready.nats, name: "test" })
+})
+
+afterAll(async () => {
+  await bus.close()
+  await world.end()
+  await backend.stop()
+})
+
+test("200 times: an edit, wait, and the first request after it is served by the new version", async () => {
+  const took: number[] = []
+  for (let i = 1; i <= 200; i++) {
+    edit(i)
+    const began = performance.now()
+    const { status, text } = await waitFor(["httproute/web"])
+    took.push(performance.now() - began)
+    expect(text).toMatch(/^httproute default\/web is live: /)
+    expect(status).toBe(0)
+    expect(await version()).toBe(String(i))
+  }
+  const sorted = took.sort((a, b) => a - b)
+  console.log(`wait after an edit: p50 ${sorted[100]?.toFixed(1)} ms, p99 ${sorted[197]?.toFixed(1)} ms`)
+})
+
+test("the command itself: status 0 and one line; an edit that changes nothing returns at once", async () => {
+  edit(1000)
+  const done = await world.cli(["wait", "httproute/web"])
+  expect(done).toMatchObject({ code: 0, stderr: "" })
+  expect(done.stdout).toMatch(/^httproute default\/web is live: version of [\d:.]+, sequence \d+, generation \d+; gateway default\/\S+ said so last at [\d:.]+; waited \d+ ms\n$/)
+  expect(await version()).toBe("1000")
+  drop(world.manifests, "web.yaml", `# a comment changes nothing\n${yaml(web(1000))}`)
+  expect((await waitFor(["httproute/web"], { timeout: 2_000 })).status).toBe(0)
+  drop(world.manifests, "web.yaml", yaml({ ...web(1000), metadata: { name: "web", namespace: "default", annotations: { by: "me" } } }))
+  const began = performance.now()
+  expect((await waitFor(["hr", "default/web"], { timeout: 2_000 })).status).toBe(0)
+  expect(performance.now() - began).toBeLessThan(500)
+})
+
+test("a Service, a Gateway, several at once, and everything", async () => {
+  drop(world.manifests, "more.yaml", yaml(route("more", { gateway: "edge", backend: "b", path: "/more" }), ...service("b", 80, [{ port: backend.port }])))
+  expect(await waitFor(["service/b", "httproute/more", "gateway", "edge"])).toMatchObject({ status: 0 })
+  expect((await ask({ port, path: "/more" })).status).toBe(200)
+  for (let i = 0; i < 20; i++) {
+    edit(2000 + i)
+    expect(await waitFor([])).toMatchObject({ status: 0, text: expect.any(String) })
+    expect(await version()).toBe(String(2000 + i))
+  }
+})
+
+test("what does not exist has status 3 and names what is like it; what was deleted is waited for with --for delete", async () => {
+  const unknown = await world.cli(["wait", "httproute/wev"])
+  expect(unknown).toMatchObject({ code: 3, stdout: "" })
+  expect(unknown.stderr).toMatch(/there is no httproute default\/wev\. Like it: .*httproute default\/web/)
+  expect((await world.cli(["wait", "thing/x"])).code).toBe(2)
+  expect((await world.cli(["wait", "httproute/web", "--timeout", "soon"])).code).toBe(2)
+  for (let i = 0; i < 20; i++) {
+    drop(world.manifests, "gone.yaml", yaml(route("gone", { gateway: "edge", backend: "a", path: "/gone", filters: [setHeader("x-gone", "1")] })))
+    expect(await waitFor(["httproute/gone"])).toMatchObject({ status: 0 })
+    expect((await ask({ port, path: "/gone" })).headers["x-gone"]).toBe("1")
+    take(world.manifests, "gone.yaml")
+    expect(await waitFor(["httproute/gone"], { for: "delete" })).toMatchObject({ status: 0 })
+    expect((await ask({ port, path: "/gone" })).headers["x-gone"]).toBeUndefined()
+  }
+  expect(await waitFor(["httproute/gone"])).toMatchObject({ status: 3, text: expect.stringMatching(/was deleted at/) })
+  expect(await waitFor(["httproute/web"], { for: "delete", timeout: 50 })).toMatchObject({ status: 1, text: expect.stringMatching(/is still in web\.yaml/) })
+})
+
+test("a version that cannot be taken is an error at once, with the note; mended, it is live", async () => {
+  drop(world.manifests, "web.yaml", `${yaml(web(3000))}  rules: [ {\n`)
+  const broken = await waitFor(["httproute/web"])
+  expect(broken.status).toBe(1)
+  expect(broken.text).toMatch(/is not taken as it is in web\.yaml, its last good version stays:\n  web\.yaml:\d+ InvalidYaml/)
+  const invalid = yaml(web(3000)).replace("x-version", "x version")
+  drop(world.manifests, "web.yaml", invalid)
+  expect(await waitFor(["httproute/web"])).toMatchObject({ status: 1, text: expect.stringMatching(/web\.yaml:\d+ \w+: /) })
+  edit(3001)
+  expect(await waitFor(["httproute/web"])).toMatchObject({ status: 0 })
+  expect(await version()).toBe("3001")
+})
+
+describe("who lacks what", () => {
+  const frozen = async (part: "gateway" | "functions" | "adapter", run: () => Promise<void>) => {
+    const pid = running.pid(part)
+    process.kill(pid, "SIGSTOP")
+    try {
+      await run()
+    } finally {
+      process.kill(pid, "SIGCONT")
+    }
+  }
+
+  test("a gateway that is frozen is named, with what it serves and what it should", async () => {
+    await frozen("gateway", async () => {
+      edit(4000)
+      const late = await world.cli(["wait", "httproute/web", "--timeout", "1s"])
+      expect(late).toMatchObject({ code: 1, stdout: "" })
+      expect(late.stderr).toMatch(/httproute default\/web is not live after 1 s:\n  gateway default\/\S+ serves routes at revision \d+, not yet \d+ \(last heard of at [\d:.]+\)/)
+      const [, have = 0, want = 0] = (/at revision (\d+), not yet (\d+)/.exec(late.stderr) ?? []).map(Number)
+      expect(want).toBeGreaterThan(have)
+    })
+    expect(await waitFor(["httproute/web"])).toMatchObject({ status: 0 })
+    expect(await version()).toBe("4000")
+  })
+
+  test("functions that are frozen are named, with what they have read", async () => {
+    await frozen("functions", async () => {
+      edit(4001)
+      const late = await waitFor(["httproute/web"], { timeout: 800 })
+      expect(late.status).toBe(1)
+      expect(late.text).toMatch(/function routes has not said how far it is/)
+      expect(await version()).toBe("4000")
+    })
+    expect(await waitFor(["httproute/web"], { timeout: 20_000 })).toMatchObject({ status: 0 })
+    expect(await version()).toBe("4001")
+  })
+
+  test("an adapter that is frozen has not published what is in the file", async () => {
+    await frozen("adapter", async () => {
+      edit(4002)
+      expect(await waitFor(["httproute/web"], { timeout: 300 })).toMatchObject({ status: 1, text: expect.stringMatching(/the file adapter has not published httproute default\/web as it is in web\.yaml/) })
+      expect(await waitFor([], { timeout: 300 })).toMatchObject({ status: 1, text: expect.stringMatching(/the file adapter has not published httproute\.default\.web/) })
+      drop(world.manifests, "new.yaml", yaml(route("new", { gateway: "edge", backend: "a", path: "/new" })))
+      expect(await waitFor(["httproute/new"], { timeout: 300 })).toMatchObject({ status: 1, text: expect.stringMatching(/has not published httproute default\/new/) })
+    })
+    expect(await waitFor(["httproute/web", "httproute/new"], { timeout: 20_000 })).toMatchObject({ status: 0 })
+    expect(await version()).toBe("4002")
+  })
+})
+
+test("edits that never end do not keep wait from ending, and it is never early", async () => {
+  let latest = 5000
+  let isOn = true
+  const editor = (async () => {
+    while (isOn) {
+      edit(++latest)
+      await new Promise((resolve) => setTimeout(resolve, 3))
+    }
+  })()
+  for (let i = 0; i < 20; i++) {
+    const at = latest
+    drop(world.manifests, "calm.yaml", yaml(route("calm", { gateway: "edge", backend: "a", path: "/calm", filters: [setHeader("x-calm", String(i))] })))
+    expect(await waitFor(["httproute/calm"])).toMatchObject({ status: 0 })
+    expect((await ask({ port, path: "/calm" })).headers["x-calm"]).toBe(String(i))
+    const { text, status } = await waitFor(["httproute/web"])
+    expect(text).toMatch(/is live/)
+    expect(status).toBe(0)
+    expect(Number(await version())).toBeGreaterThan(at)
+  }
+  isOn = false
+  await editor
+})
+
+test("while functions and gateway are killed and start again, wait is right", async () => {
+  for (const part of ["functions", "gateway", "functions"] as const) {
+    const killed = running.kill(part)
+    for (let i = 0; i < 5; i++) {
+      edit(9000 + i)
+      expect(await waitFor(["httproute/web"], { timeout: 20_000 })).toMatchObject({ status: 0 })
+      expect(await until("the gateway answers", () => version().catch(() => undefined))).toBe(String(9000 + i))
+    }
+    await killed
+  }
+})
+
+test("without a folder of manifests the newest there is on the bus is waited for", async () => {
+  expect(await waitFor(["httproute/web"], { files: false })).toMatchObject({ status: 0 })
+  expect(await waitFor(["httproute/none"], { files: false })).toMatchObject({ status: 3 })
+  rmSync(join(world.manifests, "web.yaml"))
+  await until("it is deleted", async () => (await waitFor(["httproute/web"], { files: false })).status === 3)
+  const gone = await waitFor(["httproute/web"], { files: false, for: "delete" })
+  expect(gone.text).toMatch(/^httproute default\/web is gone: deleted at/)
+})
