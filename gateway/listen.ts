@@ -39,6 +39,8 @@ export interface Bound {
   /** 0: not bound, `error` says why. */
   readonly port: number
   readonly error?: string
+  /** Where it is not the port that is to blame. */
+  readonly reason?: "AddressNotUsable"
 }
 
 interface OpenDoor {
@@ -172,7 +174,7 @@ export class Listening {
         if (isWanted) this.#failed(acceptor, `this process may not bind it, and ${port + offset}, where it would be served, is another listener's`)
         else this.#listen(acceptor, port + offset, address)
       } else if (error.code === "EAFNOSUPPORT" && address === "::") this.#listen(acceptor, port, "0.0.0.0")
-      else this.#failed(acceptor, reasonOf(error, port))
+      else this.#failed(acceptor, reasonOf(error, port), error.code === "EADDRNOTAVAIL" ? "AddressNotUsable" : "PortUnavailable")
     }
     server.once("error", onError)
     server.listen({ port, host: address, exclusive: true, backlog: 511 }, () => {
@@ -190,11 +192,11 @@ export class Listening {
     })
   }
 
-  #failed(acceptor: Acceptor, why: string): void {
-    acceptor.bound = { address: acceptor.address, port: 0, error: why }
+  #failed(acceptor: Acceptor, why: string, reason: "PortUnavailable" | "AddressNotUsable" = "PortUnavailable"): void {
+    acceptor.bound = { address: acceptor.address, port: 0, error: why, ...(reason === "AddressNotUsable" ? { reason } : {}) }
     this.#options.notes.set(`socket/${acceptor.name}`, {
-      severity: "error", reason: "PortUnavailable", message: `${acceptor.name} is not served: ${why}. It is tried again until it can be.`,
-      fix: "Free the port, or give the listener another one.",
+      severity: "error", reason, message: `${acceptor.name} is not served: ${why}. It is tried again until it can be.`,
+      fix: reason === "AddressNotUsable" ? "Give the Gateway an address of this machine, or the machine the address." : "Free the port, or give the listener another one.",
     })
     this.#options.onChange()
     const wait = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(acceptor.attempts++, 10)) * (0.75 + Math.random() / 2)

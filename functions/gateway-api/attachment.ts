@@ -56,7 +56,7 @@ export const attach = <L extends { readonly listener: GatewayListener }>(
 const PROTOCOL_KINDS: Readonly<Record<string, readonly string[]>> = { HTTP: ["HTTPRoute", "GRPCRoute"], HTTPS: ["HTTPRoute", "GRPCRoute"], TLS: ["TLSRoute"], TCP: ["TCPRoute"], UDP: ["UDPRoute"] }
 
 /** Those of the protocol that allowedRoutes.kinds names; named none, all of them. */
-const kindsTaken = ({ protocol, allowedRoutes: { kinds = [] } }: GatewayListener): readonly string[] => {
+export const kindsTaken = ({ protocol, allowedRoutes: { kinds = [] } }: GatewayListener): readonly string[] => {
   const possible = PROTOCOL_KINDS[protocol] ?? []
   return kinds.length === 0 ? possible : possible.filter((kind) => kinds.some((each) => each.group === GATEWAY_GROUP && each.kind === kind))
 }

@@ -5,7 +5,7 @@ import { durationMs } from "../../bus/kinds/httproute-limits.ts"
 import { serviceClusterId } from "./names.ts"
 import { filtersOf } from "./filters.ts"
 import { matchOf } from "./matches.ts"
-import type { Report } from "./report.ts"
+import type { Finding, Report } from "./report.ts"
 
 export interface RuleContext {
   /** Of the route. */
@@ -65,21 +65,22 @@ const timeoutsOf = (rule: HTTPRouteRule, field: string, report: Report): Rule["t
   return { ...(request === undefined ? {} : { request }), ...(backend === undefined ? {} : { backend }) }
 }
 
-const backendOf = (ref: HTTPBackendRef, field: string, { namespace, report, isGranted }: RuleContext): Backend => {
-  const share = { weight: ref.weight, filters: [] }
-  if (ref.group !== "" || ref.kind !== "Service") {
-    report("error", "InvalidKind", `${field}.kind`, `A backend of kind ${ref.group === "" ? "" : `${ref.group}/`}${ref.kind} is not known; its share answers 500.`, "Refer to a Service.")
-    return { ...share, answer: broken() }
-  }
-  if (ref.port === undefined) {
-    report("error", "UnsupportedValue", `${field}.port`, "A reference to a Service needs a port; its share answers 500.", "Add the port.")
-    return { ...share, answer: broken() }
-  }
+/** Why a reference cannot lead anywhere; undefined: it names a Service's port, and may. */
+export const refFinding = (ref: HTTPBackendRef, field: string, { namespace, isGranted }: Pick<RuleContext, "namespace" | "isGranted">): Finding | undefined => {
+  const error = (reason: string, at: string, message: string, fix: string): Finding => ({ severity: "error", reason, field: `${field}.${at}`, message, fix })
+  if (ref.group !== "" || ref.kind !== "Service") return error("InvalidKind", "kind", `A backend of kind ${ref.group === "" ? "" : `${ref.group}/`}${ref.kind} is not known; its share answers 500.`, "Refer to a Service.")
+  if (ref.port === undefined) return error("UnsupportedValue", "port", "A reference to a Service needs a port; its share answers 500.", "Add the port.")
   const target = ref.namespace ?? namespace
-  if (target !== namespace && !isGranted(target, ref.name)) {
-    report("error", "RefNotPermitted", `${field}.namespace`, `No ReferenceGrant in namespace ${target} lets HTTPRoutes of ${namespace} refer to Service ${ref.name}; its share answers 500.`, `Create a ReferenceGrant in ${target}.`)
-    return { ...share, answer: broken() }
-  }
+  if (target === namespace || isGranted(target, ref.name)) return undefined
+  return error("RefNotPermitted", "namespace", `No ReferenceGrant in namespace ${target} lets HTTPRoutes of ${namespace} refer to Service ${ref.name}; its share answers 500.`, `Create a ReferenceGrant in ${target}.`)
+}
+
+const backendOf = (ref: HTTPBackendRef, field: string, context: RuleContext): Backend => {
+  const { namespace, report } = context
+  const share = { weight: ref.weight, filters: [] }
+  const finding = refFinding(ref, field, context)
+  if (finding !== undefined) report(finding.severity, finding.reason, finding.field, finding.message, finding.fix)
+  if (finding !== undefined || ref.port === undefined) return { ...share, answer: broken() }
   const filters = filtersOf(ref.filters, `${field}.filters`, report)
-  return filters === undefined ? { ...share, answer: broken() } : { weight: ref.weight, cluster: serviceClusterId(target, ref.name, ref.port), filters: [...filters] }
+  return filters === undefined ? { ...share, answer: broken() } : { weight: ref.weight, cluster: serviceClusterId(ref.namespace ?? namespace, ref.name, ref.port), filters: [...filters] }
 }

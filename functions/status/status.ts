@@ -1,0 +1,67 @@
+/**
+ * What each object's status should say: what is wrong with it as it is written, found by the same pieces that `routes`
+ * and `endpoints` go by, and what gateway pods have made of it, by their acks. All in the control plane: no gateway
+ * waits for it.
+ */
+import { applied } from "../../bus/kinds/applied.ts"
+import { CONTROL_PLANE } from "../../bus/kinds/config.ts"
+import { core } from "../../bus/kinds/core.ts"
+import { gatewayApi } from "../../bus/kinds/gateway-api.ts"
+import { status as statusKind, type Status } from "../../bus/kinds/status.ts"
+import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
+import { placesOf } from "../gateway-api/parents.ts"
+import { reconcile, type Collection, type Member } from "../reconcile.ts"
+import { ackedBy } from "./acks.ts"
+import { classStatus } from "./classes.ts"
+import { gatewayStatus } from "./gateways.ts"
+import { overlapping } from "./overlaps.ts"
+import { judgedRoute, type JudgedRoute } from "./routes.ts"
+
+const statusKey = (kind: string, key: string): string => `${CONTROL_PLANE}/${kind}/${key}`
+
+export const status = reconcile({
+  name: "status",
+  version: "1",
+  reads: [gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, core.service, applied],
+  writes: [statusKind],
+  derive: ({ from, into }) => {
+    const classes = from(gatewayApi.gatewayClass)
+    const gateways = from(gatewayApi.gateway)
+    const grants = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
+    const judged = judgedGateways(gateways, classes, grants)
+    const served = judged.map(({ value }) => value)
+    const contests = judgedListeners(served)
+    const listeners = contests.map(({ value }) => value)
+    const places = placesOf(gateways, served, listeners, from(core.namespace))
+    const overlaps = overlapping(listeners)
+    const controllers = gateways.map(({ spec }, read) => read(classes, `/${spec.gatewayClassName}`)?.spec.controllerName)
+    const services = from(core.service).map(({ spec: { type, ports } }) => ({ spec: { type, ports } }))
+
+    const routes = from(gatewayApi.httpRoute).flatMap((route, read, key): Member<JudgedRoute>[] => {
+      const one = judgedRoute(route, { places, controllers, services, grants }, read)
+      return one === undefined ? [] : [[statusKey("httproute", key), one]]
+    })
+    const attachedRoutes = counted(routes.map((each) => each.listeners))
+    const acked = ackedBy(from(applied))
+    const ofGateways = gateways.flatMap((gateway, read, key): Member<Status>[] => {
+      const one = read(judged, key)
+      const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps }, read)
+      return own === undefined ? [] : [[statusKey("gateway", key), own]]
+    })
+    const ofClasses = classes.flatMap((each, _read, key): Member<Status>[] => [[statusKey("gatewayclass", key), classStatus(each)]])
+    into(statusKind, routes.map(({ status: own }) => own).union(ofGateways).union(ofClasses))
+  },
+})
+
+const BUCKETS = 256
+const bucketOf = (key: string): number => {
+  let hash = 0
+  for (let i = 0; i < key.length; i++) hash = (hash * 31 + key.charCodeAt(i)) % 65_521
+  return hash % BUCKETS
+}
+
+/** How many name each listener. In two steps, so that one more or less among many stays cheap. */
+const counted = (listeners: Collection<readonly string[]>): Collection<number> =>
+  listeners
+    .group((own, key) => own.map((listener) => `${listener} ${bucketOf(key)}`), (members) => members.length)
+    .group((_count, bucket) => [bucket.slice(0, bucket.lastIndexOf(" "))], (members) => members.reduce((sum, [, count]) => sum + count, 0))
