@@ -20,6 +20,10 @@ export const header = {
   /** File a resource came from, relative to the folder its adapter watches. */
   source: "Hg-Source",
   traceparent: "traceparent",
+  /** Of a commit's copy in HISTORY: the sequence, time (ms) and incarnation that the commit has in CONFIG. */
+  seq: "Hg-Seq",
+  stored: "Hg-Stored",
+  incarnation: "Hg-Incarnation",
 } as const
 
 /** Headers carry printable ASCII; keys and file names may hold anything. */

@@ -1,60 +1,74 @@
 /**
- * Copies a unit's commits to HISTORY, where they are kept by age: in order, each once, behind the writer's back. A
- * commit is missing there only when its writer died before the copy was sent; the last one is then copied at open.
+ * Copies a unit's commits to HISTORY, where they are kept by age: in order, each once, behind the writer's back, with
+ * the sequence and time they have in CONFIG. What a writer that died left out is copied at open, from the 64 that are
+ * kept; what is not there either stays missing, and shows as a gap between two revisions.
  */
 import type { Bus, Message } from "../bus.ts"
 import { header, numberHeader } from "../envelope.ts"
-import { encodeToken, historySubject } from "../subject.ts"
+import { commitSubject, encodeToken, historySubject } from "../subject.ts"
 import { backoff, delay } from "./clock.ts"
 import { chunkRows, decodeCommit, encodeCommit, headOf, unitKey } from "./commit.ts"
 import { reasonOf } from "./publish.ts"
-import type { Clock, CommitHead, UnitId } from "./unit.ts"
+import type { Clock, Commit, CommitHead, UnitId } from "./unit.ts"
 
 export interface HistoryItem {
   readonly head: CommitHead
+  /** Of the commit in CONFIG. */
+  readonly seq: number
   /** The encoded diff: one chunk stands in the commit, more become parts whose sequences are HISTORY's. */
   readonly chunks: readonly string[]
   readonly headers: Readonly<Record<string, string>>
 }
 
+export interface HistoryOptions {
+  readonly bus: Bus
+  readonly unit: UnitId
+  readonly clock: Clock
+  onNote(reason: string, message: string): void
+  /** Nothing is left to copy for now. */
+  onIdle(): void
+}
+
 const MAX_WAITING = 256
 
 export class History {
-  readonly #bus: Bus
-  readonly #unit: UnitId
-  readonly #clock: Clock
-  readonly #note: (reason: string, message: string) => void
+  readonly #options: HistoryOptions
   readonly #waiting: HistoryItem[] = []
+  /** Server's times of commits seen in CONFIG and not copied yet, by sequence. */
+  readonly #times = new Map<number, number>()
   readonly #stop = new AbortController()
+  #incarnation = ""
+  #isKept = true
+  /** Of a last commit that was found, until all up to it is copied. */
+  #foundAt: number | undefined
   #working: Promise<void> | undefined
 
-  constructor(bus: Bus, unit: UnitId, clock: Clock, note: (reason: string, message: string) => void) {
-    this.#bus = bus
-    this.#unit = unit
-    this.#clock = clock
-    this.#note = note
+  constructor(options: HistoryOptions) {
+    this.#options = options
   }
 
-  add(item: HistoryItem): void {
-    this.#waiting.push(item)
-    if (this.#waiting.length > MAX_WAITING) this.#note("HistoryGap", `revision ${this.#waiting.shift()?.head.rev} will be missing in the history: the server does not answer`)
+  /** Nothing waits to be copied, or there is no history. */
+  get isIdle(): boolean {
+    return this.#working === undefined
+  }
+
+  /** The unit's last commit, of whatever writer, has sequence `seq` (0: none) in this incarnation of CONFIG: up to it, what is not in the history is copied first. */
+  open(incarnation: string, seq: number): void {
+    this.#incarnation = incarnation
+    this.#foundAt = seq
     this.#working ??= this.#work()
   }
 
-  /** Adds the unit's last commit if the writer before left it out. `seq` is its sequence in CONFIG. */
-  async mend(head: CommitHead, seq: number): Promise<void> {
-    try {
-      const last = await this.#bus.last("HISTORY", historySubject(this.#unit.plane, this.#unit.fn))
-      const lastRev = last === undefined ? 0 : numberHeader(last.headers, header.rev)
-      // Nothing there and not the first: it is older than the window.
-      if (lastRev === undefined || lastRev >= head.rev || (last === undefined && head.rev > 1)) return
-      const stored = await this.#bus.at("CONFIG", seq)
-      const chunks = stored && (await this.#chunksOf(stored))
-      if (stored === undefined || chunks === undefined) return this.#note("HistoryGap", `revision ${head.rev} will be missing in the history: its diff is no longer kept`)
-      this.add({ head, chunks, headers: { ...stored.headers, [header.time]: new Date(stored.time).toISOString() } })
-    } catch (error) {
-      reasonOf(error)
-    }
+  add(item: HistoryItem): void {
+    if (!this.#isKept) return
+    this.#waiting.push(item)
+    if (this.#waiting.length > MAX_WAITING) this.#missing(this.#waiting.shift()?.head.rev, "the server does not answer")
+    this.#working ??= this.#work()
+  }
+
+  /** A commit of this writer came back from CONFIG. */
+  noticed({ seq, time }: Message): void {
+    if (this.#isKept) this.#times.set(seq, time)
   }
 
   /** Waits for the copy that is under way and tries no others again. */
@@ -63,41 +77,97 @@ export class History {
     await this.#working
   }
 
-  async #chunksOf(stored: Message): Promise<readonly string[] | undefined> {
-    const { diff, parts = [] } = decodeCommit(stored.data)
-    if (diff !== undefined) return chunkRows(diff)
-    const found = await Promise.all(parts.map((part) => this.#bus.at("CONFIG", part.seq)))
-    return found.every((part) => part !== undefined) ? found.map(({ data }) => Buffer.from(data).toString("utf8")) : undefined
+  #missing(rev: number | undefined, why: string): void {
+    this.#options.onNote("HistoryGap", `revision ${rev} will be missing in the history: ${why}`)
   }
 
   async #work(): Promise<void> {
-    for (let attempt = 0; this.#waiting.length > 0; ) {
+    const { clock, onIdle } = this.#options
+    for (let attempt = 0; this.#isKept && (this.#foundAt !== undefined || this.#waiting.length > 0); ) {
+      const found = this.#foundAt
       const item = this.#waiting[0]
-      if (item === undefined) break
       try {
-        await this.#publish(item)
+        if (found !== undefined) {
+          await this.#mend(found)
+          if (this.#foundAt === found) this.#foundAt = undefined
+          while ((this.#waiting[0]?.seq ?? Infinity) <= found) this.#waiting.shift()
+        } else if (item !== undefined) {
+          await this.#copy(item)
+          if (this.#waiting[0] === item) this.#waiting.shift()
+        }
         attempt = 0
-        if (this.#waiting[0] === item) this.#waiting.shift()
       } catch (error) {
         const reason = reasonOf(error)
-        if (this.#stop.signal.aborted || reason === "closed" || reason === "no-stream") break
-        await delay(this.#clock, backoff(this.#clock, attempt++), this.#stop.signal)
+        if (this.#stop.signal.aborted || reason === "closed") break
+        await delay(clock, backoff(clock, attempt++), this.#stop.signal)
       }
     }
+    if (!this.#isKept) this.#waiting.length = 0
     this.#working = undefined
+    onIdle()
   }
 
-  async #publish({ head, chunks, headers }: HistoryItem): Promise<void> {
-    const { plane, fn } = this.#unit
-    const id = `${unitKey(this.#unit)}/${head.epoch}/${head.rev}`
+  async #mend(seq: number): Promise<void> {
+    const { bus, unit } = this.#options
+    const last = await bus.last("HISTORY", historySubject(unit.plane, unit.fn)).catch((error: unknown) => {
+      // Asked once: the streams were made when the bus connected.
+      if (reasonOf(error) !== "no-stream") throw error
+      this.#isKept = false
+    })
+    const copied = last?.headers[header.incarnation] === this.#incarnation ? (numberHeader(last.headers, header.seq) ?? 0) : 0
+    if (!this.#isKept || copied >= seq) return
+    for (const stored of await this.#kept(copied, seq)) {
+      this.#times.set(stored.seq, stored.time)
+      const commit = decodeCommit(stored.data)
+      const chunks = await this.#chunksOf(commit)
+      if (chunks === undefined) this.#missing(commit.rev, "its diff is no longer kept")
+      else await this.#copy({ head: headOf(commit), seq: stored.seq, chunks, headers: stored.headers })
+    }
+  }
+
+  /** Commits of the unit in CONFIG after one sequence, to and with another. */
+  #kept(after: number, last: number): Promise<readonly Message[]> {
+    const { bus, unit } = this.#options
+    return new Promise((resolve) => {
+      const found: Message[] = []
+      const finish = (): void => {
+        // `follow` may call back before it returns.
+        queueMicrotask(() => void following.stop())
+        resolve(found)
+      }
+      const following = bus.follow({
+        stream: "CONFIG", filter: commitSubject(unit.plane, unit.fn), from: { after },
+        onMessage: (message) => { if (message.seq <= last) found.push(message) },
+        onCaughtUp: finish,
+        // The writer learns it too, and ends.
+        onLost: finish,
+      })
+      this.#stop.signal.addEventListener("abort", finish, { once: true })
+    })
+  }
+
+  async #chunksOf({ diff, parts = [] }: Commit): Promise<readonly string[] | undefined> {
+    if (diff !== undefined) return chunkRows(diff)
+    const found = await Promise.all(parts.map((part) => this.#options.bus.at("CONFIG", part.seq)))
+    return found.every((part) => part !== undefined) ? found.map(({ data }) => Buffer.from(data).toString("utf8")) : undefined
+  }
+
+  async #copy({ head, seq, chunks, headers: own }: HistoryItem): Promise<void> {
+    const { bus, unit } = this.#options
+    // Usually it has come back by now: its entries are stored.
+    const time = this.#times.get(seq) ?? (await bus.at("CONFIG", seq))?.time
+    for (const seen of this.#times.keys()) if (seen <= seq) this.#times.delete(seen)
+    if (time === undefined) return this.#missing(head.rev, "it is no longer kept")
+    const id = `${unitKey(unit)}/${head.epoch}/${head.rev}/${seq}`
+    const headers = { ...own, [header.seq]: String(seq), [header.stored]: String(time), [header.incarnation]: this.#incarnation }
     const parts: { k: number; seq: number }[] = []
     if (chunks.length > 1) {
       for (const [k, data] of chunks.entries()) {
-        const { seq } = await this.#bus.publish({ subject: `history.part.${encodeToken(plane)}.${encodeToken(fn)}.${k}`, data, headers, msgId: `${id}/${k}` })
-        parts.push({ k, seq })
+        const { seq: stored } = await bus.publish({ subject: `history.part.${encodeToken(unit.plane)}.${encodeToken(unit.fn)}.${k}`, data, headers, msgId: `${id}/${k}` })
+        parts.push({ k, seq: stored })
       }
     }
     const data = encodeCommit(headOf(head), parts.length > 0 ? { parts } : { diff: chunks[0] ?? "[]" })
-    await this.#bus.publish({ subject: historySubject(plane, fn), data, headers, msgId: id })
+    await bus.publish({ subject: historySubject(unit.plane, unit.fn), data, headers, msgId: id })
   }
 }

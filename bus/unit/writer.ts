@@ -68,7 +68,11 @@ class Writer implements UnitWriter {
     this.#clock = options.clock ?? systemClock
     this.#staging = new Staging(options)
     this.#committer = new Committer(bus, options.unit)
-    this.#history = new History(bus, options.unit, this.#clock, (reason, message) => this.#note(reason, message))
+    this.#history = new History({
+      bus, unit: options.unit, clock: this.#clock,
+      onNote: (reason, message) => this.#note(reason, message),
+      onIdle: () => { if (this.#committer.hasParts) this.#work() },
+    })
     this.#tombstones = new Tombstones(bus, this.#clock, options.tombstoneWindow ?? 7 * DAY)
     this.#subject = commitSubject(options.unit.plane, options.unit.fn)
   }
@@ -154,7 +158,9 @@ class Writer implements UnitWriter {
   }
 
   #noticed(message: Message): void {
-    if (numberHeader(message.headers, header.epoch) === this.#options.epoch || message.seq <= this.#seq) return
+    const isOwn = numberHeader(message.headers, header.epoch) === this.#options.epoch
+    if (isOwn) this.#history.noticed(message)
+    if (isOwn || message.seq <= this.#seq) return
     this.#foreign = Math.max(this.#foreign, message.seq)
     this.#work()
   }
@@ -176,8 +182,8 @@ class Writer implements UnitWriter {
       if (this.#foreign > this.#seq) await this.#resolve()
       else if (this.#unstored.length > 0) await this.#storeEntries()
       else {
-        this.#committer.forgetParts(this.#seq)
         this.#copy()
+        if (this.#history.isIdle) this.#committer.forgetParts(this.#seq)
         // Before what was staged since: under constant change nobody would ever be told.
         for (const waiter of this.#covered.splice(0)) waiter.resolve()
         const pending = this.#staging.take()
@@ -222,7 +228,7 @@ class Writer implements UnitWriter {
     this.#headers = headers
     this.#staging.committed(pending)
     this.#options.onCommitted?.(head, seq)
-    this.#uncopied = { head, chunks, headers }
+    this.#uncopied = { head, seq, chunks, headers }
   }
 
   #copy(): void {
@@ -304,6 +310,7 @@ class Writer implements UnitWriter {
     if (this.#incarnation !== "" && incarnation !== this.#incarnation) return this.#end("store-lost", "CONFIG was made anew")
     const isFirst = this.#incarnation === ""
     this.#incarnation = incarnation
+    if (snapshot === undefined || snapshot.commit.epoch <= this.#options.epoch) this.#history.open(incarnation, snapshot?.seq ?? 0)
     if (snapshot === undefined) return
     const { commit, seq, state, digest, unstored, tombstones, hasParts } = snapshot
     if (commit.epoch > this.#options.epoch) return this.#outranked(commit.epoch)
@@ -314,7 +321,6 @@ class Writer implements UnitWriter {
     this.#committer.hasParts ||= hasParts
     for (const [subject, { seq: at, time }] of tombstones) this.#tombstones.keep(subject, at, time)
     this.#staging.continueFrom({ state, digest, rev: commit.rev, force: !isFirst || commit.epoch < (this.#options.fence ?? 0) })
-    if (isFirst) void this.#history.mend(commit, seq)
   }
 
   /** The stored state is not what its commit says: the next commit says what is true, against what is stored. */

@@ -122,17 +122,19 @@ export class World {
     if (writing.isOver) return
     this.#lease(writing, isTakeover)
     const { epoch } = writing
+    // Its own: another one's take-over, begun meanwhile, is not done when this writer has settled.
+    const fence = this.#fence
     const hadCommit = this.lastEpoch > 0
     try {
       writing.writer = await openUnit(wire.bus, {
-        unit, epoch, fence: this.#fence, writer: `writer-${epoch}`, version: "1", clock: wire.clock, partBytes: this.#options.partBytes,
+        unit, epoch, fence, writer: `writer-${epoch}`, version: "1", clock: wire.clock, partBytes: this.#options.partBytes,
         tombstoneWindow: WINDOW, ...(reader === undefined ? {} : { reader }),
         onSteppedDown: (reason, message) => {
           if (reason === "store-lost" && this.wipes === 0) this.failures.push(new Error(`I8: the writer says "${message}", and the store is the same`))
           over()
         },
       })
-      if (hadCommit) writing.writer.settled().then(() => { this.#fenced = Math.max(this.#fenced, this.#fence) }, () => undefined)
+      if (hadCommit) writing.writer.settled().then(() => { this.#fenced = Math.max(this.#fenced, fence) }, () => undefined)
     } catch (error) {
       if (error instanceof HigherEpochError || error instanceof BusError || (error instanceof Error && /CONFIG was made anew/.test(error.message))) return over()
       throw error
