@@ -1,6 +1,7 @@
 /** The built-in functions, in the order of their documentation. */
+import { certs } from "./certs/certs.ts"
 import { endpoints } from "./endpoints/endpoints.ts"
 import type { Reconciler } from "./reconcile.ts"
 import { routes } from "./routes/routes.ts"
 
-export const builtIn: readonly Reconciler[] = [routes, endpoints]
+export const builtIn: readonly Reconciler[] = [routes, endpoints, certs]

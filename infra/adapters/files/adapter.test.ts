@@ -9,6 +9,7 @@ import { resourceApis } from "../../../bus/kinds/all.ts"
 import { Note } from "../../../bus/kinds/config.ts"
 import { memoryStore, type MemoryStore } from "../../../bus/memory.ts"
 import { parseSubject, resourceSubject } from "../../../bus/subject.ts"
+import { planeKeys } from "../wanted/plane-keys.ts"
 import { filesAdapter } from "./adapter.ts"
 
 let store: MemoryStore
@@ -33,6 +34,7 @@ const start = async ({ holder = "test", folders = [folder], wait = true } = {}):
       connect: () => Promise.resolve(store.bus()),
       folders,
       controllerNames: new Set(["headgate.dev/gateway"]),
+      planeKeyOf: planeKeys(undefined),
       holder,
       forgetAfter: 1e12,
       log: ({ message }) => {
@@ -138,7 +140,7 @@ test("every kind is marked as synced, also those nobody uses, after everything e
   write("a.yaml", route("one"))
   await start()
   const marks = [...state()].filter(([id]) => id.startsWith("sync/"))
-  expect(marks.map(([id]) => id).sort()).toEqual(resourceApis.map(({ kind }) => `sync//${kind.name}`).sort())
+  expect(marks.map(([id]) => id).sort()).toEqual(["clock", ...resourceApis.map(({ kind }) => kind.name)].map((name) => `sync//${name}`).sort())
   const rest = [...state()].filter(([id]) => !id.startsWith("sync/")).map(([, { seq }]) => seq)
   expect(Math.min(...marks.map(([, { seq }]) => seq))).toBeGreaterThan(Math.max(...rest))
 })

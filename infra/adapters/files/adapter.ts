@@ -7,8 +7,14 @@ import { Deferred, Effect, Schedule, type Scope } from "effect"
 import { type Bus, BusError } from "../../../bus/bus.ts"
 import { canonical } from "../../../bus/canonical.ts"
 import { resourceApis } from "../../../bus/kinds/all.ts"
+import { core } from "../../../bus/kinds/core.ts"
+import { clock } from "../../../bus/kinds/ours.ts"
 import { parseSubject, resourceSubject } from "../../../bus/subject.ts"
 import { acquireLease, type Lease } from "../../../bus/unit/lease.ts"
+import { followWanted, type Wants } from "../wanted/follow.ts"
+import { Moments } from "../wanted/moments.ts"
+import type { PlaneKeyOf } from "../wanted/plane-keys.ts"
+import { Secrets } from "../wanted/secrets.ts"
 import { Catalog, type Desired } from "./catalog.ts"
 import type { FileFault } from "./claims.ts"
 import type { EditTraces } from "./edit-trace.ts"
@@ -22,6 +28,7 @@ export interface FilesAdapterOptions {
   /** Absolute paths. */
   readonly folders: readonly string[]
   readonly controllerNames: ManifestOptions["controllerNames"]
+  readonly planeKeyOf: PlaneKeyOf
   /** Of the lease `adapter.files`. */
   readonly holder: string
   /** ms; default: the lease's. */
@@ -64,7 +71,17 @@ const session = Effect.fnUntraced(function* (options: FilesAdapterOptions, sourc
   const bus = yield* Effect.acquireRelease(attempt(options.connect), (opened) => closing(() => opened.close()), { interruptible: true })
   const { incarnation } = yield* attempt(() => bus.info("RESOURCES"))
   yield* watchForLoss(bus, end)
+  const wanted = yield* Effect.acquireRelease(
+    Effect.sync(() => followWanted(bus, {
+      onWants: (wants) => source.want(wants),
+      onLost: (reason) => end(`the store was lost: ${reason}`),
+      onNote: (message) => options.log({ level: "warn", message }),
+    })),
+    (following) => closing(() => following.stop()),
+  )
   const { lease, held } = yield* takeOver(bus, options, end)
+  // What is wanted of a Secret must not be taken away because it was not read yet.
+  yield* attempt(() => wanted.ready)
   // Into an empty store files go as they are read. Where something stands, a file not read yet is not a file gone.
   if (held.size > 0) yield* attempt(() => source.ready)
   const { catalog } = source
@@ -137,12 +154,17 @@ const readHeld = (bus: Bus): Promise<Map<string, Held>> =>
     })
   })
 
+/** What the adapter says itself, and not for a file. */
+const OWN_KINDS = ["note", "sync", clock.name]
+
 const NOTHING: ReadonlySet<string> = new Set()
 
 /** The folders and what they ask for, with the publisher of the moment behind them. */
 class Source {
   readonly catalog: Catalog
   readonly #folder: Folder
+  readonly #secrets: Secrets
+  readonly #moments: Moments
   readonly #log: FilesAdapterOptions["log"]
   readonly #edits: EditTraces | undefined
   #ready: Promise<void> | undefined
@@ -151,9 +173,19 @@ class Source {
   /** Subject of an object that cannot be published → that of the note on it. */
   readonly #troubles = new Map<string, string>()
 
-  constructor({ folders, controllerNames, log, edits }: FilesAdapterOptions) {
-    const catalog = new Catalog({ controllerNames })
+  constructor({ folders, controllerNames, planeKeyOf, log, edits }: FilesAdapterOptions) {
+    const secrets = new Secrets({ planeKeyOf, onChange: (keys) => {
+      catalog.touch(keys.map((key) => resourceSubject(core.secret.name, key)))
+      this.#flush()
+    } })
+    const catalog = new Catalog({ controllerNames }, secrets)
     this.catalog = catalog
+    this.#secrets = secrets
+    this.#moments = new Moments((moment, hasCome) => {
+      const key = `/${moment}`
+      catalog.say(resourceSubject(clock.name, key), hasCome ? { kind: clock.name, key, body: canonical({ moment }), version: "", source: "" } : undefined)
+      this.#flush()
+    })
     this.#log = log
     this.#edits = edits
     this.#folder = new Folder(folders, {
@@ -180,13 +212,25 @@ class Source {
 
   close(): void {
     this.#folder.stop()
+    this.#secrets.stop()
+    this.#moments.stop()
+  }
+
+  want({ secrets, moments }: Wants): void {
+    this.#secrets.want(secrets)
+    this.#moments.want(moments)
   }
 
   /** Publishes what differs from `held`, and every change from now on. */
   attach(publisher: Publisher, held: ReadonlyMap<string, Held>): Publisher {
     for (const [subject, { own, body, source }] of held) {
       const parsed = parseSubject(subject)
-      if (own && body !== undefined && parsed?.is === "resource" && parsed.kind !== "note" && parsed.kind !== "sync") this.catalog.adopt(subject, { kind: parsed.kind, key: parsed.key, body, version: "", source })
+      if (!own || body === undefined || parsed?.is !== "resource" || OWN_KINDS.includes(parsed.kind)) continue
+      if (parsed.kind === core.secret.name) {
+        this.#secrets.recall(parsed.key, body)
+        this.catalog.touch([subject])
+      }
+      this.catalog.adopt(subject, { kind: parsed.kind, key: parsed.key, body, version: "", source })
     }
     for (const subject of [...this.#marks, ...this.#troubles.values()]) this.catalog.say(subject, undefined)
     this.#troubles.clear()
@@ -202,7 +246,7 @@ class Source {
 
   /** `sync` marks of every kind, also of those with no object. */
   markSynced(incarnation: string): void {
-    const marks = resourceApis.map(({ kind }) => [resourceSubject("sync", `/${kind.name}`), { kind: "sync", key: `/${kind.name}`, body: canonical({ incarnation, complete: true }), version: "", source: "" } satisfies Desired] as const)
+    const marks = [...resourceApis.map(({ kind }) => kind), clock].map((kind) => [resourceSubject("sync", `/${kind.name}`), { kind: "sync", key: `/${kind.name}`, body: canonical({ incarnation, complete: true }), version: "", source: "" } satisfies Desired] as const)
     this.#marks = marks.map(([subject]) => subject)
     for (const [subject, mark] of marks) this.catalog.say(subject, mark)
     this.catalog.settle()

@@ -2,8 +2,10 @@
  * What the files ask for, object by object, kept up to date file by file. Holds documents by their text, so a new
  * version of a file reads only the documents that changed. No I/O: Folder feeds it, Publisher publishes `desired`.
  */
+import type { SecretContent } from "../../../bus/kinds/secret-content.ts"
+import { Redacted } from "../../../bus/redacted.ts"
 import { resourceSubject } from "../../../bus/subject.ts"
-import { byPrecedence, isBroken, precedes, type Claim, type Document, type FileFault, type SourceFile } from "./claims.ts"
+import { byPrecedence, identityOfText, isBroken, precedes, type Claim, type Document, type FileFault, type SourceFile } from "./claims.ts"
 import { type ManifestOptions, namespaceBody, readManifest } from "./manifest.ts"
 import { duplicateNotes, fileNotes } from "./notes.ts"
 import { splitDocuments } from "./split.ts"
@@ -20,8 +22,19 @@ export interface Desired {
   readonly source: string
 }
 
+/** What is published of Secrets, by `<namespace>/<name>` (wanted/secrets.ts). */
+export interface SecretBodies {
+  bodyOf(key: string, body: string, content: SecretContent): string
+  bodyKept(key: string, body: string): string
+  forget(key: string): void
+}
+
+/** For who reads manifests and publishes nothing. */
+const NAMES_ONLY: SecretBodies = { bodyOf: (_key, body) => body, bodyKept: (_key, body) => body, forget: () => undefined }
+
 export class Catalog {
   readonly #options: Omit<ManifestOptions, "json">
+  readonly #secrets: SecretBodies
   readonly #files = new Map<string, SourceFile>()
   readonly #claims = new Map<string, Claim[]>()
   /** Subjects claimed more than once. */
@@ -39,8 +52,9 @@ export class Catalog {
   #touched = new Set<string>()
   #changed = new Set<string>()
 
-  constructor(options: Omit<ManifestOptions, "json">) {
+  constructor(options: Omit<ManifestOptions, "json">, secrets: SecretBodies = NAMES_ONLY) {
     this.#options = options
+    this.#secrets = secrets
   }
 
   /** Subject → what should stand there. */
@@ -66,14 +80,15 @@ export class Catalog {
     const added: Document[] = []
     const kept: [Document, number, number][] = []
     for (const [index, piece] of pieces.entries()) {
-      let document = before.get(piece.text)?.shift()
+      const identity = identityOfText(piece.text)
+      let document = before.get(identity)?.shift()
       if (document === undefined) {
-        document = { ...readManifest(piece.text, { ...this.#options, json }), file: target, text: piece.text, index, line: piece.line }
+        document = { ...readManifest(piece.text, { ...this.#options, json }), file: target, text: new Redacted(piece.text), index, line: piece.line }
         if (!settled && (document.broken || document.blocked.length > 0)) return false
         added.push(document)
       } else kept.push([document, index, piece.line])
-      const same = documents.get(piece.text)
-      if (same === undefined) documents.set(piece.text, [document])
+      const same = documents.get(identity)
+      if (same === undefined) documents.set(identity, [document])
       else same.push(document)
     }
     const wasBroken = isBroken(target)
@@ -147,6 +162,11 @@ export class Catalog {
     return changed
   }
 
+  /** What is published of these may be other, though no file has changed. */
+  touch(subjects: Iterable<string>): void {
+    for (const subject of subjects) this.#touched.add(subject)
+  }
+
   /** Something the adapter itself has to say about a subject outside of files. */
   say(subject: string, desired: Desired | undefined): void {
     this.#set(subject, desired)
@@ -196,12 +216,18 @@ export class Catalog {
     if (claims.length > 1 || this.#duplicateNotes.has(subject)) this.#replaceNotes(this.#duplicateNotes, subject, duplicateNotes(claims))
     const winner = claims[0]
     const current = this.#desired.get(subject)
-    if (current !== undefined && current.kind !== "note" && this.#isGuarded(subject, current, winner)) return
-    if (winner !== undefined) {
-      const { object, document } = winner
-      this.#set(subject, { kind: object.kind, key: `${object.namespace}/${object.name}`, body: object.body, version: object.version, source: document.file.name })
+    if (current !== undefined && current.kind !== "note" && this.#isGuarded(subject, current, winner)) {
+      if (current.kind === "secret") this.#set(subject, { ...current, body: this.#secrets.bodyKept(current.key, current.body) })
       return
     }
+    if (winner !== undefined) {
+      const { object, document } = winner
+      const key = `${object.namespace}/${object.name}`
+      const body = object.secret === undefined ? object.body : this.#secrets.bodyOf(key, object.body, object.secret)
+      this.#set(subject, { kind: object.kind, key, body, version: object.version, source: document.file.name })
+      return
+    }
+    if (current?.kind === "secret") this.#secrets.forget(current.key)
     const undeclared = this.#undeclared.get(subject)
     const used = undeclared !== undefined && (this.#namespaces.get(undeclared) ?? 0) > 0
     this.#set(subject, used ? { kind: "namespace", key: `/${undeclared}`, body: namespaceBody(undeclared), version: "", source: "" } : undefined)

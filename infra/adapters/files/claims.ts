@@ -1,14 +1,19 @@
 /** Files, their documents, and which of several documents that ask for one name stands. */
+import { hash } from "node:crypto"
+import type { Redacted } from "../../../bus/redacted.ts"
 import { lineOfField } from "./document.ts"
 import type { Manifest, ManifestObject } from "./manifest.ts"
 
 export interface Document extends Manifest {
   readonly file: SourceFile
-  readonly text: string
+  readonly text: Redacted<string>
   /** Position and line in the newest version of the file. */
   index: number
   line: number
 }
+
+/** Equal for equal texts. What may hold a Secret is not kept as it is. */
+export const identityOfText = (text: string): string => (text.includes("Secret") || text.includes("PRIVATE KEY") ? hash("sha256", text) : text)
 
 export interface Claim {
   readonly document: Document
@@ -17,7 +22,7 @@ export interface Claim {
 
 export interface SourceFile {
   readonly name: string
-  /** Text → documents with it, in order. */
+  /** Identity of a text → documents with it, in order. */
   documents: ReadonlyMap<string, Document[]>
   /** True while it is gone, but perhaps only being replaced. */
   missing: boolean
@@ -40,4 +45,4 @@ const compareFiles = (a: SourceFile, b: SourceFile): number => (a.missing === b.
 export const byPrecedence = (a: Claim, b: Claim): number => compareFiles(a.document.file, b.document.file) || a.document.index - b.document.index
 
 /** Of the object's name, in the file. */
-export const lineOf = (document: Document, object: ManifestObject): number => document.line - 1 + lineOfField(document.text, [...object.path, "metadata", "name"])
+export const lineOf = (document: Document, object: ManifestObject): number => document.line - 1 + lineOfField(document.text.reveal(), [...object.path, "metadata", "name"])

@@ -1,11 +1,41 @@
 /** One document's text to a value, and from a field in the value back to its line. */
-import { LineCounter, parseDocument } from "yaml"
+import { type ErrorCode, LineCounter, parseDocument } from "yaml"
 import { readPlain } from "./plain.ts"
 
 export type Parse =
   | { readonly ok: true; readonly value: unknown }
   /** `line` counts from 1 inside the text. */
   | { readonly ok: false; readonly line: number; readonly message: string }
+
+/**
+ * What may be a Secret is never quoted, and of a document that cannot be read nobody knows what it is: so not in the
+ * parser's words, some of which quote, but in ours.
+ */
+const MISTAKES: Readonly<Record<ErrorCode, string>> = {
+  ALIAS_PROPS: "an alias has an anchor or a tag",
+  BAD_ALIAS: "an alias or anchor is not well formed",
+  BAD_COLLECTION_TYPE: "a tag does not fit what it stands before",
+  BAD_DIRECTIVE: "a directive is not known",
+  BAD_DQ_ESCAPE: "a text in double quotes holds an escape that is none",
+  BAD_INDENT: "the indentation does not fit",
+  BAD_PROP_ORDER: "an anchor or tag stands in the wrong place",
+  BAD_SCALAR_START: "a text begins with a character that needs quotes",
+  BLOCK_AS_IMPLICIT_KEY: "a map or list stands where a key is expected, perhaps for a second colon on the line",
+  BLOCK_IN_FLOW: "a map or list in block style stands inside brackets",
+  DUPLICATE_KEY: "a map has the same key twice",
+  IMPOSSIBLE: "it is not well formed",
+  KEY_OVER_1024_CHARS: "a key is longer than 1024 characters",
+  MISSING_CHAR: "a colon, comma, dash, quote or space is missing",
+  MULTILINE_IMPLICIT_KEY: "a key goes over several lines, perhaps for a missing colon",
+  MULTIPLE_ANCHORS: "a value has several anchors",
+  MULTIPLE_DOCS: "another document begins without a line ---",
+  MULTIPLE_TAGS: "a value has several tags",
+  NON_STRING_KEY: "a key is not text",
+  RESOURCE_EXHAUSTION: "it is nested too deeply",
+  TAB_AS_INDENT: "tabs are not allowed as indentation",
+  TAG_RESOLVE_FAILED: "a value does not fit its tag, or the tag is not known",
+  UNEXPECTED_TOKEN: "there is something that is not expected here",
+}
 
 /** YAML 1.2, of which JSON is a part. Merge keys are allowed as Kubernetes allows them; aliases expand at most 100 times. */
 const options = { merge: true, prettyErrors: false, logLevel: "silent" } as const
@@ -23,13 +53,13 @@ export const parseText = (text: string): Parse => {
   // The parser takes the end of the stack for a mistake in the text.
   if (error !== undefined && error.message.includes("call stack")) throw new RangeError(error.message)
   // What is not closed is reported behind the end.
-  if (error !== undefined) return { ok: false, line: lines.linePos(Math.min(error.pos[0], text.trimEnd().length)).line, message: error.message }
+  if (error !== undefined) return { ok: false, line: lines.linePos(Math.min(error.pos[0], text.trimEnd().length)).line, message: MISTAKES[error.code] }
   try {
     const value: unknown = document.toJS()
     return { ok: true, value }
   } catch (cause) {
     if (isTooDeep(cause)) throw cause
-    return { ok: false, line: 1, message: cause instanceof Error ? cause.message : String(cause) }
+    return { ok: false, line: 1, message: "an alias has no anchor before it, or aliases stand for too much" }
   }
 }
 

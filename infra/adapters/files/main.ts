@@ -8,6 +8,7 @@ import { Cause, Exit } from "effect"
 import { connectBus } from "../../../bus/jetstream.ts"
 import { tracingOf } from "../../../bus/trace/start.ts"
 import { filesAdapter } from "./adapter.ts"
+import { planeKeys } from "../wanted/plane-keys.ts"
 import { OWN_CONTROLLER } from "./manifest.ts"
 
 const HELP = `headgate adapter files --manifests DIR [--manifests DIR …] [options]
@@ -18,11 +19,13 @@ keeps it up to date as files change. What is wrong with a file becomes a note: s
   --manifests DIR         folder to watch; may be given several times
   --controller-name NAME  GatewayClasses of this controller are ours; may be given several times, * takes all
                           (default ${OWN_CONTROLLER})
+  --plane-keys DIR        keys of data planes, DIR/<plane>.key with 64 hexadecimal digits each: private keys of Secrets
+                          are published sealed with them, and not at all without
   --forget-after DAYS     forget deleted objects after so many days (default 7)
   --help
 
-Environment: HEADGATE_NATS_URL (default nats://127.0.0.1:4222), HEADGATE_HOLDER (whose lease: the same holder takes it
-over at once, another waits), HEADGATE_TRACES=on and OTEL_EXPORTER_OTLP_ENDPOINT (traces of edits: headgate trace).
+Environment: HEADGATE_NATS_URL (default nats://127.0.0.1:4222), HEADGATE_PLANE_KEYS (where --plane-keys is not given),
+HEADGATE_HOLDER (whose lease: the same holder takes it over at once, another waits), HEADGATE_TRACES=on and OTEL_EXPORTER_OTLP_ENDPOINT (traces of edits: headgate trace).
 Exit status: 0 ended by a signal, 1 failed, 2 the command line is wrong.
 `
 
@@ -41,6 +44,7 @@ export const main = async (argv: string[]): Promise<void> => {
       },
       folders: flags.folders,
       controllerNames: flags.controllerNames,
+      planeKeyOf: planeKeys(flags.planeKeys),
       holder,
       forgetAfter: flags.forgetAfter,
       edits,
@@ -59,6 +63,7 @@ export const main = async (argv: string[]): Promise<void> => {
 interface Flags {
   readonly folders: readonly string[]
   readonly controllerNames: ReadonlySet<string> | "any"
+  readonly planeKeys: string | undefined
   readonly forgetAfter: number
 }
 
@@ -70,7 +75,7 @@ const readFlags = (argv: readonly string[]): Flags | undefined => {
   try {
     const { values } = parseArgs({
       args: [...argv],
-      options: { manifests: { type: "string", multiple: true }, "controller-name": { type: "string", multiple: true }, "forget-after": { type: "string", default: "7" }, help: { type: "boolean", short: "h" } },
+      options: { manifests: { type: "string", multiple: true }, "controller-name": { type: "string", multiple: true }, "plane-keys": { type: "string" }, "forget-after": { type: "string", default: "7" }, help: { type: "boolean", short: "h" } },
     })
     if (values.help === true) {
       process.stdout.write(HELP)
@@ -82,7 +87,8 @@ const readFlags = (argv: readonly string[]): Flags | undefined => {
     const days = Number(values["forget-after"])
     if (!(days > 0)) return wrong("--forget-after takes a number of days above 0")
     const names = values["controller-name"] ?? [OWN_CONTROLLER]
-    return { folders, controllerNames: names.includes("*") ? "any" : new Set(names), forgetAfter: days * 86_400_000 }
+    const keys = values["plane-keys"] ?? process.env["HEADGATE_PLANE_KEYS"]
+    return { folders, controllerNames: names.includes("*") ? "any" : new Set(names), planeKeys: keys === undefined || keys === "" ? undefined : resolve(keys), forgetAfter: days * 86_400_000 }
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error))
   }

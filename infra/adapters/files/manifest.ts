@@ -3,6 +3,7 @@ import { hash } from "node:crypto"
 import { canonical } from "../../../bus/canonical.ts"
 import { type ResourceApi, readResource, resourceApi, resourceApis } from "../../../bus/kinds/all.ts"
 import type { Note } from "../../../bus/kinds/config.ts"
+import type { SecretContent } from "../../../bus/kinds/secret-content.ts"
 import { MAX_PAYLOAD } from "../../../bus/streams.ts"
 import { resourceSubject } from "../../../bus/subject.ts"
 import { type FieldPath, isTooDeep, lineOfField, parseJson, parseText, pathOfField } from "./document.ts"
@@ -15,7 +16,9 @@ export interface ManifestObject {
   readonly name: string
   /** Canonical JSON, trimmed and defaulted. */
   readonly body: string
-  /** Hash of the document's text. */
+  /** Of a Secret. */
+  readonly secret?: SecretContent
+  /** Hash of the document's text; of `body` where a Secret is in the document, for a hash tells who guesses right. */
   readonly version: string
   /** Where it stands in the document: empty, or `["items", 3]` in a List. */
   readonly path: FieldPath
@@ -68,6 +71,12 @@ const readText = (text: string, options: ManifestOptions): Manifest => {
   return new ManifestReader(text, parsed.value, options).read()
 }
 
+const versionOf = (content: string): string => hash("sha256", content, "base64url").slice(0, 22)
+/** Shorter than a line of PEM: what these match is quoted. */
+const KIND = /^[A-Za-z][A-Za-z0-9]{0,62}$/
+const API_VERSION = /^(?:[a-z0-9.-]{1,253}\/)?[a-z0-9]{1,40}$/
+const SECRETS = "resource.secret."
+
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value)
 const text = (value: unknown): string => (typeof value === "string" ? value : "")
 
@@ -75,8 +84,7 @@ class ManifestReader {
   readonly #text: string
   readonly #value: unknown
   readonly #options: ManifestOptions
-  readonly #version: string
-  readonly #objects: ManifestObject[] = []
+  readonly #objects: Omit<ManifestObject, "version">[] = []
   readonly #problems: ManifestProblem[] = []
   readonly #blocked: string[] = []
   #broken = false
@@ -85,12 +93,14 @@ class ManifestReader {
     this.#text = source
     this.#value = value
     this.#options = options
-    this.#version = hash("sha256", source, "base64url").slice(0, 22)
   }
 
   read(): Manifest {
     if (this.#value !== null) this.#item(this.#value, [])
-    return { objects: this.#objects, problems: this.#problems, blocked: this.#blocked, broken: this.#broken }
+    const holdsSecret = this.#objects.some(({ secret }) => secret !== undefined) || this.#blocked.some((subject) => subject.startsWith(SECRETS))
+    const version = versionOf(this.#text)
+    const objects = this.#objects.map((object) => ({ ...object, version: holdsSecret ? versionOf(object.body) : version }))
+    return { objects, problems: this.#problems, blocked: this.#blocked, broken: this.#broken }
   }
 
   #problem(path: FieldPath, note: ManifestProblem["note"]): void {
@@ -100,7 +110,7 @@ class ManifestReader {
   #item(item: unknown, path: FieldPath): void {
     if (!isObject(item)) {
       this.#broken = true
-      this.#problem(path, { severity: "error", reason: "NotAnObject", message: `This is ${Array.isArray(item) ? "a list" : `${JSON.stringify(item)?.slice(0, 60)}`}, not an object with apiVersion, kind and metadata.`, fix: "Start with apiVersion: and kind: at the left margin." })
+      this.#problem(path, { severity: "error", reason: "NotAnObject", message: `This is ${Array.isArray(item) ? "a list" : typeof item === "string" ? "text" : `a ${typeof item}`}, not an object with apiVersion, kind and metadata.`, fix: "Start with apiVersion: and kind: at the left margin." })
       return
     }
     const apiVersion = item["apiVersion"]
@@ -109,10 +119,10 @@ class ManifestReader {
       for (const [index, each] of item["items"].entries()) this.#item(each, [...path, "items", index])
       return
     }
-    if (typeof apiVersion !== "string" || typeof kindName !== "string") {
-      const field = typeof kindName === "string" ? "apiVersion" : "kind"
+    if (typeof apiVersion !== "string" || typeof kindName !== "string" || !API_VERSION.test(apiVersion) || !KIND.test(kindName)) {
+      const field = typeof kindName === "string" && KIND.test(kindName) ? "apiVersion" : "kind"
       this.#broken = true
-      this.#problem([...path, field], { severity: "error", reason: "NotAnObject", message: `${field} is missing or not text, so it cannot be told what this object is.`, field, fix: `Add ${field}, for example ${field === "kind" ? "kind: HTTPRoute" : "apiVersion: gateway.networking.k8s.io/v1"}.` })
+      this.#problem([...path, field], { severity: "error", reason: "NotAnObject", message: `${field} is missing or not the name of one, so it cannot be told what this object is.`, field, fix: `Add ${field}, for example ${field === "kind" ? "kind: HTTPRoute" : "apiVersion: gateway.networking.k8s.io/v1"}.` })
       return
     }
     const api = resourceApi(apiVersion, kindName)
@@ -174,7 +184,7 @@ class ManifestReader {
       namespace: read.resource.namespace,
       name: read.resource.name,
       body,
-      version: this.#version,
+      ...(read.resource.secret === undefined ? {} : { secret: read.resource.secret }),
       path,
     })
   }

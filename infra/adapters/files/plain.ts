@@ -129,6 +129,8 @@ const quotedScalar = (rest: string): string => {
   if (match[2] !== undefined) return match[2].replaceAll("''", "'")
   const body = match[1] ?? ""
   if (!body.includes("\\")) return body
+  // Which JSON has no place for.
+  if (/[\u0000-\u001f]/.test(body)) throw NOT_PLAIN
   const value: unknown = JSON.parse(`"${body}"`)
   if (typeof value !== "string") throw NOT_PLAIN
   return value

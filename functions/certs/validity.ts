@@ -1,0 +1,38 @@
+/** When a certificate counts: known by moments that are wanted of the clock, and answered once they have come. */
+import { momentOf, type Chain } from "./chain.ts"
+
+const DAY = 86_400_000
+const CENTURY = 36_525 * DAY
+
+interface Moments {
+  readonly notBefore: string
+  /**
+   * Long past. An adapter answers the newest of what has come first; so once this is answered and notBefore is not,
+   * notBefore has not come, and is not merely unanswered.
+   */
+  readonly probe: string
+  readonly soon: string
+  readonly notAfter: string
+}
+
+/** Days before notAfter from which on it is said. */
+const SOON = 14
+
+const momentsOf = ({ notBefore, notAfter }: Chain): Moments => ({
+  notBefore,
+  probe: momentOf(new Date(Date.parse(notBefore) - CENTURY)),
+  soon: momentOf(new Date(Date.parse(notAfter) - SOON * DAY)),
+  notAfter,
+})
+
+export const momentsWanted = (chain: Chain): readonly string[] => Object.values(momentsOf(chain))
+
+export type Validity = "NotYetValid" | "Valid" | "ExpiresSoon" | "Expired"
+
+/** `hasCome` answers for each of `momentsWanted`. */
+export const validityOf = (chain: Chain, hasCome: (moment: string) => boolean): Validity => {
+  const { notBefore, probe, soon, notAfter } = momentsOf(chain)
+  if (hasCome(notAfter)) return "Expired"
+  if (!hasCome(notBefore) && hasCome(probe)) return "NotYetValid"
+  return hasCome(soon) && hasCome(notBefore) ? "ExpiresSoon" : "Valid"
+}
