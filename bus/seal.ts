@@ -40,6 +40,9 @@ export const seal = (key: PlaneKey, place: string, secret: Redacted<Uint8Array>)
   return `${VERSION}.${key.id}.${nonce.toString("base64url")}.${sealed.toString("base64url")}`
 }
 
+/** PlaneKey.id of the key that sealed it, whatever else is wrong with it. */
+export const keyIdOf = (sealed: string): string | undefined => sealed.split(".")[1]
+
 /** Throws Error saying why it cannot be opened: another key, another place, damaged, a later version. Never quotes it. */
 export const open = (key: PlaneKey, place: string, sealed: string): Redacted<Buffer> => {
   const [version, id, nonce, body, ...rest] = sealed.split(".")

@@ -4,7 +4,7 @@ import type { Fault } from "./http1/fault.ts"
 
 export type Failure =
   // The client's
-  | { readonly side: "downstream"; readonly reason: Fault | "head-timeout" | "body-timeout" | "body-too-large" | "expectation" | "scheme" | "connect" | "upgrade" | "trace" }
+  | { readonly side: "downstream"; readonly reason: Fault | "head-timeout" | "body-timeout" | "body-too-large" | "expectation" | "scheme" | "misdirected" | "protocol-changed" | "connect" | "upgrade" | "trace" }
   // The configuration's
   | { readonly side: "route"; readonly reason: "no-route" | "no-backend" | "no-endpoint" | "no-such-service" }
   // The backend's
@@ -52,7 +52,11 @@ const downstream = (reason: (Failure & { side: "downstream" })["reason"]): Verdi
     case "expectation":
       return verdict(417, "of expectations only 100-continue is understood", true)
     case "scheme":
-      return verdict(421, "this is not the place for https requests")
+      return verdict(421, "this connection is not of the scheme that the request names")
+    case "misdirected":
+      return verdict(421, "this connection was made for another host")
+    case "protocol-changed":
+      return verdict(421, "this port has changed between http and https", true)
     case "connect":
       return verdict(501, "CONNECT is not available here", true)
     case "upgrade":

@@ -13,6 +13,8 @@ export interface Flags {
   /** Folder of the snapshot. */
   readonly data: string
   readonly portOffset: number
+  /** File of the data plane's key, with which private keys are sealed; undefined: none, HTTPS listeners have nothing to present. */
+  readonly planeKey: string | undefined
   /** How long requests may finish after SIGTERM, and after a listener is gone, ms. */
   readonly drain: number
   readonly natsUrl: string
@@ -27,6 +29,7 @@ export const usage = `headgate gateway: serves what functions have put on the bu
   --admin ADDRESS:PORT          admin port (127.0.0.1:9901)
   --data FOLDER                 where the snapshot is kept ($HEADGATE_DATA/gateway, .headgate/gateway)
   --port-offset-on-eacces N     ports that may not be bound are served N higher (8000; 0: not at all)
+  --plane-key FILE              key of the data plane, for HTTPS: 64 hexadecimal digits or 32 octets ($HEADGATE_PLANE_KEY_FILE)
   --drain MS                    how long requests may finish on SIGTERM (10000)
   --nats URL                    the bus ($HEADGATE_NATS_URL, nats://127.0.0.1:4222)
 
@@ -37,7 +40,7 @@ Limits and time-outs, in octets and milliseconds (a time-out of 0: none); --head
 /** Throws TypeError that says what is wrong. "help" when asked for it. */
 export const parseFlags = (argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Flags | "help" => {
   const options: ParseArgsOptionsConfig = { help: { type: "boolean" } }
-  for (const name of ["plane", "pod", "bind", "admin", "data", "port-offset-on-eacces", "drain", "nats"]) options[name] = { type: "string" }
+  for (const name of ["plane", "pod", "bind", "admin", "data", "port-offset-on-eacces", "plane-key", "drain", "nats"]) options[name] = { type: "string" }
   for (const name of settingNames) options[flagOf(name).slice(2)] = { type: "string" }
   const given = new Map(Object.entries(parseArgs({ args: [...argv], strict: true, options }).values))
   if (given.get("help") === true) return "help"
@@ -63,6 +66,7 @@ export const parseFlags = (argv: readonly string[], env: Readonly<Record<string,
     admin: addressOf(flag("admin") ?? "127.0.0.1:9901"),
     data: flag("data") ?? join(env["HEADGATE_DATA"] ?? ".headgate", "gateway"),
     portOffset: wholeNumber("port-offset-on-eacces", 8000),
+    planeKey: flag("plane-key") ?? env["HEADGATE_PLANE_KEY_FILE"],
     drain: wholeNumber("drain", 10_000),
     natsUrl: flag("nats") ?? env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222",
     settings: parseSettings(limits),

@@ -17,6 +17,8 @@ import { HttpServer, socketOptions } from "./server.ts"
 import { loadSnapshot, SnapshotWriter } from "./snapshot.ts"
 import { Subscription } from "./subscribe.ts"
 import { bindKeys } from "./table/compile.ts"
+import { Certificates } from "./tls/certificates.ts"
+import { PlaneKeyFile } from "./tls/plane-key.ts"
 import { AccessLog } from "./telemetry/access-log.ts"
 import { Metrics } from "./telemetry/metrics.ts"
 import { Endpoints } from "./upstream/endpoints.ts"
@@ -82,8 +84,9 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
       logListeners()
     },
   })
+  const certificates = new Certificates({ plane, key: new PlaneKeyFile(flags.planeKey), onNotes: () => acks.request() })
   const worker = new LocalWorker({
-    endpoints,
+    endpoints, certificates,
     onSwap: (table) => {
       metrics.swaps++
       listening.update(table.ports)
@@ -183,6 +186,7 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
       clearInterval(sweep)
       acks.stop()
       worker.stop()
+      certificates.stop()
       endpoints.close()
       admin.close()
       admin.closeAllConnections()
@@ -250,7 +254,7 @@ const ownMetrics = ({ ready, notes, units }: Applied, { held, isStalled }: Subsc
   }
   gauge("ready", "1 once a complete configuration is served.", [["", ready ? 1 : 0]])
   gauge("bus_away", "1 while the bus cannot be reached.", [["", isStalled ? 1 : 0]])
-  gauge("commits_held", "Commits that wait for clusters.", [["", held]])
+  gauge("commits_held", "Commits that wait for clusters or certificates.", [["", held]])
   gauge("notes", "Notes on what is not served as asked for.", [["", notes.length]])
   gauge("clusters", "Clusters known.", [["", worker.table.clusters.size]])
   gauge("unit_revision", "Revision served, by function.", Object.entries(units).map(([fn, { rev }]) => [`{function="${fn}"}`, rev]))

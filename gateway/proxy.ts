@@ -79,7 +79,7 @@ export class Exchange implements UpstreamUser {
     this.request.start(head, server.settings.requestBodyBytes)
     this.#id = server.requestId()
     if (this.#client.hasEnded) this.onHalfClosed()
-    const refusal = refusalOf(head, server.settings)
+    const refusal = refusalOf(head, this.#client.forwarding.scheme, server.settings)
     if (refusal !== null) this.fail({ side: "downstream", reason: refusal })
     // RFC 9110 §9.3.7 and §7.6.2: about the gateway itself, or meant to end here.
     else if (head.form === "asterisk" || (head.maxForwards === 0 && head.method === "OPTIONS")) this.#answer({ status: 200, headers: [], body: "" })
@@ -109,10 +109,12 @@ export class Exchange implements UpstreamUser {
   }
 
   #match(): void {
-    const { server } = this.#client
+    const { server, head, secure } = this.#client
     const table = server.table()
-    const rule = table.find(this.#client.head)
-    if (rule === null) this.fail({ side: "route", reason: "no-route" })
+    const rule = table.find(head)
+    if (table.protocol !== (secure === null ? "HTTP" : "HTTPS")) this.fail({ side: "downstream", reason: "protocol-changed" })
+    else if (secure !== null && secure.serverName !== head.host && table.isMisdirected(secure.serverName, head.host)) this.fail({ side: "downstream", reason: "misdirected" })
+    else if (rule === null) this.fail({ side: "route", reason: "no-route" })
     else {
       this.#rule = rule
       this.#requestDeadline = server.after(rule.requestTimeout ?? server.settings.requestTimeout)
@@ -428,6 +430,7 @@ export class Exchange implements UpstreamUser {
       upstream: this.#attempts === 0 || endpoint === null ? "" : endpoint.name,
       attempts: this.#attempts,
       reason: this.#reason,
+      tls: this.#client.secure?.version ?? "",
     })
   }
 }

@@ -1,5 +1,5 @@
 /**
- * HTTP/1.1 on one listening socket: its connections, their clock, and its end. The process decides which sockets
+ * HTTP/1.1 on one listening socket, over TLS where its table says HTTPS: its connections, their clock, and its end. The process decides which sockets
  * there are and which table each serves; a request takes the table when its head is complete and keeps it. Several
  * workers are several HttpServers in several threads or processes on sockets of the same address (reusePort).
  */
@@ -9,6 +9,7 @@ import { clock, tick } from "./clock.ts"
 import { ClientConnection } from "./downstream/connection.ts"
 import type { Settings } from "./settings.ts"
 import type { PortTable } from "./table/table.ts"
+import { Handshake, type Secure } from "./tls/handshake.ts"
 import type { AccessLog } from "./telemetry/access-log.ts"
 import type { ListenerMetrics, Metrics, UpstreamMetrics } from "./telemetry/metrics.ts"
 
@@ -28,6 +29,15 @@ export interface HttpServerOptions {
   readonly metrics: Metrics
   /** Null: none is written. */
   readonly accessLog: AccessLog | null
+}
+
+/** An open connection, before TLS or on HTTP. */
+interface Connection {
+  /** Place in the server's list. */
+  index: number
+  check(now: number): void
+  onDrain(): void
+  destroy(): void
 }
 
 const CHECK_MS = 50
@@ -50,7 +60,7 @@ export class HttpServer {
   readonly table: () => PortTable
   isDraining = false
   readonly #net: net.Server
-  readonly #connections: ClientConnection[] = []
+  readonly #connections: Connection[] = []
   #timer: NodeJS.Timeout | null = null
   #isSlow = false
   #lastStarted = 0
@@ -85,14 +95,21 @@ export class HttpServer {
       return
     }
     tick()
-    const connection = new ClientConnection(socket, this)
+    const connection = this.table().protocol === "HTTPS" ? new Handshake(socket, this) : new ClientConnection(socket, this, null)
     connection.index = this.#connections.push(connection) - 1
     metrics.connections++
     if (this.#timer === null) this.#schedule()
   }
 
+  /** The client speaks TLS: HTTP takes the place of the handshake. */
+  onSecure(handshake: Handshake, socket: net.Socket, secure: Secure): void {
+    const connection = new ClientConnection(socket, this, secure)
+    connection.index = handshake.index
+    this.#connections[handshake.index] = connection
+  }
+
   /** The connection is closed. */
-  forget(connection: ClientConnection): void {
+  forget(connection: Connection): void {
     const last = this.#connections.pop()
     if (last !== undefined && last !== connection) {
       this.#connections[connection.index] = last

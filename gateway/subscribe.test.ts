@@ -10,6 +10,8 @@ import { Notes } from "./notes.ts"
 import type { Units } from "./snapshot.ts"
 import { Subscription, type SubscribeOptions } from "./subscribe.ts"
 import { listener, match, request, route, rule } from "./table/fixture.ts"
+import { Certificates } from "./tls/certificates.ts"
+import { PlaneKeyFile } from "./tls/plane-key.ts"
 import { LocalWorker } from "./workers.ts"
 
 const plane = "default"
@@ -33,7 +35,7 @@ class Pod {
 
   constructor(store: MemoryStore, options: Partial<SubscribeOptions> = {}) {
     this.bus = store.bus()
-    this.worker = new LocalWorker({ endpoints: { get: (address, port) => ({ address, port }), keep: () => {} }, onSwap: () => void this.swaps++ })
+    this.worker = new LocalWorker({ endpoints: { get: (address, port) => ({ address, port }), keep: () => {} }, certificates: new Certificates({ plane, key: new PlaneKeyFile(undefined), onNotes: () => {} }), onSwap: () => void this.swaps++ })
     this.subscription = new Subscription({
       plane, workers: [this.worker], notes: this.notes,
       onStep: () => {}, onReplaced: () => {}, onRestored: () => {},

@@ -4,7 +4,7 @@
  * be threads that share the port (reusePort) and get batches as messages.
  */
 import type { Listener } from "../bus/kinds/config.ts"
-import { type Batch, TableCompiler, type TableNote } from "./table/compile.ts"
+import { type Batch, type CertificateStore, TableCompiler, type TableNote } from "./table/compile.ts"
 import type { EndpointHandle, Table } from "./table/table.ts"
 import { weighted } from "./balance/weighted.ts"
 
@@ -19,7 +19,9 @@ export interface LocalWorkerOptions {
     get(address: string, port: number): EndpointHandle
     keep(named: ReadonlySet<EndpointHandle>): void
   }
-  /** After each swap, in the same tick; also when only clusters changed (then the table is the same). */
+  /** gateway/tls/certificates.ts. */
+  readonly certificates: CertificateStore & { readonly notes: ReadonlyMap<string, TableNote> }
+  /** After each swap, in the same tick; also when only clusters or certificates changed (then the table is the same). */
   readonly onSwap: (table: Table) => void
 }
 
@@ -34,7 +36,7 @@ export class LocalWorker implements Worker {
 
   constructor(options: LocalWorkerOptions) {
     this.#options = options
-    this.#compiler = new TableCompiler({ endpointOf: (address, port) => options.endpoints.get(address, port), weighted })
+    this.#compiler = new TableCompiler({ endpointOf: (address, port) => options.endpoints.get(address, port), weighted, certificates: options.certificates })
     this.#current = this.#compiler.table
   }
 
@@ -43,7 +45,8 @@ export class LocalWorker implements Worker {
   }
 
   get notes(): ReadonlyMap<string, TableNote> {
-    return this.#compiler.notes
+    const { notes } = this.#options.certificates
+    return notes.size === 0 ? this.#compiler.notes : new Map([...this.#compiler.notes, ...notes])
   }
 
   get listeners(): ReadonlyMap<string, Listener> {

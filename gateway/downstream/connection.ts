@@ -11,6 +11,7 @@ import { forwarding, type Forwarding } from "../http1/write.ts"
 import { READ_BYTES, slab } from "../slab.ts"
 import { Exchange } from "../proxy.ts"
 import type { HttpServer } from "../server.ts"
+import type { Secure } from "../tls/handshake.ts"
 import { queuedOctets, readInto } from "./socket.ts"
 
 const EMPTY = Buffer.alloc(0)
@@ -27,6 +28,8 @@ const CLOSED = 5
 
 export class ClientConnection {
   readonly socket: Socket
+  /** null: in clear. */
+  readonly secure: Secure | null
   readonly server: HttpServer
   readonly head = new RequestHead()
   readonly forwarding: Forwarding
@@ -53,11 +56,12 @@ export class ClientConnection {
   /** queuedOctets() when it was last looked at. */
   #queued = 0
 
-  constructor(accepted: Socket, server: HttpServer) {
+  constructor(accepted: Socket, server: HttpServer, secure: Secure | null) {
     const socket = readInto(accepted, this)
     this.socket = socket
+    this.secure = secure
     this.server = server
-    this.forwarding = forwarding(peerAddress(socket), "http", server.port, server.settings.trustedHops)
+    this.forwarding = forwarding(peerAddress(secure?.transport ?? socket), secure === null ? "http" : "https", server.port, server.settings.trustedHops)
     this.exchange = new Exchange(this)
     this.#readDeadline = server.after(server.settings.headTimeout)
     socket.on("end", () => this.#onEnd())

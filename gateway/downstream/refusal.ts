@@ -5,10 +5,11 @@ import type { Settings } from "../settings.ts"
 
 export type Refusal = "connect" | "trace" | "expectation" | "scheme" | "upgrade" | "body-too-large"
 
-export const refusalOf = (head: RequestHead, settings: Pick<Settings, "requestBodyBytes">): Refusal | null => {
+/** `scheme`: of the connection. */
+export const refusalOf = (head: RequestHead, scheme: string, settings: Pick<Settings, "requestBodyBytes">): Refusal | null => {
   if (head.form !== "origin") {
     if (head.form === "authority") return "connect"
-    if (head.scheme === "https") return "scheme"
+    if (head.form === "absolute" && head.scheme !== scheme) return "scheme"
   }
   // A response to TRACE shows fields that others added on the way.
   if (head.method === "TRACE") return "trace"

@@ -4,6 +4,7 @@
  * made anew, which net does itself but documents not. Where that does not work the accepted socket serves, with `data`.
  */
 import { Socket } from "node:net"
+import { TLSSocket } from "node:tls"
 
 export interface Reader {
   /** The buffer of the next read. Asked for once at the start and then after each read. */
@@ -14,6 +15,10 @@ export interface Reader {
 
 /** `accepted` comes from a server with `pauseOnConnect`. Returns the socket to use instead of it; reading has begun. */
 export const readInto = (accepted: Socket, reader: Reader): Socket => {
+  if (accepted instanceof TLSSocket) {
+    accepted.on("data", (chunk: Buffer) => reader.onRead(chunk, chunk.length)).resume()
+    return accepted
+  }
   const handle: unknown = Reflect.get(accepted, "_handle")
   if (typeof handle === "object" && handle !== null) {
     let current: Buffer

@@ -32,6 +32,8 @@ export interface AccessRecord {
   readonly attempts: number
   /** Why the gateway itself answered or gave up; "" when it did not. */
   readonly reason: string
+  /** `TLSv1.3`; "": in clear. */
+  readonly tls: string
 }
 
 const needsEscape = /["\\\u0000-\u001f\u007f-\uffff]/
@@ -58,7 +60,7 @@ const timestamp = (monotonic: number): string => {
 }
 
 export const accessLine = (record: AccessRecord): string =>
-  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"HTTP/1.${record.minor}","status":${record.status},"bytes":${record.bytes},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
+  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"HTTP/1.${record.minor}"${record.tls === "" ? "" : `,"tls":"${record.tls}"`},"status":${record.status},"bytes":${record.bytes},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
 
 export class AccessLog {
   readonly #fd: number

@@ -19,6 +19,35 @@ const bounds = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_00
 
 const codeClasses = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const
 
+/** Why a client and this gateway did not agree on TLS; the order is the index in `TlsMetrics.failures`. */
+export const handshakeFailures = [
+  "plain-http", "not-tls", "malformed", "no-listener", "no-certificate", "version", "cipher", "protocol", "refused-by-client", "client-gone", "timeout", "other",
+] as const
+export type HandshakeFailure = (typeof handshakeFailures)[number]
+
+/** Of one port with TLS. */
+export class TlsMetrics {
+  readonly #failures = new Float64Array(handshakeFailures.length)
+  /** By version, as OpenSSL names it. */
+  readonly handshakes = new Map<string, { full: number; resumed: number }>()
+
+  done(version: string, isResumed: boolean): void {
+    let count = this.handshakes.get(version)
+    if (count === undefined) this.handshakes.set(version, (count = { full: 0, resumed: 0 }))
+    if (isResumed) count.resumed++
+    else count.full++
+  }
+
+  failed(why: HandshakeFailure): void {
+    const index = handshakeFailures.indexOf(why)
+    this.#failures[index] = (this.#failures[index] ?? 0) + 1
+  }
+
+  failures(why: HandshakeFailure): number {
+    return this.#failures[handshakeFailures.indexOf(why)] ?? 0
+  }
+}
+
 /** Of one listening port. */
 export class ListenerMetrics {
   readonly port: number
@@ -33,6 +62,8 @@ export class ListenerMetrics {
   /** The client went away before its answer was complete. */
   aborted = 0
   refusedMessages = 0
+  /** null: no client has come for TLS. */
+  tls: TlsMetrics | null = null
 
   constructor(port: number) {
     this.port = port
@@ -127,6 +158,17 @@ export class Metrics {
     each("http_connections_total", "counter", "Client connections accepted.", (own) => own.accepted)
     each("http_connections_turned_away_total", "counter", "Client connections closed on accept because there were too many.", (own) => own.turnedAway)
     each("http_connections", "gauge", "Client connections open.", (own) => own.connections)
+    if (ports.some(({ tls }) => tls !== null)) {
+      family("tls_handshakes_total", "counter", "TLS handshakes done, by version and whether a session was resumed.")
+      for (const { port, tls } of ports) {
+        for (const [version, { full, resumed }] of tls?.handshakes ?? []) {
+          sample("tls_handshakes_total", `port="${port}",version="${version}",resumed="false"`, full)
+          sample("tls_handshakes_total", `port="${port}",version="${version}",resumed="true"`, resumed)
+        }
+      }
+      family("tls_handshake_failures_total", "counter", "Connections that did not come to speak TLS, by reason.")
+      for (const { port, tls } of ports) if (tls !== null) for (const why of handshakeFailures) sample("tls_handshake_failures_total", `port="${port}",reason="${why}"`, tls.failures(why))
+    }
     family("upstream_requests_total", "counter", "Attempts at backends, by how they ended.")
     for (const outcome of outcomes) sample("upstream_requests_total", `outcome="${outcome}"`, this.upstream.count(outcome))
     let connections = 0
