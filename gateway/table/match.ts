@@ -10,7 +10,7 @@
 import { type Candidate, precedes } from "./candidate.ts"
 import { takes } from "./conditions.ts"
 import { Layered } from "./layered.ts"
-import { type RadixNode, childAt, update, type Fresh } from "./radix.ts"
+import { type RadixNode, childAt, entries, update, type Fresh } from "./radix.ts"
 import type { RequestView, TableRule } from "./table.ts"
 
 type Candidates = readonly Candidate[]
@@ -91,6 +91,15 @@ export class HostRoutes {
       if (rule !== null) return rule
     }
     return null
+  }
+
+  /** Every candidate once, in no promised order: for explain.ts. */
+  *candidates(): Generator<Candidate> {
+    for (const { exact, regex, prefix } of this.#levels) {
+      for (const [, list] of exact?.entries() ?? []) yield* list
+      yield* regex
+      for (const [, list] of entries(prefix)) yield* list
+    }
   }
 
   /** The first of one priority that takes the request. */

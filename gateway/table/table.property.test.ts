@@ -3,7 +3,10 @@ import { describe, expect, it } from "vitest"
 import type { Listener, Match, Route } from "../../bus/kinds/config.ts"
 import type { Batch } from "./compile.ts"
 import { compiler, listener, match, request, route, rule } from "./fixture.ts"
+import { look, RANKS, type Rank } from "./explain.ts"
 import { oracle } from "./oracle.ts"
+import { CompiledPort } from "./port.ts"
+import { compileRegex } from "./regex.ts"
 import type { RequestView, Table } from "./table.ts"
 
 // Small alphabets on purpose: what matters is how patterns overlap, and random long strings never do.
@@ -130,6 +133,89 @@ describe("the table against the obvious matcher", () => {
         scratch.apply(fold(batches))
         for (const wanted of requests) for (const port of [80, 81]) expect(answer(incremental.table, port, wanted)).toBe(answer(scratch.table, port, wanted))
         expect([...incremental.notes].sort()).toEqual([...scratch.notes].sort())
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe("the explaining look", () => {
+  /** One condition of a match by itself, as the Gateway API's text has it; shares nothing with what is held to it. */
+  const holds = ({ path: { type, value }, method, headers, query: params }: Match, condition: string, test: number, wanted: RequestView): boolean => {
+    const is = (one: Match["headers"][number] | undefined, got: string | null | undefined): boolean =>
+      one !== undefined && typeof got === "string" && (one.type === "exact" ? got === one.value : compileRegex(one.value, "").test(got))
+    if (condition === "method") return method === undefined || method === wanted.method
+    if (condition === "header") return is(headers[test], wanted.header(headers[test]?.name ?? ""))
+    if (condition === "query") return is(params[test], new URLSearchParams(wanted.query).get(params[test]?.name ?? ""))
+    if (type === "exact") return value === wanted.path
+    if (type === "regex") return compileRegex(value, "").test(wanted.path)
+    const have = wanted.path.split("/")
+    return value.replace(/\/$/, "").split("/").every((segment, i) => have[i] === segment)
+  }
+  const holdsAll = (one: Match, wanted: RequestView): boolean =>
+    ["path", "method"].every((condition) => holds(one, condition, 0, wanted)) && one.headers.every((_, i) => holds(one, "header", i, wanted)) && one.query.every((_, i) => holds(one, "query", i, wanted))
+  const hostRank = (pattern: string): number => (pattern === "*" ? 0 : pattern.startsWith("*.") ? pattern.length : 1000)
+
+  const check = (table: Table, routes: ReadonlyMap<string, Route>, port: number, wanted: RequestView): void => {
+    const found = table.ports.get(`*:${port}`)
+    if (!(found instanceof CompiledPort)) return
+    const { candidates, rule: won, listeners, hosts } = look(found, wanted)
+    expect(won?.id ?? null).toBe(found.find(wanted)?.id ?? null)
+    const listed = candidates.map(({ candidate }) => `${candidate.rule.route} ${candidate.ruleIndex} ${candidate.matchIndex}`)
+    expect(new Set(listed).size).toBe(listed.length)
+    const serving = listeners.find(({ verdict }) => verdict === "serves")?.id
+    const takes = (pattern: string): boolean => pattern === "*" || pattern === wanted.host || (pattern.startsWith("*.") && wanted.host.endsWith(pattern.slice(1)) && wanted.host.length >= pattern.length)
+    for (const { pattern, takes: said } of hosts) expect(said).toBe(takes(pattern))
+    const reachable = [...routes].flatMap(([id, { attach, rules }]) =>
+      attach.some(({ listener: at, hostnames }) => at === serving && hostnames.some(takes)) ? rules.flatMap((each, i) => each.matches.map((_, j) => `${id} ${i} ${j}`)) : [])
+    expect([...listed].sort()).toEqual(reachable.sort())
+    const matchOf = ({ candidate: { rule: { route: id }, ruleIndex, matchIndex } }: (typeof candidates)[number]): Match => {
+      const one = routes.get(id)?.rules[ruleIndex]?.matches[matchIndex]
+      if (one === undefined) throw new Error("a candidate of no match")
+      return one
+    }
+    const ranks = (one: (typeof candidates)[number]): Readonly<Record<Rank, number | string>> => {
+      const { path: { type, value }, method, headers, query: params } = matchOf(one)
+      const { priority, created: at } = routes.get(one.candidate.rule.route) ?? route("none", [])
+      return {
+        priority: -priority, host: -hostRank(one.host), "path type": type === "exact" ? 0 : type === "regex" ? 1 : 2,
+        "path length": type === "exact" ? 0 : type === "regex" ? -value.length : -value.replace(/\/$/, "").length,
+        method: method === undefined ? 1 : 0, headers: -headers.length, query: -params.length, age: at, "route id": one.candidate.rule.route,
+        "rule order": one.candidate.ruleIndex, "match order": one.candidate.matchIndex,
+      }
+    }
+    const winner = candidates.find(({ verdict }) => verdict.is === "wins")
+    for (const one of candidates) {
+      const { verdict } = one
+      if (verdict.is === "fails") expect(holds(matchOf(one), verdict.failed.condition, "test" in verdict.failed ? verdict.failed.test : 0, wanted)).toBe(false)
+      else expect(holdsAll(matchOf(one), wanted)).toBe(true)
+      if (verdict.is !== "loses" || winner === undefined) continue
+      const [best, worse] = [ranks(winner), ranks(one)]
+      expect(verdict.by).toBe(RANKS.find((rank) => best[rank] !== worse[rank]))
+      expect(best[verdict.by] < worse[verdict.by]).toBe(true)
+    }
+    expect(candidates.filter(({ verdict }) => verdict.is === "wins")).toHaveLength(won === null ? 0 : 1)
+  }
+
+  it("agrees with find, lists every candidate once, and gives reasons that are true", () => {
+    fc.assert(
+      fc.property(fc.array(batch, { minLength: 1, maxLength: 3 }), fc.array(anyRequest, { minLength: 8, maxLength: 16 }), (batches, requests) => {
+        const made = compiler()
+        for (const one of batches) made.apply(one)
+        const { routes } = fold(batches)
+        for (const wanted of requests) for (const port of [80, 81]) check(made.table, routes, port, wanted)
+      }),
+      { numRuns: 1500 },
+    )
+  })
+
+  it("says what decides among many that take a request", () => {
+    fc.assert(
+      fc.property(fc.array(crowdedRoute, { minLength: 2, maxLength: 6 }), (list) => {
+        const made = compiler()
+        const routes = new Map(list.map((one, i) => [`httproute/default/r${i}`, one]))
+        made.apply({ listeners: new Map([["l", listener("l")]]), routes })
+        for (const wanted of crowdedRequests) check(made.table, routes, 80, wanted)
       }),
       { numRuns: 500 },
     )
