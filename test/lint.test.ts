@@ -33,7 +33,7 @@ const wrong: Record<string, readonly [source: string, rule: string, reason: stri
   "functions/c.ts": [`import { b } from "../gateway/main.ts"; export const a = b`, "no-restricted-imports", "Functions know the bus only"],
   "functions/routes/d.ts": [`import { readFileSync } from "node:fs"; export const a = readFileSync`, "no-restricted-imports", "A derivation does no I/O"],
   "functions/routes/e.ts": [`import { KubeConfig } from "@kubernetes/client-node"; export const a = KubeConfig`, "no-restricted-imports", "A derivation does no I/O"],
-  "functions/routes/j.ts": [`import { randomBytes } from "node:crypto"; export const a = randomBytes`, "no-restricted-imports", "only hash, X509Certificate"],
+  "functions/certs/a.ts": [`import { randomBytes } from "node:crypto"; export const a = randomBytes`, "no-restricted-imports", "only hash, X509Certificate"],
   "functions/routes/f.ts": [`export const a = Date.now()`, "no-restricted-properties", "No clock in derivations"],
   "functions/endpoints/g.ts": [`export const a = Math.random()`, "no-restricted-properties", "No randomness in derivations"],
   "functions/routes/h.ts": [`export const a = process.env`, "no-restricted-properties", "No environment in derivations"],
