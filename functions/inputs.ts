@@ -60,8 +60,8 @@ export class Inputs {
   readonly #config: ReadonlyMap<string, Decoder>
   /** Of acks; undefined: no function reads them. */
   readonly #ack: Decoder | undefined
-  /** Acks that are there, by key: where in APPLIED. */
-  readonly #acks = new Map<string, number>()
+  /** The last ack of each pod, by key. */
+  readonly #acks = new Map<string, { readonly seq: number; readonly time: number }>()
   #acksAreRead: boolean
   /** `<kind>/<key>` of values whose last body did not decode. */
   readonly unreadable = new Set<string>()
@@ -163,7 +163,7 @@ export class Inputs {
     if (subject?.is !== "applied" || this.#ack === undefined) return
     const key = `${subject.plane}/${subject.pod}`
     const isThere = message.data.length > 0
-    if (isThere) this.#acks.set(key, message.seq)
+    if (isThere) this.#acks.set(key, { seq: message.seq, time: message.time })
     else this.#acks.delete(key)
     this.#stage(this.#ack, key, isThere ? text(message.data) : null, message.seq)
     this.#changed(() => message.headers[header.traceparent], message.time)
@@ -174,13 +174,13 @@ export class Inputs {
     this.#onChange()
   }
 
-  /** What APPLIED holds begins at `firstSeq`: acks before it have expired, and their pods are gone. */
-  acksSince(firstSeq: number): void {
+  /** Pods that have said nothing since `time` (ms since 1970) are gone until they say something again. */
+  acksSince(time: number): void {
     if (this.#ack === undefined) return
-    for (const [key, seq] of this.#acks) {
-      if (seq >= firstSeq) continue
+    for (const [key, last] of this.#acks) {
+      if (last.time >= time) continue
       this.#acks.delete(key)
-      this.#stage(this.#ack, key, null, seq)
+      this.#stage(this.#ack, key, null, last.seq)
       this.#onChange()
     }
   }

@@ -3,6 +3,7 @@
  * write. Reads and derives from the start, so that who waits for a lease is warm; publishes once it has a mandate.
  */
 import type { Bus, Following, StreamName } from "../bus/bus.ts"
+import { AWAY_AFTER } from "../bus/presence.ts"
 import { CONTROL_PLANE, kinds } from "../bus/kinds/config.ts"
 import { commitSubject } from "../bus/subject.ts"
 import type { UnitChange, UnitReader } from "../bus/unit/unit.ts"
@@ -31,8 +32,8 @@ export interface SessionOptions {
 /** How long inputs may be missing before it is worth a line, and how often it is said again, ms. */
 const PATIENCE = 2_000
 const REMIND = 30_000
-/** How often acks that have expired are looked for, ms: nobody says so when it happens. */
-const EXPIRE = 60_000
+/** How often pods that say nothing any more are looked for, ms; and how long after the bus was away they are given to say something. */
+const ROLL_CALL = 60_000
 
 interface Waiter {
   readonly until: () => boolean
@@ -53,7 +54,9 @@ export class Session {
   #progress: ProgressHints | undefined
   #flush: NodeJS.Immediate | undefined
   #remind: NodeJS.Timeout
-  #expire: NodeJS.Timeout | undefined
+  #rollCall: NodeJS.Timeout | undefined
+  /** Since when every ack arrives here. */
+  #heardSince = Number.POSITIVE_INFINITY
   #waiters: Waiter[] = []
   #isReady = false
   #isOver = false
@@ -95,10 +98,16 @@ export class Session {
         filter: "applied.>",
         from: "state",
         onMessage: (message) => this.#inputs.ack(message),
-        onCaughtUp: () => this.#inputs.acksRead(),
+        onCaughtUp: () => {
+          this.#heardSince = performance.now()
+          this.#inputs.acksRead()
+        },
+        onStalled: (stalled) => {
+          this.#heardSince = stalled ? Number.POSITIVE_INFINITY : performance.now()
+        },
         onLost: (reason) => this.#over(new Error(`APPLIED was lost: ${reason}`)),
       })
-      this.#expire = setTimeout(() => this.#forgetExpired(), EXPIRE)
+      this.#rollCall = setInterval(() => this.#callRoll(), ROLL_CALL)
     }
     this.#remind = setTimeout(() => this.#sayWhatIsMissing(), PATIENCE)
   }
@@ -135,7 +144,7 @@ export class Session {
   async stop(): Promise<void> {
     this.#isOver = true
     clearTimeout(this.#remind)
-    clearTimeout(this.#expire)
+    clearInterval(this.#rollCall)
     clearImmediate(this.#flush)
     this.#progress?.stop()
     await this.#outputs.stop()
@@ -149,12 +158,9 @@ export class Session {
     if (following.seen < lastSeq && (await bus.at(stream, lastSeq)) !== undefined) await this.#until(() => following.seen >= lastSeq)
   }
 
-  #forgetExpired(): void {
-    const again = (): void => {
-      if (!this.#isOver) this.#expire = setTimeout(() => this.#forgetExpired(), EXPIRE)
-    }
-    // Unanswered: what is known stays, and is asked for again.
-    this.#options.bus.info("APPLIED").then(({ firstSeq }) => this.#inputs.acksSince(firstSeq), () => undefined).finally(again)
+  /** Silence counts while it can be heard only: a bus that was away takes no pod with it. */
+  #callRoll(): void {
+    if (performance.now() - this.#heardSince >= ROLL_CALL) this.#inputs.acksSince(Date.now() - AWAY_AFTER)
   }
 
   #over(error: unknown): void {
