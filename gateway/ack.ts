@@ -5,15 +5,18 @@
  */
 import type { Bus } from "../bus/bus.ts"
 import { canonical } from "../bus/canonical.ts"
+import { header } from "../bus/envelope.ts"
 import type { Applied } from "../bus/kinds/applied.ts"
 import { REPEAT_ACK } from "../bus/presence.ts"
 import { appliedSubject } from "../bus/subject.ts"
+import type { SwapTraces } from "./telemetry/swap-trace.ts"
 
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5000
 
 export class Acks {
   readonly #current: () => Applied
+  readonly #traces: SwapTraces | undefined
   #bus: Bus | undefined
   #told = ""
   #isDue = false
@@ -22,8 +25,10 @@ export class Acks {
   #failures = 0
   #repeat: NodeJS.Timeout | undefined
 
-  constructor(current: () => Applied) {
+  /** `traces` undefined: tracing is off. */
+  constructor(current: () => Applied, traces?: SwapTraces) {
     this.#current = current
+    this.#traces = traces
   }
 
   attach(bus: Bus): void {
@@ -69,7 +74,9 @@ export class Acks {
       const data = canonical(applied)
       if (data === this.#told) continue
       try {
-        await bus.publish({ subject: appliedSubject(applied.plane, applied.pod), data })
+        const traceparent = this.#traces?.telling()
+        await bus.publish({ subject: appliedSubject(applied.plane, applied.pod), data, ...(traceparent === undefined ? {} : { headers: { [header.traceparent]: traceparent } }) })
+        this.#traces?.told()
         this.#told = data
         this.#failures = 0
       } catch {

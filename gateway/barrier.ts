@@ -96,6 +96,13 @@ export class Barrier<C> {
     else queue.push({ offer, since: now })
   }
 
+  /** Clusters and certificates that the commits of a unit wait for, sorted. */
+  waitedFor(unit: string): readonly string[] {
+    const lacking = { clusters: new Set<string>(), certificates: new Set<string>() }
+    this.#lackedBy(this.#queues.get(unit) ?? [], lacking)
+    return [...lacking.clusters, ...lacking.certificates].sort()
+  }
+
   /** What takes effect now; undefined: nothing. */
   advance(now: number): Step<C> | undefined {
     const commits = this.#passed

@@ -2,6 +2,7 @@
 import { hostname } from "node:os"
 import { join } from "node:path"
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util"
+import { type Targets, targetsOf } from "../bus/trace/targets.ts"
 import { environmentOf, flagOf, parseSettings, settingNames, type Settings } from "./settings.ts"
 
 export interface Flags {
@@ -18,6 +19,8 @@ export interface Flags {
   /** How long requests may finish after SIGTERM, and after a listener is gone, ms. */
   readonly drain: number
   readonly natsUrl: string
+  /** Undefined: tracing is off. `sampler` null: no request is traced. */
+  readonly tracing: { readonly targets: Targets; readonly sampler: Sampler | null } | undefined
   readonly settings: Settings
 }
 
@@ -32,6 +35,9 @@ export const usage = `headgate gateway: serves what functions have put on the bu
   --plane-key FILE              key of the data plane, for HTTPS: 64 hexadecimal digits or 32 octets ($HEADGATE_PLANE_KEY_FILE)
   --drain MS                    how long requests may finish on SIGTERM (10000)
   --nats URL                    the bus ($HEADGATE_NATS_URL, nats://127.0.0.1:4222)
+                                (as the user of $HEADGATE_NATS_CREDENTIALS; TLS: $HEADGATE_NATS_CA, _CERT, _KEY)
+  --trace-requests RATIO        of requests without a W3C context of their own, 0 to 1; where tracing is on
+                                ($HEADGATE_TRACES, $OTEL_EXPORTER_OTLP_ENDPOINT) ($HEADGATE_TRACE_REQUESTS, $OTEL_TRACES_SAMPLER, 0)
 
 Limits and time-outs, in octets and milliseconds (a time-out of 0: none); --head-timeout is also HEADGATE_HEAD_TIMEOUT:
   ${settingNames.map(flagOf).join(" ")}
@@ -40,7 +46,7 @@ Limits and time-outs, in octets and milliseconds (a time-out of 0: none); --head
 /** Throws TypeError that says what is wrong. "help" when asked for it. */
 export const parseFlags = (argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Flags | "help" => {
   const options: ParseArgsOptionsConfig = { help: { type: "boolean" } }
-  for (const name of ["plane", "pod", "bind", "admin", "data", "port-offset-on-eacces", "plane-key", "drain", "nats"]) options[name] = { type: "string" }
+  for (const name of ["plane", "pod", "bind", "admin", "data", "port-offset-on-eacces", "plane-key", "drain", "nats", "trace-requests"]) options[name] = { type: "string" }
   for (const name of settingNames) options[flagOf(name).slice(2)] = { type: "string" }
   const given = new Map(Object.entries(parseArgs({ args: [...argv], strict: true, options }).values))
   if (given.get("help") === true) return "help"
@@ -68,6 +74,7 @@ export const parseFlags = (argv: readonly string[], env: Readonly<Record<string,
     portOffset: wholeNumber("port-offset-on-eacces", 8000),
     planeKey: flag("plane-key") ?? env["HEADGATE_PLANE_KEY_FILE"],
     drain: wholeNumber("drain", 10_000),
+    tracing: targets && { targets, sampler: samplerOf(flag("trace-requests") ?? (env["HEADGATE_TRACE_REQUESTS"] || undefined), env) },
     natsUrl: flag("nats") ?? env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222",
     settings: parseSettings(limits),
   }

@@ -74,11 +74,12 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
   const endpoints = new Endpoints(settings, metrics.upstream)
   const accessLog = settings.accessLog ? new AccessLog(1, metrics) : null
   let isStopping = false
-  const acks = new Acks(() => applied())
+  const tracing = flags.tracing && (await (await import("./telemetry/tracing.ts")).startTracing({ ...flags.tracing, plane, pod, env: process.env, log }))
+  const acks = new Acks(() => applied(), tracing?.swaps)
   const notes = new Notes(() => acks.request())
   const listening = new Listening({
     bind: flags.bind, offset: flags.portOffset, drain: flags.drain, notes, socketOptions,
-    open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, accessLog }),
+    open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, accessLog, traces: tracing?.requests ?? null }),
     onChange: () => {
       acks.request()
       logListeners()
@@ -88,6 +89,7 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
   const worker = new LocalWorker({
     endpoints, certificates,
     onSwap: (table) => {
+      tracing?.swaps.swapping()
       metrics.swaps++
       listening.update(table.ports)
     },
@@ -99,6 +101,7 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
     onReplaced: () => snapshot?.replaced(),
     onApplied: () => acks.request(),
     onRestored: () => acks.repeat(),
+    traces: tracing?.swaps,
   })
 
   const listeners = (): AppliedListener[] => {
@@ -174,6 +177,7 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
     adminPort,
     applied,
     attach: (bus) => {
+      tracing?.attach(bus)
       subscription.attach(bus)
       acks.attach(bus)
     },
@@ -183,6 +187,7 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
       const cut = await listening.drain(flags.drain)
       if (cut > 0) log("warning", "connections were cut off", { connections: cut })
       await Promise.all([subscription.stop(), acks.flush(), snapshot.flush(), accessLog?.flushed()])
+      await tracing?.stop()
       clearInterval(sweep)
       acks.stop()
       worker.stop()

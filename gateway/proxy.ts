@@ -27,6 +27,7 @@ import { clientAddress } from "./downstream/client-address.ts"
 import { refusalOf } from "./downstream/refusal.ts"
 import type { ClusterHandle, CompiledBackend, CompiledRule } from "./table/table.ts"
 import type { Outcome } from "./telemetry/metrics.ts"
+import type { RequestTrace } from "./telemetry/request-trace.ts"
 import type { UpstreamConnection, UpstreamUser } from "./upstream/connection.ts"
 import type { Endpoint } from "./upstream/endpoint.ts"
 
@@ -51,6 +52,8 @@ export class Exchange implements UpstreamUser {
   #status = 0
   #reason = ""
   #bytes = 0
+  /** Null: not sampled. */
+  #trace: RequestTrace | null = null
   #rule: CompiledRule | null = null
   #backend: CompiledBackend | null = null
   #cluster: ClusterHandle | null = null
@@ -78,6 +81,7 @@ export class Exchange implements UpstreamUser {
     this.#begin()
     this.request.start(head, server.settings.requestBodyBytes)
     this.#id = server.requestId()
+    if (server.traces !== null) this.#trace = server.traces.begin(head)
     if (this.#client.hasEnded) this.onHalfClosed()
     const refusal = refusalOf(head, this.#client.forwarding.scheme, server.settings)
     if (refusal !== null) this.fail({ side: "downstream", reason: refusal })
@@ -146,7 +150,7 @@ export class Exchange implements UpstreamUser {
     }
     const own = backend.rewrite === null ? undefined : backend.rewrite(head)
     const general = rule.rewrite === null ? undefined : rule.rewrite(head)
-    this.#text = requestText(head, edits, forwarding, own?.path ?? general?.path, own?.host ?? general?.host, this.#id, server.settings.via, head.authority === "" ? fallbackHost(backend.cluster) : "")
+    this.#text = requestText(head, edits, forwarding, own?.path ?? general?.path, own?.host ?? general?.host, this.#id, server.settings.via, head.authority === "" ? fallbackHost(backend.cluster) : "", this.#trace)
     this.#attempt(backend.cluster, false)
   }
 
@@ -201,6 +205,7 @@ export class Exchange implements UpstreamUser {
 
   #send(connection: UpstreamConnection): void {
     this.#state = AWAITING
+    if (this.#trace !== null) this.#trace.sent = tick()
     this.request.sendOn(connection, this.#text)
     this.#stepDeadline = this.#client.server.after(this.#client.server.settings.responseHeadTimeout)
     if (this.request.isDone) this.request.flush()
@@ -230,6 +235,7 @@ export class Exchange implements UpstreamUser {
     const found = this.response.onRead(buffer, length, isLent)
     if (!wasBegun && this.response.hasBegun) {
       this.#state = RESPONDING
+      if (this.#trace !== null) this.#trace.answered = tick()
       this.#status = this.response.head.status
       connection.endpoint.health.succeeded()
       if (this.response.isBulk) connection.wantOwnBuffer()
@@ -410,6 +416,7 @@ export class Exchange implements UpstreamUser {
     this.#state = IDLE
     server.metrics.inFlight--
     server.metrics.done(this.#status, milliseconds)
+    if (this.#trace !== null) this.#endTrace(this.#trace, milliseconds)
     const { accessLog } = server
     if (accessLog === null) return
     const isTrusted = forwarding.trustedHops > 0
@@ -431,6 +438,16 @@ export class Exchange implements UpstreamUser {
       attempts: this.#attempts,
       reason: this.#reason,
       tls: this.#client.secure?.version ?? "",
+    })
+  }
+
+  #endTrace(trace: RequestTrace, milliseconds: number): void {
+    const { server, head, forwarding } = this.#client
+    const endpoint = this.#endpoint
+    this.#trace = null
+    server.traces?.end(trace, {
+      start: this.#start, milliseconds, scheme: forwarding.scheme, method: head.method, host: head.host, status: this.#status, route: this.#rule?.id ?? "",
+      upstream: this.#attempts === 0 || endpoint === null ? "" : endpoint.name, attempts: this.#attempts, reason: this.#reason,
     })
   }
 }

@@ -12,6 +12,7 @@ import type { PortTable } from "./table/table.ts"
 import { Handshake, type Secure } from "./tls/handshake.ts"
 import type { AccessLog } from "./telemetry/access-log.ts"
 import type { ListenerMetrics, Metrics, UpstreamMetrics } from "./telemetry/metrics.ts"
+import type { RequestTraces } from "./telemetry/request-trace.ts"
 
 /**
  * For net.createServer: the answer to a half-closed request can still be sent; small writes are not held back; nothing
@@ -29,6 +30,8 @@ export interface HttpServerOptions {
   readonly metrics: Metrics
   /** Null: none is written. */
   readonly accessLog: AccessLog | null
+  /** Null: no request is traced. */
+  readonly traces?: RequestTraces | null
 }
 
 /** An open connection, before TLS or on HTTP. */
@@ -57,6 +60,7 @@ export class HttpServer {
   readonly metrics: ListenerMetrics
   readonly upstreamMetrics: UpstreamMetrics
   readonly accessLog: AccessLog | null
+  readonly traces: RequestTraces | null
   readonly table: () => PortTable
   isDraining = false
   readonly #net: net.Server
@@ -74,6 +78,7 @@ export class HttpServer {
     this.metrics = options.metrics.listener(options.port)
     this.upstreamMetrics = options.metrics.upstream
     this.accessLog = options.accessLog
+    this.traces = options.traces ?? null
     options.net.on("connection", (socket) => this.#accept(socket))
   }
 

@@ -16,6 +16,7 @@ import { decodeRows, UNSPOKEN } from "./entries.ts"
 import type { Notes } from "./notes.ts"
 import type { LoadedSnapshot, UnitHead, Units } from "./snapshot.ts"
 import type { TableNote } from "./table/compile.ts"
+import type { SwapTraces, TracedCommit } from "./telemetry/swap-trace.ts"
 import type { Worker } from "./workers.ts"
 
 /** A commit as it waits in the barrier. */
@@ -23,6 +24,7 @@ interface Pending {
   /** undefined: the unit is gone. */
   readonly head: UnitHead | undefined
   readonly rows: readonly Row[]
+  readonly trace?: TracedCommit | undefined
 }
 
 export interface SubscribeOptions {
@@ -37,6 +39,8 @@ export interface SubscribeOptions {
   readonly onApplied: () => void
   /** The bus is back, or another store took the place of the one before: what was told to it may be gone. */
   readonly onRestored: () => void
+  /** Undefined: tracing is off. */
+  readonly traces?: SwapTraces | undefined
   /** Milliseconds, monotonic. */
   readonly now?: () => number
   readonly patience?: number
@@ -151,7 +155,9 @@ export class Subscription {
     const isCurrent = (): boolean => reading !== undefined && (this.#live === reading || this.#next === reading)
     let reading: Reading | undefined
     const heads = new Map<string, UnitHead>()
+    const { traces } = this.#options
     const reader = readUnits(this.#bus, {
+      ...(traces === undefined ? {} : { onTaken: () => traces.taken() }),
       filter: `config.${encodeToken(this.#options.plane)}.>`,
       onChange: (change) => {
         heads.set(change.unit.fn, headOf(change))
@@ -261,8 +267,11 @@ export class Subscription {
   }
 
   #offer(change: UnitChange): void {
-    this.#barrier.offer({ unit: change.unit.fn, commit: { head: headOf(change), rows: change.rows }, changes: decodeRows(change.rows, this.#options.notes) }, this.#now())
+    const changes = decodeRows(change.rows, this.#options.notes)
+    const trace = this.#options.traces?.offered(change)
+    this.#barrier.offer({ unit: change.unit.fn, commit: { head: headOf(change), rows: change.rows, trace }, changes }, this.#now())
     this.#advance()
+    if (trace?.compiling === 0) trace.waitsFor = this.#barrier.waitedFor(change.unit.fn)
   }
 
   #advance(): void {
@@ -277,8 +286,10 @@ export class Subscription {
 
   /** One swap. */
   #take({ clusters, certificates, listeners, routes, commits, lacking }: Step<Pending>): void {
-    const { workers, notes, onStep, onApplied } = this.#options
+    const { workers, notes, onStep, onApplied, traces } = this.#options
+    traces?.compiling(commits.map(({ commit }) => commit.trace))
     const served = Promise.all(workers.map((worker) => worker.apply({ clusters, certificates, listeners, routes })))
+    traces?.swapped()
     for (const [id, entry] of [...clusters, ...certificates]) if (entry !== null) notes.clear(`barrier/${id}`)
     for (const id of lacking.certificates) {
       notes.set(`barrier/${id}`, { severity: "warning", reason: "CertificateMissing", message: `Listeners name the certificate ${id}, which did not arrive within ${this.#options.patience ?? PATIENCE} ms; they are served without it.` })

@@ -55,6 +55,11 @@ export const attribute = {
   /** Commits that one swap served. */
   commits: "headgate.commits",
   pod: "headgate.pod",
+  /** Of a request: the backend, how many were tried, and after how many milliseconds it was sent and answered. */
+  upstream: "headgate.upstream",
+  attempts: "headgate.attempts",
+  sentAfter: "headgate.sent_after_ms",
+  answeredAfter: "headgate.answered_after_ms",
 } as const
 
 /** Spans of one sort under one parent; the rest is counted. */

@@ -161,6 +161,7 @@ class Reader implements UnitReader {
   /** One commit while live. */
   #apply(unit: Unit, message: Message): void {
     if (message.seq <= unit.seq) return
+    this.#options.onTaken?.()
     const parts = new Map<number, Uint8Array>()
     for (const [subject, { seq, data }] of unit.parts) {
       if (seq > message.seq) continue

@@ -56,6 +56,8 @@ export interface UnitChange {
  */
 export interface UnitReaderOptions {
   readonly filter: string
+  /** A commit was received, and is looked at now. */
+  onTaken?(): void
   /** Synchronous. Only verified commits arrive here; a gap or a mismatch is re-read first. */
   onChange(change: UnitChange): void
   /** Once: every unit that had a commit when the reader attached has been handed on. Nothing there: at once. */

@@ -23,6 +23,8 @@ export const HTTP2_SETTINGS = 19
 /** Fields that must not come in a trailer section (RFC 9110 §6.5.1: framing, routing, authentication …). */
 export const NOT_IN_TRAILER = 20
 export const USER_AGENT = 21
+export const TRACEPARENT = 22
+export const TRACESTATE = 23
 
 const named: readonly (readonly [string, number])[] = [
   ["host", HOST],
@@ -45,6 +47,8 @@ const named: readonly (readonly [string, number])[] = [
   ["max-forwards", MAX_FORWARDS],
   ["http2-settings", HTTP2_SETTINGS],
   ["user-agent", USER_AGENT],
+  ["traceparent", TRACEPARENT],
+  ["tracestate", TRACESTATE],
   ["content-encoding", NOT_IN_TRAILER],
   ["content-type", NOT_IN_TRAILER],
   ["content-range", NOT_IN_TRAILER],

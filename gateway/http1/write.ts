@@ -7,7 +7,7 @@ import type { Answer } from "../../bus/kinds/config.ts"
 import { PROTECTED, type Edits } from "./edits.ts"
 import {
   CONNECTION, CONTENT_LENGTH, DATE, EXPECT, FORWARDED, HOST, HTTP2_SETTINGS, KEEP_ALIVE, MAX_FORWARDS, PROXY_CONNECTION, TE,
-  TRANSFER_ENCODING, UPGRADE, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID,
+  TRACEPARENT, TRACESTATE, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID,
 } from "./field.ts"
 import type { Head } from "./head.ts"
 import type { RequestHead } from "./request.ts"
@@ -26,6 +26,7 @@ const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWA
 const NEVER_OPTIONS = bits(HOST, CONTENT_LENGTH, TRANSFER_ENCODING, DATE) | CLAIMS
 
 const FRAMING = bits(CONTENT_LENGTH, TRANSFER_ENCODING)
+const TRACE_CONTEXT = bits(TRACEPARENT, TRACESTATE)
 
 /** What frames the message, as everybody reads it. */
 const framingLine = (head: Head): string => (head.has(TRANSFER_ENCODING) ? "Transfer-Encoding: chunked\r\n" : `Content-Length: ${head.length}\r\n`)
@@ -78,6 +79,7 @@ export const forwarding = (address: string, scheme: string, port: number, truste
 /**
  * The head that goes upstream, with its empty line. `target` (path with query) and `rewrittenHost`: as the rewrite
  * says, undefined: as sent. `via`: pseudonym, "" for none. `fallbackHost` is for HTTP/1.0 requests without Host.
+ * `trace`: its line takes the place of the client's; null: what the client sent goes on.
  */
 export const requestText = (
   head: RequestHead,
@@ -88,6 +90,7 @@ export const requestText = (
   requestId: string,
   via: string,
   fallbackHost: string,
+  trace: { readonly line: string; readonly isNew: boolean } | null = null,
 ): string => {
   const { text } = head
   let dropped = HOP_BY_HOP
@@ -108,6 +111,10 @@ export const requestText = (
   if (head.takesTrailers) lines += "TE: trailers\r\nConnection: TE\r\n"
   if (head.maxForwards > 0) lines += `Max-Forwards: ${head.maxForwards - 1}\r\n`
   if (via !== "") lines += `Via: 1.${head.minor} ${via}\r\n`
+  if (trace !== null && !givesTrace(edits)) {
+    dropped |= trace.isNew ? TRACE_CONTEXT : 1 << TRACEPARENT
+    lines += trace.line
+  }
   if (edits !== null) lines += edits.text
   if (!head.isFramingPlain) {
     dropped |= FRAMING
@@ -119,6 +126,8 @@ export const requestText = (
   const line = isLineKept ? text.slice(0, head.fieldsStart) : `${head.method} ${target ?? head.target} HTTP/1.1\r\n`
   return `${line}${fieldLines(head, dropped, edits)}${lines}\r\n`
 }
+
+const givesTrace = (edits: Edits | null): boolean => edits?.gives("traceparent") ?? false
 
 const editedForwarding = (from: Forwarding, edits: Edits): string => {
   let lines = ""

@@ -8,6 +8,7 @@ import { attempt, runningBus } from "./command.ts"
 import { events } from "./events.ts"
 import { get } from "./get.ts"
 import { manifestText, observe } from "./observe.ts"
+import { traceCommand } from "./trace-command.ts"
 import { up } from "./up.ts"
 import { waitCommand } from "./wait-command.ts"
 
@@ -19,12 +20,13 @@ const upCommand = Command.make(
     manifests: Flag.String("manifests").pipe(Flag.withDescription("Folder of Kubernetes manifests to serve and watch (default: a demo)"), Flag.optional),
     json: Flag.Boolean("json").pipe(Flag.withDescription("Print one line of JSON when ready"), Flag.withDefault(false)),
     bind: Flag.String("bind").pipe(Flag.withDescription("Address listeners are bound to"), Flag.withDefault("127.0.0.1")),
+    trace: Flag.Boolean("trace").pipe(Flag.withDescription("Trace every edit: see headgate trace"), Flag.withDefault(false)),
     admin: Flag.String("admin").pipe(Flag.withDescription("Address and port of the gateway's admin interface"), Flag.withDefault("127.0.0.1:9901")),
     controllerName: Flag.String("controller-name").pipe(Flag.withDescription("GatewayClasses of this controller are ours; * for any (default: headgate.dev/gateway)"), Flag.optional),
   },
-  ({ manifests, json, bind, admin, controllerName }) =>
+  ({ manifests, json, bind, admin, trace, controllerName }) =>
     // It drains by itself on a signal; an interruption half-way would leave its children to their pipes.
-    Effect.uninterruptible(attempt(() => up({ manifests: Option.getOrUndefined(manifests), json, bind, admin, controllerNames: Option.toArray(controllerName) }))),
+    Effect.uninterruptible(attempt(() => up({ manifests: Option.getOrUndefined(manifests), json, bind, admin, trace, controllerNames: Option.toArray(controllerName) }))),
 ).pipe(Command.withDescription("Run everything on this machine: bus, file adapter, functions, gateway"))
 
 const getCommand = Command.make(
@@ -81,7 +83,7 @@ const headgate = Command.make("headgate").pipe(
   HEADGATE_DATA (default .headgate) is the folder of one installation; several run side by side.
   Exit status: 0 done, 1 failed or problems found, 2 the command line is wrong, 3 there is no such thing, 4 outside the
   history that is kept.`),
-  Command.withSubcommands([upCommand, getCommand, eventsCommand, waitCommand, validateCommand]),
+  Command.withSubcommands([upCommand, getCommand, eventsCommand, waitCommand, traceCommand, validateCommand]),
 )
 
 /** 2 for a command line that cannot be read, 1 for what failed or what a command has set. */

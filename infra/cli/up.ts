@@ -20,6 +20,7 @@ export interface UpOptions {
   readonly json: boolean
   readonly bind: string
   readonly admin: string
+  readonly trace?: boolean
   readonly controllerNames: readonly string[]
 }
 
@@ -37,6 +38,8 @@ export const up = async (options: UpOptions): Promise<void> => {
   const leaving = new AbortController()
   void stopped.then(() => leaving.abort())
   const children: Child[] = []
+  // Every part of the traces reads it for itself.
+  if (options.trace === true) process.env["HEADGATE_TRACES"] = "on"
   try {
     const demo = options.manifests === undefined ? await prepareDemo(data) : undefined
     const manifests = demo?.manifests ?? resolve(options.manifests ?? "")
