@@ -3,5 +3,6 @@ import { certs } from "./certs/certs.ts"
 import { endpoints } from "./endpoints/endpoints.ts"
 import type { Reconciler } from "./reconcile.ts"
 import { routes } from "./routes/routes.ts"
+import { status } from "./status/status.ts"
 
-export const builtIn: readonly Reconciler[] = [routes, endpoints, certs]
+export const builtIn: readonly Reconciler[] = [routes, endpoints, certs, status]

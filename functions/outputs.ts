@@ -86,7 +86,7 @@ export class Outputs {
     }
   }
 
-  /** Publishes the difference between what is derived now and what is stored. Resolves once it is staged. */
+  /** Publishes the difference between what is derived now and what is stored, functions declared `later` last. Resolves once it is staged. */
   async start(mandates: ReadonlyMap<string, Mandate>): Promise<void> {
     const { engine, reader } = this.#options
     for (const [fn, mandate] of mandates) this.#mandates.set(fn, mandate)
@@ -96,7 +96,14 @@ export class Outputs {
     if (this.#isOver) return
     // What passed meanwhile is in the rows: from here on nothing waits, so nothing is missed or said twice.
     this.#started = true
-    for (const fn of this.#backwards()) this.#stageAll(fn)
+    for (const fn of this.#backwards()) if (fn.later !== true) this.#stageAll(fn)
+    if (engine.hasLater) {
+      // What gateways wait for is on its way first. Removals of the others are known once they are derived from what is now.
+      await new Promise((resolve) => setImmediate(resolve))
+      if (this.#isOver) return
+      this.publish(engine.pass(undefined, "later"), undefined)
+      for (const fn of this.#backwards()) if (fn.later === true) this.#stageAll(fn)
+    }
     this.#stored = new Map()
   }
 
@@ -142,8 +149,10 @@ export class Outputs {
     await Promise.all([...this.#units.values()].map((unit) => unit.stop()))
   }
 
+  /** Those declared `later` come last also here. */
   #backwards(): readonly Reconciler[] {
-    return this.#options.engine.functions.toReversed()
+    const { functions } = this.#options.engine
+    return [...functions.filter(({ later }) => later !== true).toReversed(), ...functions.filter(({ later }) => later === true).toReversed()]
   }
 
   #unit(plane: string, fn: Reconciler): Publication {

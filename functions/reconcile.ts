@@ -56,6 +56,8 @@ export interface Reconciler {
   readonly version: string
   readonly reads: readonly Kind<unknown>[]
   readonly writes: readonly Kind<unknown>[]
+  /** No gateway waits for what it writes: it is derived and published after everything else, and reads what that made. */
+  readonly later?: true
   readonly derive: (wiring: Wiring) => void
 }
 

@@ -8,11 +8,11 @@ import { CONTROL_PLANE, kinds } from "../bus/kinds/config.ts"
 import { commitSubject } from "../bus/subject.ts"
 import type { UnitChange, UnitReader } from "../bus/unit/unit.ts"
 import { readUnits } from "../bus/unit/reader.ts"
-import { createEngine, type Engine } from "./engine/engine.ts"
+import { createEngine, type Engine, type Ran } from "./engine/engine.ts"
 import { aboutResource, Inputs } from "./inputs.ts"
 import { type Mandate, Outputs } from "./outputs.ts"
 import type { PassTraces } from "./pass-trace.ts"
-import { ProgressHints } from "./progress.ts"
+import { ProgressHints, type Reached } from "./progress.ts"
 import type { Reconciler } from "./reconcile.ts"
 
 export type Log = (level: "info" | "warning" | "error", message: string, more?: Readonly<Record<string, unknown>>) => void
@@ -53,6 +53,9 @@ export class Session {
   readonly #own: ReadonlySet<string>
   #progress: ProgressHints | undefined
   #flush: NodeJS.Immediate | undefined
+  #later: NodeJS.Immediate | undefined
+  /** What functions declared `later` are still to be derived from: since the first of it, up to the last. */
+  #postponed: { readonly ran: Ran | undefined; readonly traceparent: string | undefined; readonly reached: Reached } | undefined
   #remind: NodeJS.Timeout
   #rollCall: NodeJS.Timeout | undefined
   /** Since when every ack arrives here. */
@@ -146,6 +149,7 @@ export class Session {
     clearTimeout(this.#remind)
     clearInterval(this.#rollCall)
     clearImmediate(this.#flush)
+    clearImmediate(this.#later)
     this.#progress?.stop()
     await this.#outputs.stop()
     await Promise.all([this.#following.stop(), this.#acks?.stop(), this.#reader.stop()])
@@ -192,19 +196,35 @@ export class Session {
       const pass = this.#options.traces?.begin()
       const traceparent = this.#inputs.takeTraceparent()
       // What cannot be published is noted, and a note is derived too: twice at most.
-      do this.#outputs.publish(this.#engine.pass(pass?.ran), this.#options.traces === undefined ? traceparent : pass?.traceparent)
+      const context = this.#options.traces === undefined ? traceparent : pass?.traceparent
+      do this.#outputs.publish(this.#engine.pass(pass?.ran, "urgent"), context)
       while (this.#engine.isStale)
       pass?.end()
-      this.#progress?.reached({ resources: seen, config: this.#reader.seen }, () => this.#outputs.settled())
+      const { ran, traceparent: first } = this.#postponed ?? {}
+      this.#postponed = { ran: ran ?? pass?.ran, traceparent: first ?? context, reached: { resources: seen, config: this.#reader.seen } }
+      if (this.#engine.hasLater) this.#later ??= setImmediate(() => this.#deriveLater())
+      else this.#deriveLater()
     } else if (this.#inputs.isRead) {
       // An adapter publishes its first list: what it takes to derive from it is done by its end. Nobody sees it before.
-      this.#engine.pass()
+      this.#engine.pass(undefined, "urgent")
     }
     this.#waiters = this.#waiters.filter(({ until, resolve }) => {
       if (!until()) return true
       resolve()
       return false
     })
+  }
+
+  /** The functions nobody waits for, in a turn of their own: what they are passed by is on its way. */
+  #deriveLater(): void {
+    this.#later = undefined
+    const postponed = this.#postponed
+    if (this.#isOver || postponed === undefined) return
+    this.#postponed = undefined
+    if (this.#engine.hasLater) this.#outputs.publish(this.#engine.pass(postponed.ran, "later"), postponed.traceparent)
+    // What of it cannot be published is noted.
+    if (this.#engine.isStale) this.#changed()
+    this.#progress?.reached(postponed.reached, () => this.#outputs.settled())
   }
 
   #until(until: () => boolean): Promise<void> {

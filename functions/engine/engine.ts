@@ -51,8 +51,13 @@ export interface Engine {
   readonly isStale: boolean
   /** What the host of `fn` has to say about a member, in place of what it said about it before. Counts from the next pass on. */
   say(fn: string, member: Origin, notes: readonly Note[]): void
-  /** Brings everything up to date. Changes by function in order, kind and key; in the first pass: every row. */
-  pass(ran?: Ran): readonly RowChange[]
+  /** Some function is declared `later`. */
+  readonly hasLater: boolean
+  /**
+   * Brings everything up to date. Changes by function in order, kind and key; in the first pass: every row. In two parts:
+   * what is "urgent", then functions declared `later`, from the inputs of the last urgent pass; both by default.
+   */
+  pass(ran?: Ran, part?: "urgent" | "later"): readonly RowChange[]
   /** Every current row of a kind a function writes, by key. */
   rows<T>(fn: string, kind: Kind<T>): readonly Member<T>[]
   /** The inputs a current row was made from, `<kind>/<key>@<seq>`, the one it was mapped from first; at most 64, then "…". */
@@ -91,16 +96,28 @@ class Graph implements Engine {
   readonly #outputs: Output<unknown>[] = []
   /** Order of the first node of a function → its name. */
   readonly #firsts = new Map<number, string>()
-  #labels: readonly Label[] | undefined
+  /** Nodes of functions declared `later` are "later", but for inputs from elsewhere: those are taken up with all others, as one state. */
+  readonly #parts: { readonly urgent: readonly Node[]; readonly later: readonly Node[] }
+  #labels: ReadonlyMap<Node, Label> | undefined
 
   constructor({ functions, notes, about = plainly }: EngineOptions) {
     this.functions = inOrder(functions, notes.kind)
+    let urgent = 0
     for (const fn of this.functions) {
       const scope = new Scope({ name: fn.name, plane: notes.plane, about }, this.#tracker, this.#nodes)
       this.#scopes.push(scope)
       this.#wire(fn, scope)
       this.#outputs.push(new Output(scope, notes.kind, scope.notes.out))
+      if (fn.later !== true) urgent = this.#nodes.length
     }
+    const made = new Set(this.functions.flatMap((fn) => (fn.later === true ? fn.writes : [])))
+    const inputs = new Set(this.#sources.filter(({ kind }) => !made.has(kind)).map(({ table }) => table.order))
+    const isLater = (order: number): boolean => order >= urgent && !inputs.has(order)
+    this.#parts = { urgent: this.#nodes.filter((_node, order) => !isLater(order)), later: this.#nodes.filter((_node, order) => isLater(order)) }
+  }
+
+  get hasLater(): boolean {
+    return this.#parts.later.length > 0
   }
 
   get runs(): number {
@@ -125,9 +142,10 @@ class Graph implements Engine {
     this.#scope(fn).sayFor(member, notes)
   }
 
-  pass(ran?: Ran): readonly RowChange[] {
-    if (ran === undefined) for (const node of this.#nodes) node.run()
-    else this.#runTold(ran)
+  pass(ran?: Ran, part?: "urgent" | "later"): readonly RowChange[] {
+    const nodes = part === undefined ? this.#nodes : this.#parts[part]
+    if (ran === undefined) for (const node of nodes) node.run()
+    else this.#runTold(nodes, ran)
     for (const scope of this.#scopes) scope.notes.settle()
     const changes: RowChange[] = []
     for (const output of this.#outputs) {
@@ -158,19 +176,19 @@ class Graph implements Engine {
     return refs
   }
 
-  #runTold(ran: Ran): void {
+  #runTold(nodes: readonly Node[], ran: Ran): void {
     this.#labels ??= this.#named()
-    for (const [order, node] of this.#nodes.entries()) {
+    for (const node of nodes) {
       const before = this.#tracker.runs
       const from = performance.now()
       node.run()
-      const label = this.#labels[order]
+      const label = this.#labels.get(node)
       if (this.#tracker.runs > before && label !== undefined) ran(label.fn, label.collection, from, performance.now(), this.#tracker.runs - before)
     }
   }
 
-  /** By order. A collection that is no kind is named by its place in its function. */
-  #named(): readonly Label[] {
+  /** A collection that is no kind is named by its place in its function. */
+  #named(): ReadonlyMap<Node, Label> {
     const labels: Label[] = []
     let first = 0
     let fn = ""
@@ -181,7 +199,7 @@ class Graph implements Engine {
       const made = this.#outputs.find(({ table }) => table.order === order)?.kind.name ?? order - first + 1
       labels.push({ fn, source, collection: `${source} > ${made}` })
     }
-    return labels
+    return new Map(labels.flatMap((label, order) => (this.#nodes[order] === undefined ? [] : [[this.#nodes[order], label]])))
   }
 
   #scope(fn: string): Scope {

@@ -48,14 +48,24 @@ const checkTogether = (functions: readonly Reconciler[]): void => {
   }
 }
 
+const checkLater = (functions: readonly Reconciler[]): void => {
+  for (const fn of functions) {
+    for (const kind of fn.later === true ? fn.writes : []) {
+      const reader = functions.find((each) => each.later !== true && each.reads.includes(kind))
+      if (reader !== undefined) throw new TypeError(`${reader.name} reads "${kind.name}" of ${fn.name}, which is derived later: declare ${reader.name} as later too`)
+    }
+  }
+}
+
 /**
- * Functions so that each comes after those whose kinds it reads; equals by name. Throws TypeError for what no order
+ * Functions so that each comes after those whose kinds it reads, and those declared `later` after all others; equals by name. Throws TypeError for what no order
  * can serve: a cycle, two writers of a kind that has one, two functions or two kinds of one name.
  */
 export const inOrder = (functions: readonly Reconciler[], notes: Kind<unknown>): readonly Reconciler[] => {
   for (const fn of functions) checkOne(fn, notes)
   checkTogether(functions)
-  const waiting = [...functions].sort((a, b) => (a.name < b.name ? -1 : 1))
+  checkLater(functions)
+  const waiting = [...functions].sort((a, b) => Number(a.later === true) - Number(b.later === true) || (a.name < b.name ? -1 : 1))
   const ordered: Reconciler[] = []
   while (waiting.length > 0) {
     const next = waiting.findIndex((fn) => !waiting.some((other) => other.writes.some((kind) => fn.reads.includes(kind))))

@@ -24,6 +24,7 @@ export const status = reconcile({
   version: "1",
   reads: [gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, core.service, applied],
   writes: [statusKind],
+  later: true,
   derive: ({ from, into }) => {
     const classes = from(gatewayApi.gatewayClass)
     const gateways = from(gatewayApi.gateway)
