@@ -47,7 +47,7 @@ const find = async (bus: Bus, words: readonly string[], namespace: string | unde
 const objectOf = (words: readonly string[], namespace: string | undefined): { readonly subject: string; readonly name: string } => {
   try {
     const [object] = objectNames(words, namespace)
-    if (object === undefined) throw new NameError("which object, or which trace? httproute/shop/web, or an id or its beginning (six digits at least)")
+    if (object === undefined) throw failure("which object, or which trace? httproute/shop/web, or an id or its beginning (six digits at least)", 2)
     return { subject: resourceSubject(object.kind, object.key), name: nameText(object) }
   } catch (error) {
     if (error instanceof NameError || error instanceof RangeError) throw failure(error.message, exit.notFound)
@@ -121,15 +121,17 @@ const read = async (bus: Bus, from: number, mayGrow: boolean, choose: (batches: 
     onCaughtUp: () => caughtUp.resolve(),
     onLost: (reason) => caughtUp.reject(failure(`the store was lost: ${reason}`)),
   })
-  const late = new Promise<"late">((resolve) => { setTimeout(() => resolve("late"), LATE) })
+  const late = Promise.withResolvers<"late">()
+  const timer = setTimeout(() => late.resolve("late"), LATE)
   try {
     await caughtUp.promise
     for (;;) {
       news = Promise.withResolvers<void>()
       const spans = await choose(batches)
-      if (!mayGrow || isWhole(spans, pods) || (await Promise.race([news.promise, late])) === "late") return await choose(batches)
+      if (!mayGrow || isWhole(spans, pods) || (await Promise.race([news.promise, late.promise])) === "late") return await choose(batches)
     }
   } finally {
+    clearTimeout(timer)
     await following.stop()
   }
 }

@@ -84,8 +84,18 @@ const detailOf = ({ name, attributes }: SeenSpan): string => {
   return ""
 }
 
-/** `spans` are not empty. */
-export const waterfall = (spans: readonly SeenSpan[]): string => {
+/** The server tells time in whole milliseconds, and clocks of other machines differ: nothing is shown to come before what it follows from. */
+const inTurn = (spans: readonly SeenSpan[]): readonly SeenSpan[] => {
+  const byId = new Map(spans.map((span) => [span.spanId, span]))
+  return spans.map((span) => {
+    const start = Math.max(span.start, byId.get(span.parentId)?.start ?? 0)
+    return start === span.start ? span : { ...span, start, end: Math.max(start, span.end) }
+  })
+}
+
+/** `all` are not empty. */
+export const waterfall = (all: readonly SeenSpan[]): string => {
+  const spans = inTurn(all)
   const start = Math.min(...spans.map((span) => span.start))
   const total = Math.max(...spans.map((span) => span.end)) - start
   const row = (process: string, name: string, from: number, to: number, mark: string): string =>
