@@ -58,6 +58,19 @@ export const columnsOf = (kind: string, observed: Observed, wide: boolean): Colu
           return [plane, key, String(endpoints.length), endpoints.length === 0 ? text(at(value, "empty")) : wide || endpoints.length <= 3 ? joined(endpoints) : `${endpoints.slice(0, 3).join(",")} and ${endpoints.length - 3} more`]
         },
       }
+    case "secret":
+      return {
+        head: ["NAMESPACE", "NAME", "TYPE", "KEYS", "PROBLEM"],
+        row: (item) => [...namespaced(item), text(at(item.value, "type")), joined(list(at(item.value, "keys"))), text(at(item.value, "problem", "reason"))],
+      }
+    case "certificate":
+      return {
+        head: ["PLANE", "CERTIFICATE", "NAMES", "KEY", "NOT AFTER"],
+        row: ({ plane, key, value }) => {
+          const names = list(at(value, "names"))
+          return [plane, key, wide || names.length <= 3 ? joined(names) : `${joined(names.slice(0, 3))} and ${names.length - 3} more`, text(at(value, "keyType")), text(at(value, "empty") ?? at(value, "notAfter"))]
+        },
+      }
     case "pod":
       return {
         head: ["PLANE", "POD", "READY", "UNITS", "ADMIN"],

@@ -16,7 +16,7 @@ export interface GetOptions {
 export const aliases: Readonly<Record<string, string>> = {
   gc: "gatewayclass", gatewayclasses: "gatewayclass", gw: "gateway", gateways: "gateway", hr: "httproute", httproutes: "httproute", routes: "route", svc: "service", services: "service",
   ns: "namespace", namespaces: "namespace", eps: "endpointslice", endpointslices: "endpointslice", ep: "endpoints", clusters: "cluster", listeners: "listener", notes: "note",
-  overlays: "overlay", demands: "demand", plans: "plan", referencegrants: "referencegrant", rg: "referencegrant", pods: "pod", pod: "pod",
+  overlays: "overlay", demands: "demand", plans: "plan", secrets: "secret", certificates: "certificate", certs: "certificate", cert: "certificate", referencegrants: "referencegrant", rg: "referencegrant", pods: "pod", pod: "pod",
 }
 
 /** Shown by `get` alone, in this order. */

@@ -37,14 +37,14 @@ export const placer = (objects: readonly PlacedObject[], textOf: (file: string) 
     if (about === undefined || note.file !== undefined) return [note]
     const object = byId.get(`${about.kind.toLowerCase()}/${about.namespace}/${about.name}`)
     if (object !== undefined) return [place(note, about, object)]
-    if (about.kind !== "Service") return [note]
-    referrers ??= Map.groupBy(objects.flatMap(backendRefs), ({ service }) => service)
-    const found = referrers.get(`${about.namespace}/${about.name}`) ?? []
+    if (about.kind !== "Service" && about.kind !== "Secret") return [note]
+    referrers ??= Map.groupBy(objects.flatMap((each) => [...backendRefs(each), ...certificateRefs(each)]), ({ to }) => to)
+    const found = referrers.get(`${about.kind} ${about.namespace}/${about.name}`) ?? []
     if (found.length === 0) return [note]
-    return found.map(({ route, field }) => {
-      const [namespace = "", name = ""] = route.key.split("/")
-      const referrer = { kind: "HTTPRoute", namespace, name }
-      return place({ ...note, about: referrer, field }, referrer, route)
+    return found.map(({ from, kind, field }) => {
+      const [namespace = "", name = ""] = from.key.split("/")
+      const referrer = { kind, namespace, name }
+      return place({ ...note, about: referrer, field }, referrer, from)
     })
   }
 }
@@ -52,17 +52,24 @@ export const placer = (objects: readonly PlacedObject[], textOf: (file: string) 
 const text = (value: unknown): string => (typeof value === "string" ? value : "")
 
 interface Referrer {
-  readonly route: PlacedObject
+  readonly from: PlacedObject
+  readonly kind: string
   readonly field: string
-  /** `<namespace>/<name>` */
-  readonly service: string
+  /** `Service <namespace>/<name>` */
+  readonly to: string
 }
 
 /** Fields of an HTTPRoute that refer to Services. */
-const backendRefs = (route: PlacedObject): readonly Referrer[] => {
-  if (route.kind !== "httproute") return []
-  const own = route.key.slice(0, route.key.indexOf("/"))
-  return list(at(route.value, "spec", "rules")).flatMap((rule, i) =>
-    list(at(rule, "backendRefs")).flatMap((ref, j) =>
-      at(ref, "kind") === "Service" ? [{ route, field: `spec.rules[${i}].backendRefs[${j}].name`, service: `${text(at(ref, "namespace")) || own}/${text(at(ref, "name"))}` }] : []))
+const backendRefs = (from: PlacedObject): readonly Referrer[] =>
+  from.kind !== "httproute" ? [] : list(at(from.value, "spec", "rules")).flatMap((rule, i) =>
+    list(at(rule, "backendRefs")).flatMap((ref, j) => referrer(from, "HTTPRoute", `spec.rules[${i}].backendRefs[${j}].name`, "Service", ref)))
+
+/** Fields of a Gateway that refer to Secrets. */
+const certificateRefs = (from: PlacedObject): readonly Referrer[] =>
+  from.kind !== "gateway" ? [] : list(at(from.value, "spec", "listeners")).flatMap((listener, i) =>
+    list(at(listener, "tls", "certificateRefs")).flatMap((ref, j) => referrer(from, "Gateway", `spec.listeners[${i}].tls.certificateRefs[${j}].name`, "Secret", ref)))
+
+const referrer = (from: PlacedObject, kind: string, field: string, toKind: string, ref: unknown): readonly Referrer[] => {
+  const own = from.key.slice(0, from.key.indexOf("/"))
+  return at(ref, "kind") === toKind ? [{ from, kind, field, to: `${toKind} ${text(at(ref, "namespace")) || own}/${text(at(ref, "name"))}` }] : []
 }

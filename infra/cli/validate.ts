@@ -1,20 +1,16 @@
 /**
  * `headgate validate DIR`: every problem of a folder of manifests without starting anything. Files are read by the
  * file adapter's own catalog; the functions themselves then run on what it would publish, so that what `headgate get
- * notes` would say about attachment, grants and backends is said here too.
+ * notes` would say about attachment, grants, backends and certificates is said here too.
  */
 import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { Schema } from "effect"
-import { kinds as resourceKinds } from "../../bus/kinds/all.ts"
-import { CONTROL_PLANE, kinds, type Note } from "../../bus/kinds/config.ts"
-import { createEngine } from "../../functions/engine/engine.ts"
-import { endpoints } from "../../functions/endpoints/endpoints.ts"
-import { aboutResource } from "../../functions/inputs.ts"
-import { routes } from "../../functions/routes/routes.ts"
-import { Catalog, type Desired } from "../adapters/files/catalog.ts"
+import { kinds, type Note } from "../../bus/kinds/config.ts"
+import { clock } from "../../bus/kinds/ours.ts"
 import { OWN_CONTROLLER } from "../adapters/files/manifest.ts"
 import { identityOf, readFile, statOf } from "../adapters/files/read.ts"
+import { OfflineDerivation } from "./derive-offline.ts"
 import { placer } from "./placed-notes.ts"
 
 export interface Validation {
@@ -27,7 +23,8 @@ export interface Validation {
 /** Throws when `folder` is none. Reads files and nothing else. */
 export const validate = (folder: string, controllerNames: readonly string[] = [OWN_CONTROLLER]): Validation => {
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) throw new Error(`${folder} is not a folder`)
-  const catalog = new Catalog({ controllerNames: controllerNames.includes("*") ? "any" : new Set(controllerNames) })
+  const derivation = new OfflineDerivation({ controllerNames: controllerNames.includes("*") ? "any" : new Set(controllerNames) })
+  const { catalog } = derivation
   const texts = new Map<string, string>()
   for (const file of manifestsIn(folder)) {
     const read = readFile(join(folder, file), undefined)
@@ -36,11 +33,11 @@ export const validate = (folder: string, controllerNames: readonly string[] = [O
     texts.set(file, read.text)
     catalog.put(file, read.text)
   }
-  catalog.settle()
+  const found = derivation.notes()
   const all = [...catalog.desired.values()]
   const own = all.filter(({ kind }) => kind === "note").map(({ body }) => decodeNote(JSON.parse(body)))
-  const objects = all.filter(({ kind }) => kind !== "note")
-  const placed = notesOfFunctions(objects).flatMap(placer(objects.map(({ kind, key, body, source }) => ({ kind, key, value: JSON.parse(body), file: source })), (file) => texts.get(file)))
+  const objects = all.filter(({ kind }) => kind !== "note" && kind !== clock.name)
+  const placed = found.flatMap(placer(objects.map(({ kind, key, body, source }) => ({ kind, key, value: JSON.parse(body), file: source })), (file) => texts.get(file)))
   const notes = [...own, ...placed]
   return { notes: notes.sort(byPlace), files: catalog.files, objects: objects.filter(({ source }) => source !== "").length }
 }
@@ -57,18 +54,6 @@ export const manifestsIn = (folder: string, prefix = "", seen = new Set<string>(
     if (stat?.isDirectory() === true) return manifestsIn(join(folder, name), `${prefix}${name}/`, seen)
     return /\.(?:ya?ml|json)$/.test(name) && stat?.isFile() !== false ? [`${prefix}${name}`] : []
   })
-}
-
-const notesOfFunctions = (objects: readonly Desired[]): readonly Note[] => {
-  const functions = [endpoints, routes]
-  const engine = createEngine({ functions, notes: { kind: kinds.note, plane: CONTROL_PLANE }, about: aboutResource })
-  const decoders = new Map(resourceKinds.filter(({ stream }) => stream === "RESOURCES").map((kind) => [kind.name, { kind, decode: Schema.decodeUnknownSync(kind.schema) }]))
-  for (const [i, { kind: name, key, body }] of objects.entries()) {
-    const decoder = decoders.get(name)
-    if (decoder !== undefined && engine.inputs.includes(decoder.kind)) engine.stage(decoder.kind, key, decoder.decode(JSON.parse(body)), i + 1)
-  }
-  engine.pass()
-  return functions.flatMap(({ name }) => engine.rows(name, kinds.note).map(([, note]) => note))
 }
 
 const weight = { error: 0, warning: 1, info: 2 } as const

@@ -76,7 +76,8 @@ const understood = (body: string): Wanted | undefined => {
   }
 }
 
-const wantsOf = (all: Iterable<Wanted>): Wants => {
+/** Several functions may want the same. */
+export const wantsOf = (all: Iterable<Wanted>): Wants => {
   const secrets = new Map<string, Set<string>>()
   const moments = new Set<string>()
   for (const { secret, moment } of all) {
