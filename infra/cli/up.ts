@@ -12,6 +12,7 @@ import { dataFolder, holdDataFolder } from "./data-folder.ts"
 import { prepareDemo } from "./demo.ts"
 import { freePort } from "./free-port.ts"
 import { partStarter } from "./part.ts"
+import { ensurePlaneKey } from "./plane-key.ts"
 import { untilReady } from "./readiness.ts"
 import { readyLine, readyTable } from "./up-report.ts"
 
@@ -48,6 +49,7 @@ export const up = async (options: UpOptions): Promise<void> => {
     })
     if (nats === undefined) return
     const part = partStarter(data, nats.url)
+    const planeKey = ensurePlaneKey(data, "default")
     for (const backend of demo?.backends ?? []) {
       children.push(keepRunning({ name: `demo backend ${backend.name}`, report, ...part(`demo-${backend.name}`, async () => ["demo-backend", "--name", backend.name, "--port", String(backend.port)]) }))
     }
@@ -55,10 +57,10 @@ export const up = async (options: UpOptions): Promise<void> => {
     let admin = options.admin
     const gateway = keepRunning({ name: "gateway", report, ...part("gateway", async () => {
       admin = await freeAddress(admin, report)
-      return ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", admin, "--data", join(data, "gateway")]
+      return ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", admin, "--data", join(data, "gateway"), "--plane-key", planeKey.file]
     }) })
     const functions = keepRunning({ name: "functions", report, ...part("functions", async () => ["functions"]) })
-    const adapter = keepRunning({ name: "adapter", report, ...part("adapter", async () => ["adapter", "files", "--manifests", manifests, ...controllers]) })
+    const adapter = keepRunning({ name: "adapter", report, ...part("adapter", async () => ["adapter", "files", "--manifests", manifests, "--plane-keys", planeKey.folder, ...controllers]) })
 
     const bus = await connectBus({ url: nats.url, name: "up" })
     const applied = await Promise.race([untilReady(bus, appliedSubject("default", POD), gateway, manifests, demo !== undefined, report), stopped])
