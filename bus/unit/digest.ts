@@ -19,6 +19,14 @@ export class Digest {
     this.#count = from === undefined ? 0 : from.#count
   }
 
+  /** The digest that `hex` and `count` have told of. */
+  static parse(hex: string, count: number): Digest {
+    const digest = new Digest()
+    for (let i = 0; i < LANES; i++) digest.#lanes[i] = Number.parseInt(hex.slice(4 * i, 4 * i + 4), 16)
+    digest.#count = count
+    return digest
+  }
+
   /** Entries in the sum. */
   get count(): number {
     return this.#count

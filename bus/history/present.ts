@@ -1,0 +1,92 @@
+/**
+ * The state of the log now, for a checkpoint: read from the streams that hold it, not folded from the history, so that
+ * a gap in the history ends at the next checkpoint.
+ */
+import { BusError, type Bus, type Message, type StreamName } from "../bus.ts"
+import { isDeleted } from "../envelope.ts"
+import { unitKey } from "../unit/commit.ts"
+import { readUnits } from "../unit/reader.ts"
+import type { UnitChange } from "../unit/unit.ts"
+import type { CheckpointHead } from "./checkpoint.ts"
+import { ackOf, resourceOf } from "./past.ts"
+import type { PastAck, PastEntry, PastResource, PastState, PastUnit } from "./state.ts"
+
+/** How long a busy stream is followed for a moment at which nothing is under way, ms. */
+const PATIENCE = 10_000
+
+/** Rejects with BusError; "timeout" when there was no moment at which it was all there. */
+export const readPresent = async (bus: Bus): Promise<{ readonly state: PastState; readonly head: Pick<CheckpointHead, "incarnations" | "positions"> }> => {
+  const [config, history] = await Promise.all([bus.info("CONFIG"), bus.info("HISTORY")])
+  const [resources, units, acks] = await Promise.all([lastOf(bus, "RESOURCES", "resource.>", resourceOf), unitsOf(bus), lastOf(bus, "APPLIED", "applied.>", ackOf)])
+  return {
+    state: { resources: resources.found, units, acks: acks.found },
+    head: {
+      incarnations: { RESOURCES: resources.incarnation, CONFIG: config.incarnation, APPLIED: acks.incarnation, HISTORY: history.incarnation },
+      positions: { RESOURCES: resources.seq, HISTORY: history.lastSeq, APPLIED: acks.seq },
+    },
+  }
+}
+
+interface Last<T> {
+  readonly found: Map<string, T>
+  readonly seq: number
+  readonly incarnation: string
+}
+
+/**
+ * The last message of each subject as of one sequence. While older ones come in, a subject may be changed so often that
+ * what it was is dropped before it is delivered; at the end of the stream that is made up for, so it is read to its end.
+ */
+const lastOf = <T extends PastResource | PastAck>(bus: Bus, stream: StreamName, filter: string, valueOf: (message: Message) => T): Promise<Last<T>> =>
+  new Promise((resolve, reject) => {
+    const found = new Map<string, T>()
+    const timer = setTimeout(() => finish(() => reject(new BusError("timeout", `${stream} never rests`))), PATIENCE)
+    const finish = (settle: () => void): void => {
+      clearTimeout(timer)
+      queueMicrotask(() => void following.stop())
+      settle()
+    }
+    let seq = 0
+    const look = async (): Promise<void> => {
+      const before = seq
+      const { lastSeq, incarnation } = await bus.info(stream)
+      // The last one may have been purged; then nothing more is delivered.
+      if (seq === lastSeq || (seq === before && (await bus.at(stream, lastSeq)) === undefined)) finish(() => resolve({ found, seq: Math.max(seq, lastSeq), incarnation }))
+      else setTimeout(() => void look().catch((error: unknown) => finish(() => reject(error))), 1)
+    }
+    const following = bus.follow({
+      stream, filter, from: "state",
+      onMessage: (message) => {
+        seq = message.seq
+        if (isDeleted(message.headers)) found.delete(message.subject)
+        else found.set(message.subject, valueOf(message))
+      },
+      onCaughtUp: () => void look().catch((error: unknown) => finish(() => reject(error))),
+      onLost: (reason) => finish(() => reject(new BusError("no-stream", `${stream} was lost: ${reason}`))),
+    })
+  })
+
+const unitsOf = (bus: Bus): Promise<ReadonlyMap<string, PastUnit>> =>
+  new Promise((resolve, reject) => {
+    const units = new Map<string, PastUnit & { readonly entries: Map<string, PastEntry> }>()
+    const timer = setTimeout(() => finish(() => reject(new BusError("timeout", "the units of CONFIG cannot be verified"))), PATIENCE)
+    const finish = (settle: () => void): void => {
+      clearTimeout(timer)
+      queueMicrotask(() => void reader.stop())
+      settle()
+    }
+    const take = ({ unit, commit, seq, time, rows }: UnitChange): void => {
+      const key = unitKey(unit)
+      const entries = units.get(key)?.entries ?? new Map<string, PastEntry>()
+      for (const [subject, body, causes] of rows) {
+        if (body === null) entries.delete(subject)
+        else entries.set(subject, { body, causes: causes.join(",") })
+      }
+      units.set(key, { unit, commit, seq, time, entries })
+    }
+    const reader = readUnits(bus, {
+      filter: "config.>", onChange: take,
+      onCaughtUp: () => finish(() => resolve(new Map(units))),
+      onLost: (reason) => finish(() => reject(new BusError("no-stream", `CONFIG was lost: ${reason}`))),
+    })
+  })

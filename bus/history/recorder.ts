@@ -1,0 +1,78 @@
+/**
+ * Makes checkpoints, so that a question about the past reads a bounded piece of the log. It holds no state between two:
+ * it looks at the positions of the streams now and then, and reads the state when there is enough behind the newest
+ * checkpoint. So it costs nothing an edit, and several may run.
+ */
+import type { Bus } from "../bus.ts"
+import { backoff, delay } from "../unit/clock.ts"
+import { reasonOf } from "../unit/publish.ts"
+import type { Clock } from "../unit/unit.ts"
+import { lastHead, storeCheckpoint, type CheckpointHead } from "./checkpoint.ts"
+import { readPresent } from "./present.ts"
+
+/** How often it looks, ms. */
+const LOOK = 5000
+/** Messages of all streams behind a checkpoint that make the next one due. A question about the past reads no more than these. */
+export const EVENTS = 15_000
+/** A checkpoint so old, ms, is followed by another where nothing else asks for one: the window begins at the oldest that is kept. */
+const OLDEST = 12 * 3_600_000
+
+export interface RecorderOptions {
+  readonly bus: Bus
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** Default EVENTS. */
+  readonly events?: number
+  onCheckpoint?(made: Checkpoint): void
+  onTrouble?(message: string): void
+}
+
+export interface Checkpoint {
+  readonly head: Pick<CheckpointHead, "positions">
+  readonly records: number
+  /** Compressed, and before that. */
+  readonly bytes: number
+  readonly raw: number
+  /** ms */
+  readonly took: number
+}
+
+/** Runs until the signal. Resolves at once in a store without a history. */
+export const recordCheckpoints = async ({ bus, clock, signal, events = EVENTS, onCheckpoint, onTrouble }: RecorderOptions): Promise<void> => {
+  for (let attempt = 0; !signal.aborted; ) {
+    try {
+      if (await isDue(bus, clock, events)) onCheckpoint?.(await checkpoint(bus, clock))
+      attempt = 0
+      await delay(clock, LOOK * (0.75 + clock.random() / 2), signal)
+    } catch (error) {
+      const reason = reasonOf(error)
+      if (reason === "closed" || (reason === "no-stream" && (await hasNone(bus)))) return
+      onTrouble?.(String(error))
+      await delay(clock, backoff(clock, attempt++, { first: 1000, max: 60_000 }), signal)
+    }
+  }
+}
+
+/** Makes one now. Rejects with BusError. */
+export const checkpoint = async (bus: Bus, clock: Clock): Promise<Checkpoint> => {
+  const since = clock.monotonic()
+  const missing = missingIn(await bus.info("RESOURCES_HISTORY"))
+  const { state, head } = await readPresent(bus)
+  const stored = await storeCheckpoint(bus, state, { ...head, missing })
+  return { head, records: state.resources.size + state.acks.size, ...stored, took: clock.monotonic() - since }
+}
+
+const missingIn = ({ firstSeq, lastSeq, messages }: { readonly firstSeq: number; readonly lastSeq: number; readonly messages: number }): number => Math.max(0, lastSeq - firstSeq + 1 - messages)
+
+/** Whether enough has come behind the newest checkpoint, or it says nothing of what is there now. */
+const isDue = async (bus: Bus, clock: Clock, events: number): Promise<boolean> => {
+  const [resources, config, applied, history, mirror, last] = await Promise.all([bus.info("RESOURCES"), bus.info("CONFIG"), bus.info("APPLIED"), bus.info("HISTORY"), bus.info("RESOURCES_HISTORY"), lastHead(bus, Infinity)])
+  if (last === undefined) return resources.lastSeq > 0
+  const { incarnations, positions, missing } = last.head
+  if (incarnations.RESOURCES !== resources.incarnation || incarnations.CONFIG !== config.incarnation || incarnations.APPLIED !== applied.incarnation || incarnations.HISTORY !== history.incarnation) return resources.lastSeq > 0
+  const behind = resources.lastSeq - positions.RESOURCES + (history.lastSeq - positions.HISTORY) + (applied.lastSeq - positions.APPLIED)
+  // Missing messages make every answer inexact until a checkpoint knows better.
+  return behind >= events || clock.wall() - last.time > OLDEST || missingIn(mirror) > missing
+}
+
+const hasNone = async (bus: Bus): Promise<boolean> => bus.info("CHECKPOINTS").then(() => false, (error: unknown) => reasonOf(error) === "no-stream")
