@@ -9,6 +9,7 @@ import { defaults, type Settings } from "../../gateway/settings.ts"
 import type { ClusterHandle, CompiledBackend, CompiledRule, PortTable, RequestView } from "../../gateway/table/table.ts"
 import { AccessLog } from "../../gateway/telemetry/access-log.ts"
 import { Metrics } from "../../gateway/telemetry/metrics.ts"
+import type { RequestTraces } from "../../gateway/telemetry/request-trace.ts"
 import { Endpoints } from "../../gateway/upstream/endpoints.ts"
 
 const PATIENCE_MS = 5_000
@@ -234,6 +235,7 @@ export interface GatewayOptions {
   readonly find?: (request: RequestView, rule: CompiledRule) => CompiledRule | null
   readonly table?: (table: PortTable) => PortTable
   readonly logTo?: number
+  readonly traces?: RequestTraces
 }
 
 /** A gateway whose one rule takes everything, in front of these ports. */
@@ -255,7 +257,7 @@ export const startGateway = async (ports: readonly number[], options: GatewayOpt
   const table = options.table
   const server = net.createServer(socketOptions)
   const accessLog = options.logTo === undefined ? null : new AccessLog(options.logTo, metrics)
-  const http = new HttpServer({ net: server, port: 80, table: table === undefined ? () => plain : () => table(plain), settings, metrics, accessLog })
+  const http = new HttpServer({ net: server, port: 80, table: table === undefined ? () => plain : () => table(plain), settings, metrics, accessLog, traces: options.traces ?? null })
   const port = await listen(server)
   const clients: Peer[] = []
   return {
