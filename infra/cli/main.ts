@@ -8,7 +8,7 @@ const [command, ...rest] = process.argv.slice(2)
 
 const start = async (): Promise<void> => {
   endWithNpm()
-  if (command === "gateway" || command === "functions" || command === "adapter" || command === "demo-backend") endWithSupervisor()
+  if (command === "gateway" || command === "functions" || command === "adapter" || command === "checkpoints" || command === "demo-backend") endWithSupervisor()
   switch (command) {
     case "gateway":
       return (await import("../../gateway/main.ts")).main(rest)
@@ -16,6 +16,8 @@ const start = async (): Promise<void> => {
       return (await import("../../functions/main.ts")).main(rest)
     case "adapter":
       return (await import("../adapters/main.ts")).main(rest)
+    case "checkpoints":
+      return (await import("./checkpoints.ts")).main(rest)
     case "demo-backend":
       return (await import("./demo-backend.ts")).main(rest)
     default:
