@@ -1,4 +1,5 @@
 /** The columns of each kind in `headgate get`. */
+import { conditionsIn, isGood, statuses, trouble, verdict } from "./conditions.ts"
 import { at, list } from "./field.ts"
 import type { Item, Observed } from "./observe.ts"
 
@@ -18,33 +19,75 @@ const namespaced = ({ key }: Item): readonly [string, string] => {
 const gatewayOf = (listener: unknown): string => text(listener).split("/").slice(0, 2).join("/")
 const attachOf = (entry: Item): readonly unknown[] => list(at(entry.value, "attach")).map((attach) => at(attach, "listener"))
 
+/** `<namespace>/<name>` of the Gateway, then the section and port where they are named. */
+export const parentText = (ref: unknown, own: string): string => {
+  const namespace = at(ref, "namespace") ?? own
+  const port = at(ref, "port")
+  const section = at(ref, "sectionName")
+  return `${namespace === "" ? "" : `${text(namespace)}/`}${text(at(ref, "name"))}${section === undefined ? "" : `#${text(section)}`}${port === undefined ? "" : `:${text(port)}`}`
+}
+
+/** More than a line of a terminal can hold are counted. */
+const few = (values: readonly unknown[], all: boolean): string => (all || values.length <= 2 ? joined(values) : `${joined(values.slice(0, 2))} and ${values.length - 2} more`)
+
 export const columnsOf = (kind: string, observed: Observed, wide: boolean): Columns => {
   const entries = (section: string) => observed.entries.filter((entry) => entry.kind === section)
   switch (kind) {
+    case "gatewayclass": {
+      const statusOf = statuses(observed)
+      return {
+        head: ["NAME", "CONTROLLER", "ACCEPTED"],
+        row: (item) => [namespaced(item)[1], text(at(item.value, "spec", "controllerName")), verdict(statusOf("gatewayclass", item.key), "Accepted")],
+      }
+    }
     case "gateway": {
+      const statusOf = statuses(observed)
       const served = Map.groupBy(observed.applied.flatMap((pod) => list(at(pod, "listeners"))), (listener) => gatewayOf(at(listener, "id")))
       const routes = new Map<string, number>()
       for (const entry of entries("route")) for (const gateway of new Set(attachOf(entry).map(gatewayOf))) routes.set(gateway, (routes.get(gateway) ?? 0) + 1)
       return {
-        head: ["NAMESPACE", "NAME", "CLASS", "LISTENERS", "ROUTES"],
+        head: ["NAMESPACE", "NAME", "CLASS", "ADDRESS", "PROGRAMMED", "LISTENERS", "ROUTES"],
         row: (item) => {
-          const shown = (served.get(item.key) ?? []).map((listener) => `${text(at(listener, "id")).slice(item.key.length + 1)}=${text(at(listener, "error") ?? `${text(at(listener, "address"))}:${text(at(listener, "port"))}`)}`)
-          return [...namespaced(item), text(at(item.value, "spec", "gatewayClassName")), joined(shown), String(routes.get(item.key) ?? 0)]
+          const status = statusOf("gateway", item.key)
+          const ports = Map.groupBy(served.get(item.key) ?? [], (listener) => text(at(listener, "id")).slice(item.key.length + 1))
+          const listeners = list(at(item.value, "spec", "listeners")).map((listener) => {
+            const name = text(at(listener, "name"))
+            const bound = [...new Set((ports.get(name) ?? []).map((each) => at(each, "port")).filter((port) => port !== 0 && port !== undefined))]
+            const why = bound.length > 0 ? undefined : trouble(list(at(status, "listeners")).find((each) => at(each, "name") === name))
+            return `${name}=${bound.length > 0 ? bound.map(text).join("/") : (why ?? "-")}`
+          })
+          const addresses = list(at(status, "addresses")).map((address) => at(address, "value"))
+          return [...namespaced(item), text(at(item.value, "spec", "gatewayClassName")), joined(addresses), verdict(status, "Programmed"), joined(listeners), String(routes.get(item.key) ?? 0)]
         },
       }
     }
     case "httproute": {
-      // More than one where overlays act at one of its Gateways: `<id>@<gateway>`.
-      const byRoute = Map.groupBy(entries("route"), ({ key }) => key.split("@", 1)[0])
+      const statusOf = statuses(observed)
       return {
-        head: ["NAMESPACE", "NAME", "HOSTNAMES", "ATTACHED", "BACKENDS"],
+        head: ["NAMESPACE", "NAME", "HOSTNAMES", "PARENTS", "ACCEPTED", "RESOLVED", ...(wide ? ["BACKENDS"] : [])],
         row: (item) => {
-          const own = byRoute.get(`httproute/${item.key}`) ?? []
+          const [own] = namespaced(item)
+          const parents = list(at(statusOf("httproute", item.key), "parents"))
+          const refs = list(at(item.value, "spec", "parentRefs")).map((ref) => parentText(ref, own))
+          const verdicts = (type: string) => joined([...new Set(parents.map((parent) => verdict(parent, type)))])
           const backends = list(at(item.value, "spec", "rules")).flatMap((rule) => list(at(rule, "backendRefs"))).map((ref) => `${text(at(ref, "name"))}:${text(at(ref, "port"))}`)
-          return [...namespaced(item), joined(list(at(item.value, "spec", "hostnames"))), joined(own.flatMap(attachOf)), joined([...new Set(backends)])]
+          return [...namespaced(item), few(list(at(item.value, "spec", "hostnames")), wide), few(refs, wide), verdicts("Accepted"), verdicts("ResolvedRefs"), ...(wide ? [joined([...new Set(backends)])] : [])]
         },
       }
     }
+    case "status":
+      return {
+        head: ["KIND", "NAMESPACE", "NAME", "GENERATION", "STATUS"],
+        row: ({ value }) => {
+          const holders: readonly (readonly [string, unknown])[] = [
+            ["", value],
+            ...list(at(value, "listeners")).map((listener) => [`${text(at(listener, "name"))}: `, listener] as const),
+            ...list(at(value, "parents")).map((parent) => [`${parentText(at(parent, "parentRef"), "")}: `, parent] as const),
+          ]
+          const wrong = holders.flatMap(([where, holder]) => conditionsIn(holder).filter((each) => !isGood(each)).map(({ type, reason }) => `${where}${type} ${reason}`))
+          return [text(at(value, "source", "kind")), text(at(value, "source", "namespace")), text(at(value, "source", "name")), text(at(value, "observedGeneration")), wrong.length === 0 ? "ok" : few(wrong, wide)]
+        },
+      }
     case "service":
       return {
         head: ["NAMESPACE", "NAME", "PORTS"],

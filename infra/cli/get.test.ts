@@ -1,4 +1,4 @@
-import { expect, test } from "vitest"
+import { describe, expect, test } from "vitest"
 import { get } from "./get.ts"
 import type { Item, Observed } from "./observe.ts"
 
@@ -36,17 +36,59 @@ test("a namespace chooses what is in it, not what is called like it", () => {
   expect(keys("notes")).toMatchObject([{ key: "routes/web-one" }])
 })
 
-test("gateways and routes are counted and joined by what is attached, variants for overlays included", () => {
+const condition = (type: string, status: string, reason: string) => ({ type, status, reason, message: `It is ${reason}.`, observedGeneration: 1 })
+const status = (kind: string, namespace: string, name: string, value: Readonly<Record<string, unknown>>): Item =>
+  ({ kind: "status", plane: "_", key: `${kind.toLowerCase()}/${namespace}/${name}`, value: { schema: 1, source: { kind, namespace, name }, observedGeneration: 1, ...value }, file: "" })
+
+describe("what function status says", () => {
   const attach = (listener: string) => ({ attach: [{ listener, hostnames: ["*"] }] })
-  const pod = { pod: "up", plane: "default", listeners: [{ id: "a/gw/http", address: "::", port: 80 }, { id: "a/gw2/http", error: "taken" }] }
+  const pod = { pod: "up", plane: "default", listeners: [{ id: "a/gw/http", address: "::", port: 80 }, { id: "a/gw2/http", address: "::", port: 0, error: "taken" }] }
+  const listeners = [{ name: "http" }, { name: "tls" }]
+  const parent = (accepted: string, resolved: string) => ({ parentRef: { name: "gw" }, controllerName: "c", conditions: [condition("Accepted", accepted === "Accepted" ? "True" : "False", accepted), condition("ResolvedRefs", resolved === "ResolvedRefs" ? "True" : "False", resolved)] })
+  const gatewayStatus = (programmed: string, http: string, more = {}) =>
+    ({ conditions: [condition("Accepted", "True", "Accepted"), condition("Programmed", programmed === "Programmed" ? "True" : "False", programmed)], listeners: [{ name: "http", conditions: [condition("Accepted", http === "Accepted" ? "True" : "False", http)] }, { name: "tls", conditions: [condition("Conflicted", "True", "HostnameConflict")] }], ...more })
+  const withParents = (item: Item, parentRefs: unknown): Item => ({ ...item, value: { metadata: {}, spec: { parentRefs, hostnames: ["a.example", "b.example", "c.example"] } } })
   const all = observed(
-    [resource("gateway", "a/gw", { spec: { gatewayClassName: "c" } }), resource("gateway", "a/gw2", { spec: { gatewayClassName: "c" } }), route("a", "one", "x"), route("a", "one2", "x")],
-    [entry("route", "httproute/a/one", attach("a/gw/http")), entry("route", "httproute/a/one@a/gw2", attach("a/gw2/http")), entry("route", "httproute/a/one2", attach("a/gw/http"))],
+    [
+      resource("gatewayclass", "/ours", { spec: { controllerName: "headgate.dev/gateway" } }),
+      resource("gateway", "a/gw", { spec: { gatewayClassName: "c", listeners } }),
+      resource("gateway", "a/gw2", { spec: { gatewayClassName: "c", listeners } }),
+      resource("gateway", "a/new", { spec: { gatewayClassName: "c", listeners } }),
+      withParents(route("a", "one", "x"), [{ name: "gw", sectionName: "http", port: 80 }, { name: "gw2", namespace: "b" }]),
+      route("a", "two", "x"),
+    ],
+    [
+      entry("route", "httproute/a/one", attach("a/gw/http")), entry("route", "httproute/a/one@a/gw2", attach("a/gw2/http")), entry("route", "httproute/a/one2", attach("a/gw/http")),
+      status("GatewayClass", "", "ours", { conditions: [condition("Accepted", "False", "InvalidParameters")] }),
+      status("Gateway", "a", "gw", gatewayStatus("Programmed", "Accepted", { addresses: [{ type: "IPAddress", value: "10.0.0.1" }] })),
+      status("Gateway", "a", "gw2", gatewayStatus("Pending", "PortUnavailable")),
+      status("HTTPRoute", "a", "one", { parents: [parent("Accepted", "BackendNotFound"), parent("NoMatchingParent", "BackendNotFound")] }),
+    ],
     [pod],
   )
-  const rows = (kind: string): readonly string[] => get(all, { ...options, kind }, () => undefined).trimEnd().split("\n").slice(1).map((line) => line.replaceAll(/ {3,}/g, "|"))
-  expect(rows("gateways")).toEqual(["a|gw|c|http=:::80|2", "a|gw2|c|http=taken|1"])
-  expect(rows("httproutes")).toEqual(["a|one|-|a/gw/http,a/gw2/http|x:80", "a|one2|-|a/gw/http|x:80"])
+  const rows = (kind: string, more = {}): readonly string[] => get(all, { ...options, kind, ...more }, () => undefined).trimEnd().split("\n").slice(1).map((line) => line.replaceAll(/ {3,}/g, "|"))
+
+  test("is in the columns of classes, Gateways and routes; where it says nothing yet there is a dash", () => {
+    expect(rows("gatewayclasses")).toEqual(["ours|headgate.dev/gateway|InvalidParameters"])
+    expect(rows("gateways")).toEqual(["a|gw|c|10.0.0.1|True|http=80,tls=HostnameConflict|2", "a|gw2|c|-|Pending|http=PortUnavailable,tls=HostnameConflict|1", "a|new|c|-|-|http=-,tls=-|0"])
+    expect(rows("httproutes")).toEqual(["a|one|a.example,b.example and 1 more|a/gw#http:80,b/gw2|True,NoMatchingParent|BackendNotFound", "a|two|-|-|-|-"])
+    expect(rows("httproutes", { output: "wide" })[1]).toBe("a|two|-|-|-|-|x:80")
+  })
+
+  test("has a line an object of its own, with what is not as it should be", () => {
+    expect(rows("status")).toEqual([
+      "Gateway|a|gw|1|tls: Conflicted HostnameConflict",
+      "Gateway|a|gw2|1|Programmed Pending,http: Accepted PortUnavailable and 1 more",
+      "GatewayClass|-|ours|1|Accepted InvalidParameters",
+      "HTTPRoute|a|one|1|gw: ResolvedRefs BackendNotFound,gw: Accepted NoMatchingParent and 1 more",
+    ])
+  })
+
+  test("goes along with the object as JSON and YAML", () => {
+    const one: unknown = JSON.parse(get(all, { ...options, kind: "httproute", name: "one", output: "json" }, () => undefined))
+    expect(one).toMatchObject({ kind: "httproute", key: "a/one", status: { observedGeneration: 1, parents: [{ conditions: [{ type: "Accepted" }, { type: "ResolvedRefs" }] }, {}] } })
+    expect(get(all, { ...options, kind: "gateway", name: "new", output: "yaml" }, () => undefined)).not.toContain("status")
+  })
 })
 
 test("thousands of routes with a note each cost what they are, not their square, and each file is read once", () => {

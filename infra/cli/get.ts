@@ -4,6 +4,7 @@ import { stringify } from "yaml"
 import { kinds } from "../../bus/kinds/config.ts"
 import type { Item, Observed } from "./observe.ts"
 import { columnsOf } from "./columns.ts"
+import { statuses } from "./conditions.ts"
 import { placer } from "./placed-notes.ts"
 
 export interface GetOptions {
@@ -16,7 +17,7 @@ export interface GetOptions {
 export const aliases: Readonly<Record<string, string>> = {
   gc: "gatewayclass", gatewayclasses: "gatewayclass", gw: "gateway", gateways: "gateway", hr: "httproute", httproutes: "httproute", routes: "route", svc: "service", services: "service",
   ns: "namespace", namespaces: "namespace", eps: "endpointslice", endpointslices: "endpointslice", ep: "endpoints", clusters: "cluster", listeners: "listener", notes: "note",
-  overlays: "overlay", demands: "demand", plans: "plan", secrets: "secret", certificates: "certificate", certs: "certificate", cert: "certificate", referencegrants: "referencegrant", rg: "referencegrant", pods: "pod", pod: "pod",
+  overlays: "overlay", demands: "demand", plans: "plan", secrets: "secret", certificates: "certificate", certs: "certificate", cert: "certificate", referencegrants: "referencegrant", rg: "referencegrant", status: "status", statuses: "status", pods: "pod", pod: "pod",
 }
 
 /** Shown by `get` alone, in this order. */
@@ -36,7 +37,11 @@ export const get = (observed: Observed, options: GetOptions, textOf: (file: stri
   const chosen = withPlaces(found, observed, textOf)
   if (options.name !== undefined && chosen.length === 0) throw new Error(`there is no ${kind ?? "object"} "${options.name}"${options.namespace === undefined ? "" : ` in ${options.namespace}`}`)
   if (options.output === "json" || options.output === "yaml") {
-    const values = chosen.map(({ kind: of, plane, key, value }) => ({ kind: of, key, ...(plane === "" ? {} : { plane }), value }))
+    const statusOf = statuses(observed)
+    const values = chosen.map(({ kind: of, plane, key, value }) => {
+      const status = plane === "" ? statusOf(of, key) : undefined
+      return { kind: of, key, ...(plane === "" ? {} : { plane }), value, ...(status === undefined ? {} : { status }) }
+    })
     const one = options.name !== undefined && values.length === 1 ? values[0] : values
     return options.output === "json" ? `${JSON.stringify(one, null, 2)}\n` : stringify(one)
   }

@@ -1,0 +1,38 @@
+/** What function `status` says of objects, for people. */
+import { at, list } from "./field.ts"
+import type { Observed } from "./observe.ts"
+
+export interface Shown {
+  readonly type: string
+  readonly status: string
+  readonly reason: string
+  readonly message: string
+}
+
+/** The status of an object by its kind's token and key, undefined where there is none. */
+export const statuses = ({ entries }: Pick<Observed, "entries">): ((kind: string, key: string) => unknown) => {
+  const byId = new Map(entries.flatMap(({ kind, key, value }) => (kind === "status" ? [[key, value] as const] : [])))
+  return (kind, key) => byId.get(`${kind}/${key}`)
+}
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "")
+
+export const conditionsIn = (holder: unknown): readonly Shown[] =>
+  list(at(holder, "conditions")).map((each) => ({ type: text(at(each, "type")), status: text(at(each, "status")), reason: text(at(each, "reason")), message: text(at(each, "message")) }))
+
+/** Conditions that say something is wrong when they are True. */
+const TROUBLES: ReadonlySet<string> = new Set(["Conflicted", "OverlappingTLSConfig", "PartiallyInvalid"])
+
+export const isGood = ({ type, status }: Shown): boolean => (TROUBLES.has(type) ? status === "False" : status === "True")
+
+/** `True`, or why not; "-" where it is not said. */
+export const verdict = (holder: unknown, type: string): string => {
+  const found = conditionsIn(holder).find((each) => each.type === type)
+  return found === undefined ? "-" : found.status === "True" ? "True" : found.reason
+}
+
+/** Of a listener that is not served: the reason of the first condition that is not good. */
+export const trouble = (holder: unknown): string | undefined => {
+  const conditions = conditionsIn(holder)
+  return conditions.find((each) => each.type === "Programmed" && isGood(each)) === undefined ? conditions.find((each) => !isGood(each))?.reason : undefined
+}
