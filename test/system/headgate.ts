@@ -41,7 +41,7 @@ export interface World {
   readonly manifests: string
   readonly data: string
   /** Starts `headgate up` and waits until it says ready. `demo`: on its own demo instead of `manifests`. */
-  up(options?: { readonly within?: number; readonly args?: readonly string[]; readonly demo?: boolean }): Promise<Running>
+  up(options?: { readonly within?: number; readonly args?: readonly string[]; readonly demo?: boolean; readonly env?: Readonly<Record<string, string>> }): Promise<Running>
   /** Another subcommand against the running one's bus. */
   cli(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Outcome>
   /** Ends whatever still runs and removes the folder. */
@@ -75,9 +75,9 @@ export const newWorld = (name: string): World => {
     return { ...rest, HEADGATE_DATA: data, ...more }
   }
 
-  const up: World["up"] = async ({ within = 60_000, args = [], demo = false } = {}) => {
+  const up: World["up"] = async ({ within = 60_000, args = [], demo = false, env = {} } = {}) => {
     const started = performance.now()
-    const child = spawn(process.execPath, [command, "up", "--json", ...(demo ? [] : ["--manifests", manifests]), ...args], { cwd: folder, env: environment(), stdio: ["ignore", "pipe", "pipe"] })
+    const child = spawn(process.execPath, [command, "up", "--json", ...(demo ? [] : ["--manifests", manifests]), ...args], { cwd: folder, env: environment(env), stdio: ["ignore", "pipe", "pipe"] })
     running.push(child)
     const { pid } = child
     if (pid === undefined) throw new Error("headgate did not start")

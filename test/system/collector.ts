@@ -1,0 +1,93 @@
+/**
+ * The OpenTelemetry Collector, built from its Go modules (test/fixtures/collector) into the user's cache, once for each
+ * version of them. What it is sent it understands, and sends on to this process as OTLP/JSON.
+ */
+import { execFile, execFileSync, spawn } from "node:child_process"
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs"
+import { createServer } from "node:http"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { cacheFolder } from "../../bus/server/find.ts"
+import { spansIn, type SeenSpan } from "../../infra/cli/trace-spans.ts"
+import { root } from "./headgate.ts"
+import { freePorts, until } from "./until.ts"
+
+const source = join(root, "test/fixtures/collector")
+
+/** Why it cannot be had on this machine; undefined: it can. */
+export const whyNoCollector = (): string | undefined => {
+  if (existsSync(binary())) return undefined
+  try {
+    execFileSync("go", ["version"], { stdio: "ignore" })
+    return undefined
+  } catch {
+    return "there is no go to build it with"
+  }
+}
+
+const binary = (): string => {
+  const version = createHash("sha256")
+  for (const file of ["go.mod", "go.sum", "main.go"]) version.update(readFileSync(join(source, file)))
+  return join(cacheFolder(), `otel-collector-${version.digest("hex").slice(0, 12)}`)
+}
+
+/** Its path. Takes minutes the first time. */
+export const buildCollector = async (): Promise<string> => {
+  const path = binary()
+  if (existsSync(path)) return path
+  mkdirSync(cacheFolder(), { recursive: true })
+  const making = `${path}.${process.pid}`
+  await promisify(execFile)("go", ["build", "-trimpath", "-ldflags=-s -w", "-buildvcs=false", "-o", making, "."], { cwd: source, maxBuffer: 1 << 26 })
+  renameSync(making, path)
+  return path
+}
+
+export interface Collector {
+  /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
+  readonly endpoint: string
+  /** What it has sent on so far. */
+  spans(): readonly SeenSpan[]
+  stop(): Promise<void>
+}
+
+export const startCollector = async (): Promise<Collector> => {
+  const program = await buildCollector()
+  const spans: SeenSpan[] = []
+  const sink = createServer((request, response) => {
+    let body = ""
+    request.setEncoding("utf8").on("data", (text: string) => (body += text)).on("end", () => {
+      spans.push(...spansIn(body))
+      response.setHeader("content-type", "application/json").end("{}")
+    })
+  })
+  await new Promise<void>((resolve) => sink.listen(0, "127.0.0.1", resolve))
+  const address = sink.address()
+  if (address === null || typeof address === "string") throw new Error("no port")
+  const [port = 0] = await freePorts(1)
+  const config = {
+    receivers: { otlp: { protocols: { http: { endpoint: `127.0.0.1:${port}` } } } },
+    exporters: { otlp_http: { endpoint: `http://127.0.0.1:${address.port}`, encoding: "json", compression: "none", sending_queue: { enabled: false } } },
+    service: { pipelines: { traces: { receivers: ["otlp"], exporters: ["otlp_http"] } }, telemetry: { metrics: { level: "none" } } },
+  }
+  const child = spawn(program, [`--config=yaml:${JSON.stringify(config)}`], { stdio: ["ignore", "ignore", "pipe"] })
+  let said = ""
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text))
+  const stop = async () => {
+    child.kill("SIGTERM")
+    await until("the collector has ended", () => child.exitCode !== null || child.signalCode !== null)
+    sink.closeAllConnections()
+    await new Promise((resolve) => sink.close(resolve))
+  }
+  const endpoint = `http://127.0.0.1:${port}`
+  try {
+    await until("the collector answers", async () => {
+      if (child.exitCode !== null) throw new Error(`it ended:\n${said}`)
+      return (await fetch(`${endpoint}/v1/traces`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" })).ok
+    }, 20_000)
+  } catch (error) {
+    await stop()
+    throw new Error(`the collector did not start:\n${said}`, { cause: error })
+  }
+  return { endpoint, spans: () => spans, stop }
+}
