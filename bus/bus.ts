@@ -96,7 +96,7 @@ export interface Bus {
   follow(follower: Follower): Following
   /** The last message of one subject, or undefined. */
   last(stream: StreamName, subject: string): Promise<Message | undefined>
-  /** One message by sequence, or undefined when it is no longer kept. */
+  /** One message by sequence, or undefined when it is no longer kept. For users who may read the whole stream: a sequence names no subject. */
   at(stream: StreamName, seq: number): Promise<Message | undefined>
   /**
    * Last message of each of ≤ 1,024 subjects (wildcards allowed) as of a time (ms) or sequence, for small questions.

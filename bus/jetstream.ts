@@ -1,6 +1,6 @@
 /** The Bus on NATS JetStream: with jetstream-follow.ts and jetstream-publish.ts all that imports NATS. */
 import { JetStreamApiError, jetstreamManager, type JetStreamManager } from "@nats-io/jetstream"
-import { AuthorizationError, connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
+import { AuthorizationError, connect, PermissionViolationError, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
 import { accessOf, CREDENTIALS, type Access } from "./access.ts"
 import { reachesBack } from "./as-of.ts"
 import { BusError, type Bus, type BusErrorReason, type Follower, type Message, type StreamInfo, type StreamName } from "./bus.ts"
@@ -43,7 +43,7 @@ export const connectBus = async (options: ConnectOptions): Promise<Bus> => {
     const ensure = (): Promise<void> => ensureStreams(manager, history)
     await read(`streams of ${url}`, needed === "ensure" ? ensure : () => untilStreams(connection, prefix.api, needed, timeout, signal))
     signal?.throwIfAborted()
-    return jetstreamBus({ connection, manager, prefix, mend: needed === "ensure" ? ensure : () => Promise.resolve() })
+    return jetstreamBus({ connection, manager, user: access.user ?? "without a name", prefix, mend: needed === "ensure" ? ensure : () => Promise.resolve() })
   } catch (error) {
     await connection.close()
     throw error
@@ -89,12 +89,13 @@ const readFailures: Readonly<Record<string, BusErrorReason>> = {
 interface Connected {
   readonly connection: NatsConnection
   readonly manager: JetStreamManager
+  readonly user: string
   readonly prefix: { readonly api: string; readonly inbox: string }
   /** Makes streams that are missing anew, where that is this process's to do. */
   readonly mend: () => Promise<void>
 }
 
-const jetstreamBus = ({ connection, manager, prefix, mend }: Connected): Bus => {
+const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): Bus => {
   const followings = new Set<Attached>()
   let closed = false
   let isConnected = true
@@ -115,8 +116,15 @@ const jetstreamBus = ({ connection, manager, prefix, mend }: Connected): Bus => 
   }
   const outgoing = publisher(connection, prefix.inbox, () => void mendStreams().then(() => { for (const following of followings) following.check() }))
   let connections = 0
+  /** Said once. */
+  let isRefused = false
   const watchStatus = async (): Promise<void> => {
     for await (const status of connection.status()) {
+      // Asked again and again, it would only be silent: whoever runs this process has to give it other credentials.
+      if (status.type === "error" && status.error instanceof PermissionViolationError && !isRefused) {
+        isRefused = true
+        process.emitWarning(`user ${user}: ${status.error.message}`, "BusRefuses")
+      }
       if (status.type === "disconnect") {
         connections++
         isConnected = false

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util"
 import { type Targets, targetsOf } from "../bus/trace/targets.ts"
 import { environmentOf, flagOf, parseSettings, settingNames, type Settings } from "./settings.ts"
+import { type Sampler, samplerOf } from "./telemetry/sampler.ts"
 
 export interface Flags {
   readonly plane: string
@@ -60,6 +61,7 @@ export const parseFlags = (argv: readonly string[], env: Readonly<Record<string,
     if (!/^\d{1,9}$/.test(value)) throw new TypeError(`--${name}: "${value}" is not a whole number`)
     return Number(value)
   }
+  const targets = targetsOf(env)
   const limits: Partial<Record<keyof Settings, string>> = {}
   for (const name of settingNames) {
     const value = flag(flagOf(name).slice(2)) ?? env[environmentOf(name)]

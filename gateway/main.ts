@@ -10,7 +10,7 @@ import { encodeToken } from "../bus/subject.ts"
 import { Acks } from "./ack.ts"
 import { listenAdmin } from "./admin.ts"
 import { parseFlags, usage, type Flags } from "./flags.ts"
-import { Listening } from "./listen.ts"
+import { type Bound, Listening } from "./listen.ts"
 import { stdoutLog, type Log } from "./log.ts"
 import { Notes } from "./notes.ts"
 import { HttpServer, socketOptions } from "./server.ts"
@@ -25,6 +25,8 @@ import { Endpoints } from "./upstream/endpoints.ts"
 import { LocalWorker } from "./workers.ts"
 
 const SWEEP_MS = 5000
+/** It reads one, and writes the other; neither is a gateway's to make. */
+const STREAMS = ["CONFIG", "APPLIED"] as const
 
 /** Runs until SIGTERM or SIGINT. Exit code 2: wrong flags, 1: cannot start. */
 export const main = async (argv: string[]): Promise<void> => {
@@ -46,7 +48,7 @@ export const main = async (argv: string[]): Promise<void> => {
   try {
     const gateway = await startGateway(flags, log)
     const { connectBus } = await import("../bus/jetstream.ts")
-    const connecting = connect(() => connectBus({ url: flags.natsUrl, name: `gateway ${flags.plane}/${flags.pod}` }), gateway, log)
+    const connecting = connect(() => connectBus({ url: flags.natsUrl, name: `gateway ${flags.plane}/${flags.pod}`, streams: STREAMS }), gateway, log)
     await stopSignal(log)
     await gateway.stop()
     await connecting.stop()
@@ -109,10 +111,10 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
     for (const [id, listener] of [...worker.listeners].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const conflict = worker.notes.get(`listener/${id}`)
       for (const key of bindKeys(listener)) {
-        const bound = conflict === undefined ? listening.boundAt(key) : { address: flags.bind, port: 0, error: conflict.message }
-        const { address, port, error } = bound ?? { address: flags.bind, port: 0 }
+        const bound: Bound | undefined = conflict === undefined ? listening.boundAt(key) : { address: flags.bind, port: 0, error: conflict.message }
+        const { address, port, error, reason }: Bound = bound ?? { address: flags.bind, port: 0 }
         const { protocol, generation } = listener
-        all.push({ id, protocol, address, port, specPort: listener.port, ...(generation === undefined ? {} : { generation }), ...(error === undefined ? {} : { error }) })
+        all.push({ id, protocol, address, port, specPort: listener.port, ...(generation === undefined ? {} : { generation }), ...(error === undefined ? {} : { error }), ...(reason === undefined ? {} : { reason }) })
       }
     }
     return all

@@ -18,6 +18,8 @@ export interface NatsServer {
 export interface StartOptions {
   readonly binary: string
   readonly storeDir: string
+  /** A file of accounts and users (roles.ts), or more. Without one everybody on this machine may do everything. */
+  readonly config?: string
   /** A free one when left out. */
   readonly port?: number
   readonly stdio?: "ignore" | "inherit" | number
@@ -29,10 +31,10 @@ export interface StartOptions {
 const PATIENCE = 15_000
 
 /** Resolves when the server accepts connections; rejects when it ends first, with its exit code, or does not listen in 15 s. */
-export const startNatsServer = async ({ binary, storeDir, port, stdio = "ignore", detached = false }: StartOptions): Promise<NatsServer> => {
+export const startNatsServer = async ({ binary, storeDir, config, port, stdio = "ignore", detached = false }: StartOptions): Promise<NatsServer> => {
   await mkdir(storeDir, { recursive: true })
   const ports = await mkdtemp(join(tmpdir(), "headgate-nats-"))
-  const child = spawn(binary, ["-a", "127.0.0.1", "-p", String(port ?? -1), "-js", "-sd", storeDir, "--ports_file_dir", ports], { stdio: ["ignore", stdio, stdio], detached })
+  const child = spawn(binary, ["-a", "127.0.0.1", "-p", String(port ?? -1), "-js", "-sd", storeDir, "--ports_file_dir", ports, ...(config === undefined ? [] : ["-c", config])], { stdio: ["ignore", stdio, stdio], detached })
   const ended = new Promise<never>((_, reject) => {
     child.once("error", reject)
     child.once("exit", (code, signal) => reject(new Error(`nats-server ended at its start: ${code ?? signal ?? "?"}${port === undefined ? "" : ` (is port ${port} in use?)`}`)))

@@ -32,8 +32,8 @@ export interface UnitSnapshot {
 export type Verdict =
   | { readonly is: "verified"; readonly snapshot: UnitSnapshot }
   | { readonly is: "uncommitted" }
-  /** Parts to fetch by sequence and give to `part`. */
-  | { readonly is: "incomplete"; readonly parts: readonly number[] }
+  /** Parts to fetch (cold.ts) and give to `part`. */
+  | { readonly is: "incomplete"; readonly parts: NonNullable<Commit["parts"]> }
   | { readonly is: "mismatch"; readonly message: string }
 
 export interface UnitSubject {
@@ -134,7 +134,7 @@ export class UnitFold {
       const commit = decodeCommit(message.data)
       // Entries that are all stored need no diff: its parts may be gone.
       if (this.#agrees(commit)) return this.#verified(commit, message, [])
-      const missing = (commit.parts ?? []).map(({ seq }) => seq).filter((seq) => !this.#parts.has(seq))
+      const missing = (commit.parts ?? []).filter(({ seq }) => !this.#parts.has(seq))
       if (missing.length > 0) return { is: "incomplete", parts: missing }
       const unstored = this.#overlay(rowsOf(commit, (seq) => this.#parts.get(seq), this.unit.plane))
       if (this.#agrees(commit)) return this.#verified(commit, message, unstored)

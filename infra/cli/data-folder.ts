@@ -44,7 +44,8 @@ export const readRunning = (folder: string): (Running & { readonly alive: boolea
 
 /** Whole at every moment: others read it while it is replaced. */
 export const writeRunning = (folder: string, running: Running): void => {
-  writeFileSync(`${file(folder)}.new`, JSON.stringify(running))
+  // A bus of the user's may have a password in its address.
+  writeFileSync(`${file(folder)}.new`, JSON.stringify(running), { mode: 0o600 })
   renameSync(`${file(folder)}.new`, file(folder))
 }
 

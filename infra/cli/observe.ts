@@ -7,6 +7,7 @@ import { parseSubject } from "../../bus/subject.ts"
 import { readUnits } from "../../bus/unit/reader.ts"
 import type { UnitChange } from "../../bus/unit/unit.ts"
 import { readFile } from "../adapters/files/read.ts"
+import { operatorAccess, ownEnvironment } from "./bus-process.ts"
 import { dataFolder, readRunning } from "./data-folder.ts"
 
 /** One value, wherever it lives. */
@@ -32,9 +33,11 @@ export interface Observed {
 export const connectToRunning = async (): Promise<Bus> => {
   const given = process.env["HEADGATE_NATS_URL"]
   const running = readRunning(dataFolder())
-  const url = given !== undefined && given !== "" ? given : running?.alive === true ? running.nats : undefined
+  const isGiven = given !== undefined && given !== ""
+  const url = isGiven ? given : running?.alive === true ? running.nats : undefined
   if (url === undefined) throw new Error(`no headgate runs on ${dataFolder()}: start one with "headgate up", or set HEADGATE_NATS_URL or HEADGATE_DATA`)
-  return connectBus({ url, name: "headgate", timeout: 3000 })
+  const isOwn = !isGiven && running?.port !== undefined
+  return connectBus({ url, name: "headgate", timeout: 3000, ...(isOwn ? { access: operatorAccess({ url, environment: ownEnvironment(dataFolder(), url) }) } : {}) })
 }
 
 /** Reads files of manifests of the `up` that runs on HEADGATE_DATA; undefined where that is not this machine's. */

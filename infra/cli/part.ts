@@ -3,6 +3,7 @@ import { createHash } from "node:crypto"
 import { spawn } from "node:child_process"
 import { closeSync, fstatSync, openSync, readSync, renameSync, statSync } from "node:fs"
 import { join } from "node:path"
+import type { RunningBus } from "./bus-process.ts"
 import type { ChildOptions } from "./child.ts"
 
 /**
@@ -15,15 +16,15 @@ const LARGE_LOG = 16 * 1024 * 1024
 const LAST_WORDS = 4096
 
 /**
- * Makes starters, `args` asked for at each start, logging to `<data>/logs/<name>.log`. Each part has a session of its
+ * Makes starters, `args` asked for at each start, on the bus as who has the part's role, logging to `<data>/logs/<name>.log`. Each part has a session of its
  * own: Ctrl-C in a terminal reaches the supervisor alone, which ends them in order.
  */
-export const partStarter = (data: string, url: string) => (name: string, args: () => Promise<readonly string[]>): Pick<ChildOptions, "start" | "lastWords"> => {
+export const partStarter = (data: string, nats: Pick<RunningBus, "environment">) => (name: string, args: () => Promise<readonly string[]>, role = name): Pick<ChildOptions, "start" | "lastWords"> => {
   const path = join(data, "logs", `${name}.log`)
   if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LARGE_LOG) renameSync(path, `${path}.1`)
   const log = openSync(path, "a")
   const holder = `up-${createHash("sha256").update(data).digest("hex").slice(0, 12)}`
-  const env = { ...process.env, HEADGATE_NATS_URL: url, HEADGATE_HOLDER: holder, HEADGATE_SUPERVISED: "1", HEADGATE_DATA: data }
+  const env = { ...process.env, ...nats.environment(role), HEADGATE_HOLDER: holder, HEADGATE_SUPERVISED: "1", HEADGATE_DATA: data }
   return {
     start: async () => spawn(process.execPath, [...NODE_FLAGS, program, ...(await args())], { stdio: ["pipe", log, log], env, detached: true }),
     lastWords: () => endOf(path).trimEnd().split("\n").at(-1)?.slice(0, 300) ?? "",

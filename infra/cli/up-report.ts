@@ -16,9 +16,9 @@ const gatewaysOf = (listeners: readonly AppliedListener[]): readonly Gateway[] =
   })
 }
 
-/** The one line of `up --json`. */
-export const readyLine = (nats: string, applied: Applied): string =>
-  `${JSON.stringify({ ready: true, nats, admin: applied.admin, gateways: gatewaysOf(applied.listeners) })}\n`
+/** The one line of `up --json`. `credentials`: the file with those of people's commands, for a nats-server of our own. */
+export const readyLine = ({ nats, credentials, applied }: { readonly nats: string; readonly credentials: string | undefined; readonly applied: Applied }): string =>
+  `${JSON.stringify({ ready: true, nats, ...(credentials === undefined ? {} : { credentials }), admin: applied.admin, gateways: gatewaysOf(applied.listeners) })}\n`
 
 export const readyTable = ({ nats, applied, manifests, demo, data }: { nats: string; applied: Applied; manifests: string; demo: boolean; data: string }): string => {
   const rows: (readonly [string, string])[] = []

@@ -4,9 +4,11 @@
  */
 import { statSync } from "node:fs"
 import { join, resolve } from "node:path"
+import { CREDENTIALS, withoutPassword } from "../../bus/access.ts"
+import { BusError, type Bus } from "../../bus/bus.ts"
 import { connectBus } from "../../bus/jetstream.ts"
 import { appliedSubject } from "../../bus/subject.ts"
-import { startBus } from "./bus-process.ts"
+import { operatorAccess, startBus } from "./bus-process.ts"
 import { keepRunning, type Child } from "./child.ts"
 import { dataFolder, holdDataFolder } from "./data-folder.ts"
 import { prepareDemo } from "./demo.ts"
@@ -48,7 +50,7 @@ export const up = async (options: UpOptions): Promise<void> => {
       if (!leaving.signal.aborted) throw error
     })
     if (nats === undefined) return
-    const part = partStarter(data, nats.url)
+    const part = partStarter(data, nats)
     const planeKey = ensurePlaneKey(data, "default")
     for (const backend of demo?.backends ?? []) {
       children.push(keepRunning({ name: `demo backend ${backend.name}`, report, ...part(`demo-${backend.name}`, async () => ["demo-backend", "--name", backend.name, "--port", String(backend.port)]) }))
@@ -58,13 +60,15 @@ export const up = async (options: UpOptions): Promise<void> => {
     const gateway = keepRunning({ name: "gateway", report, ...part("gateway", async () => {
       admin = await freeAddress(admin, report)
       return ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", admin, "--data", join(data, "gateway"), "--plane-key", planeKey.file]
-    }) })
+    }, "gateway.default") })
     const functions = keepRunning({ name: "functions", report, ...part("functions", async () => ["functions"]) })
     const adapter = keepRunning({ name: "adapter", report, ...part("adapter", async () => ["adapter", "files", "--manifests", manifests, "--plane-keys", planeKey.folder, ...controllers]) })
 
-    const bus = await connectBus({ url: nats.url, name: "up" })
+    const bus = await connectBus({ url: nats.url, name: "up", access: operatorAccess(nats) })
     const applied = await Promise.race([untilReady(bus, appliedSubject("default", POD), gateway, manifests, demo !== undefined, report), stopped])
-    if (applied !== undefined) process.stdout.write(options.json ? readyLine(nats.url, applied) : readyTable({ nats: nats.url, applied, manifests, demo: demo !== undefined, data }))
+    if (applied !== undefined) process.stdout.write(options.json ? readyLine({ nats: withoutPassword(nats.url), credentials: nats.environment("operator")[CREDENTIALS], applied }) : readyTable({ nats: withoutPassword(nats.url), applied, manifests, demo: demo !== undefined, data }))
+    // Not before: a start needs the processor for itself, and there is no past yet.
+    if (applied !== undefined && (await keepsHistory(bus))) children.push(keepRunning({ name: "checkpoints", report, ...part("checkpoints", async () => ["checkpoints"], "history") }))
     await stopped
     await bus.close()
     await gateway.stop(DRAIN)
@@ -74,6 +78,9 @@ export const up = async (options: UpOptions): Promise<void> => {
     hold.release()
   }
 }
+
+/** Decided when the store was made (HEADGATE_HISTORY). While that cannot be known, yes: the part itself finds out. */
+const keepsHistory = (bus: Bus): Promise<boolean> => bus.info("CHECKPOINTS").then(() => true, (error: unknown) => !(error instanceof BusError && error.reason === "no-stream"))
 
 /** What no part could start with, however often it is tried. */
 const mistakeIn = ({ manifests, admin }: UpOptions): string | undefined => {
