@@ -5,7 +5,9 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Console, Effect, Exit, Option } from "effect"
 import { Argument, CliConfig, CliError, Command, Flag, GlobalFlag } from "effect/cli"
 import { attempt, runningBus } from "./command.ts"
+import { describeCommand } from "./describe-command.ts"
 import { events } from "./events.ts"
+import { explainCommand } from "./explain-command.ts"
 import { get } from "./get.ts"
 import { manifestText, observe } from "./observe.ts"
 import { traceCommand } from "./trace-command.ts"
@@ -83,7 +85,7 @@ const headgate = Command.make("headgate").pipe(
   HEADGATE_DATA (default .headgate) is the folder of one installation; several run side by side.
   Exit status: 0 done, 1 failed or problems found, 2 the command line is wrong, 3 there is no such thing, 4 outside the
   history that is kept.`),
-  Command.withSubcommands([upCommand, getCommand, eventsCommand, waitCommand, traceCommand, validateCommand]),
+  Command.withSubcommands([upCommand, getCommand, describeCommand, eventsCommand, explainCommand, waitCommand, traceCommand, validateCommand]),
 )
 
 /** 2 for a command line that cannot be read, 1 for what failed or what a command has set. */

@@ -22,7 +22,7 @@ export const waitCommand = Command.make(
     until: Flag.Literals("for", ["live", "delete"]).pipe(Flag.withDescription("live: every gateway serves the newest version; delete: it is deleted and nobody serves it"), Flag.withDefault("live")),
   },
   Effect.fnUntraced(function*({ objects, namespace, timeout, until }) {
-    const [{ closeObjects, wait }, { nameText, objectNames }, { Manifests }] = yield* attempt(() => Promise.all([import("./wait.ts"), import("./object-name.ts"), import("./wait-files.ts")]))
+    const [{ wait }, { closeObjects }, { objectNames }, { Manifests }] = yield* attempt(() => Promise.all([import("./wait.ts"), import("./close-objects.ts"), import("./object-name.ts"), import("./wait-files.ts")]))
     const names = yield* Effect.try({ try: () => objectNames(objects, Option.getOrUndefined(namespace)), catch: wrong })
     const limit = durationMs(timeout)
     if (limit === undefined) return yield* failure(`--timeout ${timeout} is not a duration: write something like 500ms, 30s or 2m`, 2)
@@ -33,7 +33,7 @@ export const waitCommand = Command.make(
     if (status === 0) return yield* Console.log(text)
     const [only] = names
     const close = status === exit.notFound && only !== undefined && names.length === 1 ? yield* attempt(() => closeObjects(connected, only)) : []
-    return yield* failure(close.length === 0 ? text : `${text}. Like it: ${close.map((key) => nameText({ kind: only?.kind ?? "", key })).join(", ")}`, status)
+    return yield* failure(close.length === 0 ? text : `${text}. Like it: ${close.join(", ")}`, status)
   }, Effect.scoped),
 ).pipe(Command.withDescription(`Wait until every gateway serves the newest version of objects. Exit status: 0 they do, 1 not in
   time (says who lacks what) or the version in the files cannot be taken, 3 there is no such object`))

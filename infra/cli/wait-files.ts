@@ -4,10 +4,13 @@
  */
 import type { BigIntStats } from "node:fs"
 import { join } from "node:path"
-import { Catalog } from "../adapters/files/catalog.ts"
+import { Catalog, type SecretBodies } from "../adapters/files/catalog.ts"
 import { readFile } from "../adapters/files/read.ts"
+import { readKeyPair } from "../adapters/wanted/key-pair.ts"
+import { canonical } from "../../bus/canonical.ts"
 import { resourceSubject } from "../../bus/subject.ts"
 import type { ObjectName } from "./object-name.ts"
+import { at } from "./field.ts"
 import { manifestsIn } from "./validate.ts"
 
 export type Asked =
@@ -43,11 +46,11 @@ export class Manifests {
     }
   }
 
-  /** By `read`. */
-  asked({ kind, key }: ObjectName): Asked {
+  /** By `read`. `source`: the file that its last version came from. */
+  asked({ kind, key }: ObjectName, source: string): Asked {
     const name = key.slice(key.indexOf("/") + 1)
     // Other letters can stand for a name only with an escape, which begins with a backslash.
-    const { desired } = this.#catalog((text) => text.includes(name) || text.includes("\\"))
+    const { desired } = this.#catalog((text, file) => file === source || text.includes(name) || text.includes("\\"))
     const found = desired.get(resourceSubject(kind, key))
     if (found !== undefined) return { is: "present", body: found.body, file: found.source }
     const notes = new Map<string, string>()
@@ -67,13 +70,37 @@ export class Manifests {
     return new Map([...desired].flatMap(([subject, { kind, body }]) => (kind === "note" ? [] : [[subject, body]])))
   }
 
-  #catalog(isRead: (text: string) => boolean): Catalog {
+  #catalog(isRead: (text: string, file: string) => boolean): Catalog {
     // Which GatewayClasses are ours is the adapter's to know; another's is never published, and waiting says so.
-    const catalog = new Catalog({ controllerNames: "any" })
-    for (const [name, { text }] of this.#known) if (isRead(text)) catalog.put(name, text)
+    const catalog = new Catalog({ controllerNames: "any" }, PUBLIC)
+    for (const [name, { text }] of this.#known) if (isRead(text, name)) catalog.put(name, text)
     catalog.settle()
     return catalog
   }
+}
+
+/** Of a Secret what is public: for which data planes its key is sealed only the adapter knows. */
+const PUBLIC: SecretBodies = {
+  bodyOf: (_key, body, content) => {
+    const read = readKeyPair(content)
+    const secret: unknown = JSON.parse(body)
+    const found = read.ok ? { tls: { chain: read.pair.chain, keyDigest: read.pair.keyDigest } } : { problem: { reason: read.problem.reason } }
+    return canonical(typeof secret === "object" && secret !== null ? { ...secret, ...found } : secret)
+  },
+  bodyKept: (_key, body) => body,
+  forget: () => undefined,
+}
+
+/** Whether what is published is what the files ask for; of a Secret whose content nobody wants the names alone. */
+export const isSame = (kind: string, published: string, asked: string): boolean => {
+  if (published === asked) return true
+  if (kind !== "secret") return false
+  const [have, want]: readonly unknown[] = [published, asked].map((body): unknown => JSON.parse(body))
+  const names = (value: unknown): string => canonical(typeof value === "object" && value !== null ? { ...value, tls: undefined, problem: undefined } : value)
+  if (names(have) !== names(want)) return false
+  if (at(have, "tls") === undefined && at(have, "problem") === undefined) return true
+  const content = (value: unknown): string => JSON.stringify(at(value, "problem") === undefined ? [at(value, "tls", "chain"), at(value, "tls", "keyDigest")] : at(value, "problem", "reason"))
+  return content(have) === content(want)
 }
 
 /** An error about this object, or about a whole document, of which nobody knows what it holds. */

@@ -16,8 +16,8 @@ import { ASK_PROGRESS, type Progress, progressSubject, readProgress } from "../.
 import { appliedIn } from "./applied-message.ts"
 import { exit } from "./command.ts"
 import { at, list } from "./field.ts"
-import { closeTo, nameText, type ObjectName } from "./object-name.ts"
-import type { Manifests } from "./wait-files.ts"
+import { nameText, type ObjectName } from "./object-name.ts"
+import { isSame, type Manifests } from "./wait-files.ts"
 import { Answering, type Declared } from "./wait-functions.ts"
 import { type Ack, standing, type Standing, type Target } from "./wait-gateways.ts"
 
@@ -42,6 +42,9 @@ const AGAIN = 250
 
 /** Without these a gateway has nothing to serve; others may be left out of an installation. */
 const GATEWAYS_NEED = builtIn.filter(({ writes }) => writes.some(({ name }) => name === "route" || name === "cluster" || name === "certificate"))
+
+/** Kinds whose edits may want a Secret, or be one. */
+const OF_CERTIFICATES: ReadonlySet<string> = new Set(["gateway", "secret", "referencegrant"])
 
 /** Rejects when the bus cannot be read. */
 export const wait = async (bus: Bus, options: WaitOptions): Promise<Waited> => {
@@ -76,6 +79,8 @@ class Waiting {
   readonly #heard = new Map<string, Progress>()
   readonly #commits = new Map<string, Message>()
   readonly #plans = new Set<string>()
+  /** Certificate entries: whether the Secret has not been read yet, and the commit that said so. */
+  readonly #certificates = new Map<string, { readonly id: string; readonly isUnread: boolean; readonly commit: string; readonly rev: number }>()
   readonly #acks = new Map<string, Ack>()
   #resources: Following | undefined
   #config: Following | undefined
@@ -109,6 +114,7 @@ class Waiting {
       if (isDeleted(message.headers)) this.#plans.delete(parsed.plane)
       else this.#plans.add(parsed.plane)
     })
+    this.#follow("CONFIG", "config.*.certificate.*", (message) => this.#certificate(message))
     this.#config = this.#follow("CONFIG", "config.*.commit.*", (message) => this.#commits.set(message.subject, message))
     this.#follow("APPLIED", "applied.>", (message) => {
       const applied = appliedIn(message)
@@ -154,6 +160,22 @@ class Waiting {
     const value = isDeleted(message.headers) ? undefined : parse(text(message))
     if (value === undefined) this.#declared.delete(parsed.id)
     else this.#declared.set(parsed.id, { reads: names(at(value, "reads")), writes: names(at(value, "writes")) })
+  }
+
+  #certificate(message: Message): void {
+    const parsed = parseSubject(message.subject)
+    if (parsed?.is !== "entry") return
+    const { subject, headers } = message
+    if (isDeleted(headers)) this.#certificates.delete(subject)
+    else this.#certificates.set(subject, { id: parsed.id, isUnread: at(parse(text(message)), "empty") === "NotRead", commit: commitSubject(parsed.plane, headers[header.writer] ?? ""), rev: numberHeader(headers, header.rev) ?? 0 })
+  }
+
+  /** What goes by way of an adapter: the content of Secrets, which it publishes once it is wanted. */
+  #unread(): readonly string[] {
+    return [...this.#certificates.values()].flatMap(({ id, isUnread, commit, rev }) => {
+      if (isUnread) return [`the content of ${id.replace("/", " ")} is wanted, and no adapter has published it`]
+      return (numberHeader(this.#commits.get(commit)?.headers ?? {}, header.rev) ?? rev) < rev ? [`a commit of ${id} has not arrived here`] : []
+    })
   }
 
   /** Once for all that arrives together. */
@@ -208,6 +230,7 @@ class Waiting {
       }
       // Hints and commits travel on ways of their own.
       if (lacking.length === 0 && (this.#config?.seen ?? 0) < this.#answering.committed) lacking.push(`commits up to ${this.#answering.committed} of CONFIG have not arrived here`)
+      if (lacking.length === 0 && kinds.some((kind) => OF_CERTIFICATES.has(kind))) lacking.push(...this.#unread())
       if (lacking.length > 0) return lacking
       this.#targets = this.#lastCommits()
     }
@@ -256,7 +279,7 @@ class Waiting {
 
   /** Undefined: it is published as it should be. A sentence: not yet. */
   #there(object: ObjectName, last: Message | undefined): string | Waited | undefined {
-    const asked = this.#options.manifests?.asked(object)
+    const asked = this.#options.manifests?.asked(object, last === undefined ? "" : sourceOf(last))
     const isThere = last !== undefined && !isDeleted(last.headers)
     if (asked?.is === "present") return isThere && isSame(object.kind, text(last), asked.body) ? undefined : `the file adapter has not published ${nameText(object)} as it is in ${asked.file}${this.#saidOf(object)}`
     if (asked?.is === "refused" && (!isThere || asked.file === sourceOf(last))) {
@@ -270,7 +293,7 @@ class Waiting {
   }
 
   #gone(object: ObjectName, last: Message | undefined): string | Waited | undefined {
-    const asked = this.#options.manifests?.asked(object)
+    const asked = this.#options.manifests?.asked(object, last === undefined ? "" : sourceOf(last))
     if (asked?.is === "present") return `${nameText(object)} is still in ${asked.file}`
     if (last === undefined) return { status: exit.notFound, text: this.#unknown(object) }
     return isDeleted(last.headers) ? undefined : `${nameText(object)} has not been deleted`
@@ -335,17 +358,6 @@ const parse = (body: string): unknown => {
   }
 }
 
-/** The content of a Secret is published once it is wanted, and not as it is in the file. */
-const isSame = (kind: string, published: string, asked: string): boolean => {
-  if (published === asked) return true
-  if (kind !== "secret") return false
-  const without = (body: string): string => {
-    const value = parse(body)
-    return JSON.stringify(typeof value === "object" && value !== null ? { ...value, tls: undefined, problem: undefined } : value)
-  }
-  return without(published) === without(asked)
-}
-
 const noteText = (body: string): string => {
   const value = parse(body)
   const field = (name: string, before: string, after: string): string => {
@@ -357,20 +369,3 @@ const noteText = (body: string): string => {
 
 const clock = (time: number): string => new Date(time).toISOString().slice(11, 23)
 const seconds = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1).replace(/\.0$/, "")} s`)
-
-/** Objects of the kind on the bus that are called something like it. */
-export const closeObjects = async (bus: Bus, { kind, key }: ObjectName): Promise<readonly string[]> => {
-  const found: string[] = []
-  await new Promise<void>((resolve, reject) => {
-    const following = bus.follow({
-      stream: "RESOURCES", filter: `resource.${kind}.>`, from: "state",
-      onMessage: (message) => {
-        const parsed = parseSubject(message.subject)
-        if (parsed?.is === "resource" && !isDeleted(message.headers)) found.push(parsed.key)
-      },
-      onCaughtUp: () => queueMicrotask(() => void following.stop().then(resolve, reject)),
-      onLost: (reason) => reject(new Error(`the store was lost: ${reason}`)),
-    })
-  })
-  return closeTo(key, found)
-}

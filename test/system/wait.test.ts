@@ -2,6 +2,7 @@
 import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { accessOf, CREDENTIALS } from "../../bus/access.ts"
 import { connectBus } from "../../bus/jetstream.ts"
 import type { Bus } from "../../bus/bus.ts"
 import { wait, type Waited } from "../../infra/cli/wait.ts"
@@ -30,6 +31,14 @@ const version = async (): Promise<string | undefined> => {
 const waitFor = (names: readonly string[], more: { readonly timeout?: number; readonly for?: "live" | "delete"; readonly files?: boolean } = {}): Promise<Waited> =>
   wait(bus, { objects: objectNames(names, undefined), for: more.for ?? "live", timeout: more.timeout ?? 10_000, manifests: more.files === false ? undefined : new Manifests(world.manifests) })
 
+/** With the rights of people's commands. */
+const connect = (): Promise<Bus> => {
+  const url = running.ready.nats
+  return connectBus({ url, name: "test", access: accessOf(url, { [CREDENTIALS]: join(world.data, "credentials", "operator") }) })
+}
+/** As a user types it beside a running `up`. */
+const cli = (args: readonly string[]) => world.cli(args, { HEADGATE_NATS_URL: "" })
+
 beforeAll(async () => {
   ;[port = 0] = await freePorts(1)
   backend = await startBackend("a")
@@ -37,7 +46,7 @@ beforeAll(async () => {
   drop(world.manifests, "services.yaml", yaml(...service("a", 80, [{ port: backend.port }])))
   edit(0)
   running = await world.up()
-  bus = await connectBus({ url: running.ready.nats, name: "test" })
+  bus = await connect()
 })
 
 afterAll(async () => {
@@ -63,7 +72,7 @@ test("200 times: an edit, wait, and the first request after it is served by the 
 
 test("the command itself: status 0 and one line; an edit that changes nothing returns at once", async () => {
   edit(1000)
-  const done = await world.cli(["wait", "httproute/web"])
+  const done = await cli(["wait", "httproute/web"])
   expect(done).toMatchObject({ code: 0, stderr: "" })
   expect(done.stdout).toMatch(/^httproute default\/web is live: version of [\d:.]+, sequence \d+, generation \d+; gateway default\/\S+ said so last at [\d:.]+; waited \d+ ms\n$/)
   expect(await version()).toBe("1000")
@@ -87,11 +96,11 @@ test("a Service, a Gateway, several at once, and everything", async () => {
 })
 
 test("what does not exist has status 3 and names what is like it; what was deleted is waited for with --for delete", async () => {
-  const unknown = await world.cli(["wait", "httproute/wev"])
+  const unknown = await cli(["wait", "httproute/wev"])
   expect(unknown).toMatchObject({ code: 3, stdout: "" })
   expect(unknown.stderr).toMatch(/there is no httproute default\/wev\. Like it: .*httproute default\/web/)
-  expect((await world.cli(["wait", "thing/x"])).code).toBe(2)
-  expect((await world.cli(["wait", "httproute/web", "--timeout", "soon"])).code).toBe(2)
+  expect((await cli(["wait", "thing/x"])).code).toBe(2)
+  expect((await cli(["wait", "httproute/web", "--timeout", "soon"])).code).toBe(2)
   for (let i = 0; i < 20; i++) {
     drop(world.manifests, "gone.yaml", yaml(route("gone", { gateway: "edge", backend: "a", path: "/gone", filters: [setHeader("x-gone", "1")] })))
     expect(await waitFor(["httproute/gone"])).toMatchObject({ status: 0 })
@@ -131,7 +140,7 @@ describe("who lacks what", () => {
   test("a gateway that is frozen is named, with what it serves and what it should", async () => {
     await frozen("gateway", async () => {
       edit(4000)
-      const late = await world.cli(["wait", "httproute/web", "--timeout", "1s"])
+      const late = await cli(["wait", "httproute/web", "--timeout", "1s"])
       expect(late).toMatchObject({ code: 1, stdout: "" })
       expect(late.stderr).toMatch(/httproute default\/web is not live after 1 s:\n  gateway default\/\S+ serves routes at revision \d+, not yet \d+ \(last heard of at [\d:.]+\)/)
       const [, have = 0, want = 0] = (/at revision (\d+), not yet (\d+)/.exec(late.stderr) ?? []).map(Number)
