@@ -1,7 +1,7 @@
 /** `headgate get`: what is configured and what is wrong with it, as kubectl would show it. */
 import { Schema } from "effect"
 import { stringify } from "yaml"
-import { kinds } from "../../bus/kinds/config.ts"
+import { kinds, type Note } from "../../bus/kinds/config.ts"
 import type { Item, Observed } from "./observe.ts"
 import { columnsOf } from "./columns.ts"
 import { statuses } from "./conditions.ts"
@@ -67,6 +67,14 @@ const isNote = Schema.is(kinds.note.schema)
 const withPlaces = (items: readonly Item[], { resources }: Observed, textOf: (file: string) => string | undefined): readonly Item[] => {
   const placed = placer(resources, textOf)
   return items.flatMap((item) => (item.kind === "note" && item.plane !== "" && isNote(item.value) ? placed(item.value).map((value): Item => ({ ...item, value })) : [item]))
+}
+
+/** Everybody's notes on an object by its kind as in Kubernetes (`HTTPRoute`) and key, the worst first. */
+export const notesOn = (observed: Observed, textOf: (file: string) => string | undefined): ((kindName: string, key: string) => readonly Note[]) => {
+  const weight = { error: 0, warning: 1, info: 2 } as const
+  const notes = withPlaces(itemsOf(observed).filter(({ kind }) => kind === "note"), observed, textOf).flatMap(({ value }) => (isNote(value) ? [value] : []))
+  const byObject = Map.groupBy(notes, ({ about }) => (about === undefined ? "" : `${about.kind} ${about.namespace}/${about.name}`))
+  return (kindName, key) => (byObject.get(`${kindName} ${key}`) ?? []).toSorted((a, b) => weight[a.severity] - weight[b.severity])
 }
 
 /** A resource by its key, a note by what it is about, an entry by any part of its id. */
