@@ -119,7 +119,8 @@ export class Outputs {
         if (unit === undefined) byPlane.set(plane, (unit = { staged: [], causes: new Set() }))
         const staged = this.#changeOf(fn, change, this.#unit(plane, fn))
         if (staged === undefined) continue
-        unit.staged.push(change.value === undefined ? { ...staged, causes: change.triggers ?? [] } : staged)
+        const why = change.triggers === undefined ? staged : { ...staged, triggers: change.triggers }
+        unit.staged.push(change.value === undefined ? { ...why, causes: change.triggers ?? [] } : why)
         for (const cause of change.triggers ?? staged.causes) if (unit.causes.size < LIMIT + 1) unit.causes.add(cause)
       }
       for (const [plane, { staged, causes }] of byPlane) {
@@ -197,7 +198,7 @@ export class Outputs {
       const change = this.#changeOf(fn, row, this.#unit(plane, fn))
       const unit = wanted.get(plane)
       unit?.subjects.add(configSubject(plane, row.kind.name, id))
-      if (change !== undefined) unit?.changes.push(change)
+      if (change !== undefined) unit?.changes.push(this.#sinceStored(change))
     }
     const declaration = declarationOf(fn)
     wanted.get(CONTROL_PLANE)?.subjects.add(declaration.subject)
@@ -210,9 +211,16 @@ export class Outputs {
         if (because.size > 0) this.#held.set(subject, { fn, plane: unit.plane, because })
         else changes.push({ subject, body: null, causes: [] })
       }
-      if (changes.length > 0) unit.stage(changes, { causes: [...new Set(changes.flatMap(({ causes }) => causes))].slice(0, LIMIT + 1) })
+      if (changes.length > 0) unit.stage(changes, { causes: [...new Set(changes.flatMap(({ causes, triggers }) => triggers ?? causes))].slice(0, LIMIT + 1) })
     }
     this.#declare(fn, declaration, units.filter((unit) => unit.plane !== CONTROL_PLANE))
+  }
+
+  /** What was changed while nobody derived: the inputs that are others than those of what is stored. */
+  #sinceStored(change: StagedChange): StagedChange {
+    const stored = this.#stored.get(change.subject)
+    const triggers = stored === undefined ? [] : change.causes.filter((cause) => !stored.includes(cause))
+    return triggers.length === 0 ? change : { ...change, triggers }
   }
 
   /** Says that everything derived so far is committed: only after it is. */

@@ -109,6 +109,6 @@ const checkRows = (value: unknown): readonly Row[] => {
 
 const isRow = (value: unknown): value is Row => {
   if (!Array.isArray(value)) return false
-  const [subject, body, causes]: unknown[] = value
-  return typeof subject === "string" && (body === null || typeof body === "string") && Array.isArray(causes) && causes.every(isString)
+  const [subject, body, causes, triggers = []]: unknown[] = value
+  return typeof subject === "string" && (body === null || typeof body === "string") && [causes, triggers].every((refs) => Array.isArray(refs) && refs.every(isString))
 }

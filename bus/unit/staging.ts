@@ -26,7 +26,7 @@ export class Staging {
   readonly state = new Map<string, string>()
   readonly #options: UnitWriterOptions
   /** By subject: the body in the last commit (taken or acked), and what caused the wanted one. */
-  #changed = new Map<string, { readonly base: string | undefined; readonly causes: readonly string[] }>()
+  #changed = new Map<string, { readonly base: string | undefined; readonly causes: readonly string[]; readonly triggers?: readonly string[] | undefined }>()
   /** Of the last commit taken. */
   #digest = new Digest()
   #rev = 0
@@ -47,10 +47,10 @@ export class Staging {
     this.#isStaged = true
     const isFirst = force && this.#rev === 0 && this.#pending === undefined
     let differs = isFirst
-    for (const { subject, body, causes: rowCauses } of all) differs = this.#want(subject, body ?? undefined, rowCauses) || differs
+    for (const { subject, body, causes: rowCauses, triggers } of all) differs = this.#want(subject, body ?? undefined, rowCauses, triggers) || differs
     if (complete) {
       const named = new Set(all.map(({ subject }) => subject))
-      for (const subject of this.state.keys()) if (!named.has(subject)) differs = this.#want(subject, undefined, causes) || differs
+      for (const subject of this.state.keys()) if (!named.has(subject)) differs = this.#want(subject, undefined, causes, undefined) || differs
     }
     if (isFirst || this.#force === "with-next") this.#force = true
     if (differs) this.#because(causes, traceparent)
@@ -64,11 +64,13 @@ export class Staging {
     if (stray !== undefined) throw new RangeError(`${stray} is not an entry of plane ${this.#options.unit.plane}`)
   }
 
-  #want(subject: string, body: string | undefined, causes: readonly string[]): boolean {
+  #want(subject: string, body: string | undefined, causes: readonly string[], triggers: readonly string[] | undefined): boolean {
     const now = this.state.get(subject)
     if (now === body) return false
     const changed = this.#changed.get(subject)
-    this.#changed.set(subject, { base: changed === undefined ? now : changed.base, causes })
+    // Of two changes on the way both are answered at once.
+    const both = triggers === undefined || changed?.triggers === undefined ? triggers : [...new Set([...changed.triggers, ...triggers])]
+    this.#changed.set(subject, { base: changed === undefined ? now : changed.base, causes, triggers: both })
     if (body === undefined) this.state.delete(subject)
     else this.state.set(subject, body)
     return true
@@ -82,11 +84,12 @@ export class Staging {
   /** The next commit, or undefined when there is nothing to say. */
   take(): Pending | undefined {
     const rows: Row[] = []
-    for (const [subject, { base, causes }] of this.#changed) {
+    for (const [subject, { base, causes, triggers }] of this.#changed) {
       const body = this.state.get(subject)
       if (body === base) continue
       this.#digest.change(subject, base, body)
-      rows.push([subject, body ?? null, limitCauses(causes)])
+      const isAll = triggers === undefined || (triggers.length === this.#causes.size && triggers.every((trigger) => this.#causes.has(trigger)))
+      rows.push(isAll ? [subject, body ?? null, limitCauses(causes)] : [subject, body ?? null, limitCauses(causes), limitCauses(triggers)])
     }
     this.#changed = new Map()
     if (rows.length === 0 && this.#force !== true) return undefined
@@ -109,9 +112,9 @@ export class Staging {
    * nothing was staged, what is stored is what is wanted.
    */
   continueFrom({ state, digest, rev, force }: Base): void {
-    const causes = new Map<string, readonly string[]>()
-    for (const [subject, , rowCauses] of this.#pending?.rows ?? []) causes.set(subject, rowCauses)
-    for (const [subject, changed] of this.#changed) causes.set(subject, changed.causes)
+    const reasons = new Map<string, Pick<StagedChange, "causes" | "triggers">>()
+    for (const [subject, , causes, triggers = this.#pending?.head.causes ?? []] of this.#pending?.rows ?? []) reasons.set(subject, { causes, triggers })
+    for (const [subject, { causes, triggers }] of this.#changed) reasons.set(subject, { causes, ...(triggers === undefined ? {} : { triggers }) })
     if (this.#pending !== undefined) this.#because(this.#pending.head.causes, this.#pending.traceparent)
     this.#pending = undefined
     this.#changed = new Map()
@@ -121,7 +124,7 @@ export class Staging {
     } else {
       for (const subject of new Set([...state.keys(), ...this.state.keys()])) {
         const base = state.get(subject)
-        if (base !== this.state.get(subject)) this.#changed.set(subject, { base, causes: causes.get(subject) ?? [] })
+        if (base !== this.state.get(subject)) this.#changed.set(subject, { base, causes: [], ...reasons.get(subject) })
       }
     }
     this.#digest = new Digest(digest)

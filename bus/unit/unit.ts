@@ -12,10 +12,11 @@ export interface UnitId {
 }
 
 /**
- * One changed entry: subject, canonical body (null: removed), and the inputs that made it what it is, each
- * `<kind>/<key>@<sequence in its stream>` (for explain; not part of the digest).
+ * One changed entry: subject, canonical body (null: removed), the inputs that made it what it is, each
+ * `<kind>/<key>@<sequence in its stream>` (for explain; not part of the digest), and, where they are not all of the
+ * commit's causes, the changed inputs that changed this entry.
  */
-export type Row = readonly [subject: string, body: string | null, causes: readonly string[]]
+export type Row = readonly [subject: string, body: string | null, causes: readonly string[], triggers?: readonly string[]]
 
 /** Body of `config.<plane>.commit.<function>`: the authority for the unit's state at `rev`. */
 export interface Commit {
@@ -155,6 +156,8 @@ export interface StagedChange {
   /** Canonical JSON; null removes. Equal to what is there: no change. */
   readonly body: string | null
   readonly causes: readonly string[]
+  /** The changed inputs this change answers; left out: those of the whole commit. */
+  readonly triggers?: readonly string[]
 }
 
 export interface StageOptions {

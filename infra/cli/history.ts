@@ -1,0 +1,136 @@
+/** `headgate history`: every version of one object or entry, what each came from and what followed. */
+import { Effect, Option } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import type { Bus } from "../../bus/bus.ts"
+import { decodeHeader, header, numberHeader } from "../../bus/envelope.ts"
+import type { CopiedCommit } from "../../bus/history/commits.ts"
+import { causeOf, past, type Version } from "../../bus/history/past.ts"
+import { parseSubject } from "../../bus/subject.ts"
+import type { Row } from "../../bus/unit/unit.ts"
+import { changedPaths, changesText } from "./changes.ts"
+import { attempt, exit, failure, runningBus } from "./command.ts"
+import { printable } from "./get.ts"
+import { timeText } from "./moment.ts"
+import { answering, covers, neededOf, sayDoubts, servingOf, targetOf, type Target } from "./past-view.ts"
+
+/** One version, with everything that is known of it. */
+export interface Told {
+  readonly time: string
+  /** In RESOURCES; of an entry, of its commit in CONFIG. */
+  readonly seq: number
+  readonly deleted: boolean
+  readonly generation?: number
+  /** Relative to its adapter's folder. */
+  readonly file?: string
+  /** Against the version before; none for the first and where it was deleted. */
+  readonly changed: readonly string[]
+  /** Of an entry: the edits that made it so, `<kind>/<key>@<sequence of RESOURCES>`. */
+  readonly causes: readonly string[]
+  /** Of an object: what followed from it; of an entry: what made it. */
+  readonly commits: readonly { readonly plane: string; readonly function: string; readonly version: string; readonly rev: number; readonly seq: number; readonly time: string; readonly entries: readonly string[] }[]
+  /** When each pod first served all of that. */
+  readonly served: readonly { readonly pod: string; readonly plane: string; readonly time: string }[]
+}
+
+/** The changed inputs that made this row what it is. */
+export const causesOf = ({ commit }: CopiedCommit, [, , inputs, triggers]: Row): readonly string[] => {
+  if (triggers !== undefined) return triggers
+  const own = commit.causes.filter((cause) => inputs.includes(cause))
+  return own.length > 0 ? own : commit.causes
+}
+
+const parse = (body: string): unknown => {
+  try {
+    return JSON.parse(body)
+  } catch {
+    return body
+  }
+}
+
+const entryText = ([subject, body]: Row): string => {
+  const parsed = parseSubject(subject)
+  return `${body === null ? "-" : "+"}${parsed?.is === "entry" ? `${parsed.section} ${parsed.id}` : subject}`
+}
+
+/** Versions of the target, oldest first; of the last `tail` of them, where that is given. Throws CommandFailed when there never was one. */
+export const history = (bus: Bus, target: Target, tail: number | undefined): Promise<{ readonly told: readonly Told[]; readonly doubts: readonly string[] }> =>
+  answering(async () => {
+    const asked = past(bus)
+    const { value: all, doubts } = await asked.versionsOf(target.subject)
+    if (all.length === 0) throw failure(`there is no ${target.text} in the history`, exit.notFound)
+    const from = tail === undefined ? 0 : Math.max(0, all.length - tail)
+    const isResource = target.subject.startsWith("resource.")
+    const shown = all.slice(from)
+    const since = shown[0]?.time ?? 0
+    const causes = new Map(shown.map(({ seq }) => [causeOf(target.subject, seq), seq]))
+    const followed = isResource ? await asked.commitsCausedBy(new Set(causes.keys()), since) : []
+    const commitsOf = ({ seq, commit }: Version): readonly CopiedCommit[] =>
+      isResource ? followed.filter(({ commit: { causes: answered } }) => answered.includes(causeOf(target.subject, seq))) : commit === undefined ? [] : [commit]
+    const commits = shown.map(commitsOf)
+    const served: Map<string, { readonly pod: string; readonly plane: string; readonly time: number }>[] = shown.map(() => new Map())
+    await asked.acksSince(since, (ack) => {
+      const serving = servingOf(ack)
+      if (serving === undefined) return
+      for (const [i, own] of commits.entries()) {
+        const pods = served[i]
+        if (pods !== undefined && !pods.has(ack.subject) && covers(serving, own.map(neededOf)) === true) pods.set(ack.subject, serving)
+      }
+    })
+    const told = shown.map((version, i): Told => tell(target, version, all[from + i - 1], commits[i] ?? [], [...(served[i]?.values() ?? [])]))
+    return { told, doubts }
+  })
+
+const tell = (target: Target, { seq, time, body, message, commit, causes }: Version, before: Version | undefined, commits: readonly CopiedCommit[], served: readonly { readonly pod: string; readonly plane: string; readonly time: number }[]): Told => {
+  const generation = message === undefined ? undefined : numberHeader(message.headers, header.generation)
+  const file = message?.headers[header.source]
+  const row = commit?.rows.find(([subject]) => subject === target.subject)
+  return {
+    time: timeText(time), seq, deleted: body === undefined,
+    ...(generation === undefined ? {} : { generation }),
+    ...(file === undefined ? {} : { file: decodeHeader(file) }),
+    changed: body === undefined || before?.body === undefined ? [] : changedPaths(parse(before.body), parse(body)),
+    causes: commit === undefined || row === undefined ? causes : causesOf(commit, row),
+    commits: commits.map(({ unit, commit: { version, rev }, seq: of, time: at, rows }) => ({ plane: unit.plane, function: unit.fn, version, rev, seq: of, time: timeText(at), entries: entriesOf(target, rows) })),
+    served: served.map(({ pod, plane, time: at }) => ({ pod, plane, time: timeText(at) })),
+  }
+}
+
+/** Of what an object's version has led to, the entries it is itself a cause of stand first. */
+const entriesOf = (target: Target, rows: readonly Row[]): readonly string[] =>
+  rows.filter(([subject]) => target.subject.startsWith("resource.") || subject === target.subject).map(entryText)
+
+const some = (texts: readonly string[], most: number): string => (texts.length <= most ? texts.join(", ") : `${texts.slice(0, most).join(", ")} and ${texts.length - most} more`)
+
+const linesOf = (told: Told, isFirst: boolean): readonly string[] => {
+  const { time, seq, deleted, generation, file, changed, causes, commits, served } = told
+  const what = deleted ? "deleted" : isFirst || changed.length > 0 ? (changed.length > 0 ? `changed ${changesText(changed)}` : "there") : "there, " + changesText(changed)
+  return [
+    [time, `seq ${seq}`, ...(generation === undefined ? [] : [`generation ${generation}`]), ...(file === undefined ? [] : [file]), what].join("  "),
+    ...(causes.length === 0 ? [] : [`  because of ${some(causes, 6)}`]),
+    ...commits.map(({ plane, function: fn, version, rev, time: at, entries }) => `  ${fn}@${version} rev ${rev}${plane === "default" ? "" : ` for ${plane}`} at ${at.slice(11)}: ${entries.length === 0 ? "nothing changed" : some(entries, 4)}`),
+    ...served.map(({ pod, time: at }) => `  ${pod} served it from ${at.slice(11)}`),
+  ]
+}
+
+export const historyText = (target: Target, told: readonly Told[]): string =>
+  `${target.text}\n${told.flatMap((version, i) => linesOf(version, i === 0)).map(printable).join("\n")}\n`
+
+export const historyCommand = Command.make(
+  "history",
+  {
+    object: Argument.String("object").pipe(Argument.withDescription("httproute/web, httproute shop/web, cluster service/default/web/80, route httproute/default/web, …"), Argument.variadic()),
+    namespace: Flag.String("namespace").pipe(Flag.withAlias("n"), Flag.withDescription("Of an object named without one (default: default)"), Flag.optional),
+    plane: Flag.String("plane").pipe(Flag.withDescription("Data plane of an entry"), Flag.withDefault("default")),
+    tail: Flag.Int("tail").pipe(Flag.withDescription("Only so many versions, the last ones"), Flag.optional),
+    output: Flag.Literals("output", ["text", "json"]).pipe(Flag.withAlias("o"), Flag.withDefault("text")),
+  },
+  Effect.fnUntraced(function*({ object, namespace, plane, tail, output }) {
+    if (object.length === 0) return yield* failure("history of which object? Write KIND/NAME or KIND NAMESPACE/NAME", 2)
+    const target = yield* attempt(() => answering(async () => targetOf(object, Option.getOrUndefined(namespace), plane)))
+    const connected = yield* runningBus
+    const { told, doubts } = yield* attempt(() => history(connected, target, Option.getOrUndefined(tail)))
+    yield* Effect.sync(() => process.stdout.write(output === "json" ? `${JSON.stringify({ object: target.text, exact: doubts.length === 0, doubts, versions: told }, null, 2)}\n` : historyText(target, told)))
+    yield* sayDoubts(doubts)
+  }, Effect.scoped),
+).pipe(Command.withDescription(`Show every version of an object or an entry, oldest first: what changed, which edit caused it, what
+  followed from it, which pods served it. Exit status: 3 there is no such object in the history`))
