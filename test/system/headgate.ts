@@ -23,6 +23,8 @@ interface Listener {
 export interface Ready {
   readonly ready: true
   readonly nats: string
+  /** File of those of people's commands. */
+  readonly credentials: string
   readonly admin: string
   readonly gateways: readonly { readonly namespace: string; readonly name: string; readonly listeners: readonly Listener[] }[]
 }
@@ -135,7 +137,7 @@ export const newWorld = (name: string): World => {
 
   const cli: World["cli"] = (args, env = {}) =>
     new Promise((resolve) => {
-      execFile(process.execPath, [command, ...args], { cwd: folder, env: environment({ ...(nats === "" ? {} : { HEADGATE_NATS_URL: nats }), ...env }), maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      execFile(process.execPath, [command, ...args], { cwd: folder, env: environment({ ...(nats === "" ? {} : { HEADGATE_NATS_URL: nats, HEADGATE_NATS_CREDENTIALS: join(data, "credentials", "operator") }), ...env }), maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
         resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : 1, stdout, stderr })
       })
     })
