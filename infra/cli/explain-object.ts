@@ -141,6 +141,8 @@ const derivedFrom = async (bus: Bus, { entries }: Config, { kind, key }: ObjectN
       names.add(`${entry.section}/${entry.plane}/${entry.id}`)
     }
   }
+  /** The first cause is what an entry was mapped from: who does that with the object is named first. */
+  const isMapped = ({ entries: made }: Derived): boolean => made.some(({ causes: [first = ""] }) => first.startsWith(`${kind}/${key}@`))
   const groups = [...Map.groupBy(found, ({ plane, fn }) => JSON.stringify([plane, fn])).values()]
   return Promise.all(groups.map(async (group): Promise<Derived> => {
     const sorted = group.toSorted((a, b) => (a.section === b.section ? (a.id < b.id ? -1 : 1) : a.section < b.section ? -1 : 1))
@@ -148,8 +150,10 @@ const derivedFrom = async (bus: Bus, { entries }: Config, { kind, key }: ObjectN
     const { plane, fn, rev, epoch, time } = newest
     const commit = (await commitsOf(bus, plane, fn)).find((one) => one.rev === rev && one.epoch === epoch)
     return { plane, fn, rev, epoch, time: commit?.time ?? time, commit, entries: sorted }
-  }))
+  })).then((all) => all.sort((a, b) => compare(a.plane, b.plane) || Number(isMapped(b)) - Number(isMapped(a)) || compare(a.fn, b.fn)))
 }
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 const servedBy = (derived: readonly Derived[], acks: readonly Ack[]): readonly Served[] => {
   const byPlane = Map.groupBy(derived.filter(({ plane }) => plane !== CONTROL_PLANE), ({ plane }) => plane)

@@ -3,6 +3,7 @@
  * entries on the bus. Nothing is sent.
  */
 import { isIP } from "node:net"
+import { domainToASCII } from "node:url"
 import type { Certificate, Filter, Listener, Route, Rule, RuleOverlay } from "../../bus/kinds/config.ts"
 import { Redacted } from "../../bus/redacted.ts"
 import { refusalOf } from "../../gateway/downstream/refusal.ts"
@@ -77,8 +78,10 @@ export class QuestionError extends Error {
 
 /** `GET http://shop.example:8080/cart?x=1`. The path is taken as it is typed; what no request line can hold is encoded. Throws QuestionError. */
 export const questionOf = (method: string, url: string, headers: readonly string[], gateway: string | undefined): Question => {
-  const found = /^(https?):\/\/(\[[^\]]*\]|[^/?#:[\]]*)(?::(\d{1,5}))?([/?][^#]*)?(?:#.*)?$/i.exec(url)
-  const [, scheme = "", host = "", digits, rest = "/"] = found ?? []
+  const found = /^(https?):\/\/(\[[^\]]*\]|[^/?#:@[\]]*)(?::(\d{1,5}))?([/?][^#]*)?(?:#.*)?$/i.exec(url)
+  const [, scheme = "", named = "", digits, rest = "/"] = found ?? []
+  // Clients send names of other alphabets so.
+  const host = /[^\x00-\x7f]/.test(named) ? domainToASCII(named) : named
   if (found === null || host === "") throw new QuestionError(`"${url}" is not a URL: write something like http://shop.example/cart`)
   const port = digits === undefined ? (scheme.toLowerCase() === "https" ? 443 : 80) : Number(digits)
   const mark = rest.indexOf("?")
@@ -144,7 +147,7 @@ const valuesOf = (entries: readonly Entry[]) => {
 const explainAt = (plane: string, key: string, port: CompiledPort, question: Question, values: Values): ExplainedRequest => {
   const head = new RequestHead()
   const text = `${question.method} ${question.target} HTTP/1.1\r\nHost: ${question.host}\r\n${question.headers.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`
-  const buffer = Buffer.from(text, "latin1")
+  const buffer = Buffer.from(text)
   const isRead = head.parse(buffer, 0, buffer.length, defaults) > 0
   const looked = isRead ? look(port, head) : { listeners: [], hosts: [], candidates: [], rule: null }
   const certificates = isRead && question.scheme === "https" ? presented(port, head, question.serverName, values) : []
