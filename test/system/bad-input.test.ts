@@ -6,17 +6,9 @@ import type { Backend } from "./backend.ts"
 import { newWorld } from "./headgate.ts"
 import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
+import { notesOf, type Note } from "./notes.ts"
 import { ask } from "./traffic.ts"
 import { freePorts, until } from "./until.ts"
-
-interface Note {
-  readonly reason: string
-  readonly message: string
-  readonly severity: string
-  readonly file?: string
-  readonly line?: number
-  readonly field?: string
-}
 
 const world = newWorld("bad input")
 let port = 0
@@ -24,18 +16,7 @@ let backend: Backend
 let running: Running
 let edits = 0
 
-const isNote = (value: unknown): value is Note => typeof value === "object" && value !== null && "reason" in value && "message" in value
-
-const notes = async (): Promise<readonly Note[]> => {
-  const { stdout, stderr } = await world.cli(["get", "notes", "-o", "json"])
-  const items: unknown = JSON.parse(stdout)
-  if (!Array.isArray(items)) throw new Error(`not a list: ${stdout}${stderr}`)
-  return items.map((item: unknown) => {
-    const value = typeof item === "object" && item !== null && "value" in item ? item.value : undefined
-    if (!isNote(value)) throw new Error(`not a note: ${JSON.stringify(item)}`)
-    return value
-  })
-}
+const notes = () => notesOf(world)
 
 /** Everything else keeps working: an edit of another file is answered, by the same processes. */
 const othersStillWork = async () => {
