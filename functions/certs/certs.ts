@@ -10,7 +10,7 @@ import { idOfKey, planeOfKey } from "../gateway-api/names.ts"
 import { reconcile, type Member } from "../reconcile.ts"
 import { reporter, type Report } from "../gateway-api/report.ts"
 import { covers, readChain, type Chain } from "./chain.ts"
-import { momentsWanted, validityOf, type Validity } from "./validity.ts"
+import { momentsWanted, validityOf, type Validity } from "../gateway-api/validity.ts"
 
 export const certs = reconcile({
   name: "certs",

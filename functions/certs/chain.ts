@@ -1,5 +1,6 @@
 /** The public part of a TLS Secret → what is presented, and what is known of its leaf. Pure: no clock, no trust store. */
 import { hash, X509Certificate } from "node:crypto"
+import { momentOf } from "../gateway-api/validity.ts"
 
 export interface Chain {
   /** PEM, leaf first, each certificate signed by the next. */
@@ -72,8 +73,6 @@ const isIssuedBy = (certificate: X509Certificate, issuer: X509Certificate): bool
     return false
   }
 }
-
-export const momentOf = (date: Date): string => date.toISOString().replace(/\.\d+Z$/, "Z")
 
 /** As node:crypto writes subjectAltName: values that could be mistaken are JSON texts. */
 const ALTERNATIVE = /(?:^|, )(DNS|IP Address|[A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,]*)/g

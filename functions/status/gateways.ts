@@ -6,8 +6,9 @@ import type { ServedGateway } from "../gateway-api/listeners.ts"
 import type { Finding, Judged } from "../gateway-api/report.ts"
 import type { Collection, Read } from "../reconcile.ts"
 import { programmedBy, type Acked, type Programmed } from "./acks.ts"
+import type { CertificateFacts } from "./certificates.ts"
 import { sayer, told, type Say } from "./condition.ts"
-import { listenerStatus, statusOf } from "./listeners.ts"
+import { isMute, listenerStatus, statusOf } from "./listeners.ts"
 
 export interface GatewaySources {
   readonly contests: Collection<Judged<Listener>>
@@ -16,6 +17,8 @@ export interface GatewaySources {
   readonly attachedRoutes: Collection<number>
   /** Likewise; see overlaps.ts. */
   readonly overlaps: Collection<readonly string[]>
+  /** By `<plane>/<certificate id>`. */
+  readonly certificates: Collection<CertificateFacts>
 }
 
 /** Undefined: its class is not ours. */
@@ -30,9 +33,11 @@ export const gatewayStatus = ({ metadata, spec }: Gateway, { about, findings, va
     const key = `${plane}/${listener.id}`
     const contest = read(sources.contests, key)
     const programmed = contest?.value === undefined ? undefined : programmedBy(read(sources.acked.listeners, key), observedGeneration)
-    if (contest?.value !== undefined) made.push(programmed)
+    const certificates = contest?.value?.tls?.certificates.map((id) => read(sources.certificates, `${plane}/${id}`)) ?? []
+    const isUnread = certificates.some((each) => each?.empty === "NotRead")
+    if (contest?.value !== undefined && (!isMute(certificates) || isUnread)) made.push(isMute(certificates) ? undefined : programmed)
     const own = findings.filter(({ field }) => field.startsWith(`${listener.field}.`))
-    return listenerStatus({ served: listener, findings: own, contest, programmed, hasPod, attachedRoutes: read(sources.attachedRoutes, key) ?? 0, overlaps: read(sources.overlaps, key) ?? [] }, say)
+    return listenerStatus({ served: listener, findings: own, contest, programmed, hasPod, attachedRoutes: read(sources.attachedRoutes, key) ?? 0, overlaps: read(sources.overlaps, key) ?? [], certificates }, say)
   })
   const asked = new Set((spec.addresses ?? []).flatMap(({ value = "" }) => (value === "" ? [] : [value])))
   return {

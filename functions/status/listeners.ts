@@ -6,6 +6,7 @@ import { kindsTaken } from "../gateway-api/attachment.ts"
 import type { ServedListener } from "../gateway-api/listeners.ts"
 import type { Finding, Judged } from "../gateway-api/report.ts"
 import type { Programmed } from "./acks.ts"
+import { certificatesValid, unresolved, type CertificateFacts } from "./certificates.ts"
 import { told, type Say } from "./condition.ts"
 
 export interface ListenerFacts {
@@ -21,6 +22,8 @@ export interface ListenerFacts {
   readonly attachedRoutes: number
   /** Ids of HTTPS listeners of its port that can match the same hosts. */
   readonly overlaps: readonly string[]
+  /** Of an HTTPS listener that is served; undefined: not known yet. */
+  readonly certificates: readonly (CertificateFacts | undefined)[]
 }
 
 /** Kinds of routes that are served at all. */
@@ -38,9 +41,14 @@ export const listenerStatus = (facts: ListenerFacts, say: Say): ListenerStatus =
     name: listener.name,
     supportedKinds: kinds.map((kind) => ({ group: GATEWAY_GROUP, kind })),
     attachedRoutes,
-    conditions: [accepted(facts, say), conflicted(facts, say), ...overlappingTls(facts, say), programmed(facts, say), resolvedRefs(facts, say)],
+    conditions: [accepted(facts, say), conflicted(facts, say), ...overlappingTls(facts, say), programmed(facts, say), resolvedRefs(facts, say), ...certificatesValid(known(facts), say)],
   }
 }
+
+const known = ({ certificates }: ListenerFacts): readonly CertificateFacts[] => certificates.filter((each) => each !== undefined)
+
+/** It terminates TLS and has nothing to present. */
+export const isMute = (certificates: readonly (CertificateFacts | undefined)[]): boolean => certificates.length > 0 && certificates.every((each) => each?.empty !== undefined)
 
 /** Of its conditions; undefined where it has none of that type. */
 export const statusOf = ({ conditions }: { readonly conditions: readonly Condition[] }, type: string): Condition["status"] | undefined => conditions.find((each) => each.type === type)?.status
@@ -79,6 +87,7 @@ const programmed = (facts: ListenerFacts, say: Say): Condition => {
   const { contest, hasPod, programmed: made } = facts
   const conflict = conflictOf(facts)
   if (contest?.value === undefined) return say("Programmed", "False", conflict?.reason ?? "Invalid", "The listener cannot be served: see its other conditions, and the Gateway's.")
+  if (isMute(facts.certificates)) return say("Programmed", "False", facts.certificates.some((each) => each?.empty === "NotRead") ? "Pending" : "Invalid", "There is no certificate to present.")
   if (!hasPod) return say("Programmed", "False", "Pending", "No gateway pod is ready.")
   if (made === undefined) return say("Programmed", "False", "Pending", "No gateway pod has said yet that it serves this.")
   const failed = made.failed.map(({ address, error }) => `${address}: ${error}.`)
@@ -86,8 +95,12 @@ const programmed = (facts: ListenerFacts, say: Say): Condition => {
   return say("Programmed", "True", "Programmed", ["A gateway pod serves it.", ...failed].join(" "))
 }
 
-const resolvedRefs = ({ findings }: ListenerFacts, say: Say): Condition => {
-  const unresolved = findings.filter(({ reason }) => NOT_RESOLVED.has(reason))
-  const [first] = unresolved
-  return first === undefined ? say("ResolvedRefs", "True", "ResolvedRefs", "All references are resolved.") : say("ResolvedRefs", "False", first.reason, told(unresolved))
+const resolvedRefs = (facts: ListenerFacts, say: Say): Condition => {
+  const refused = facts.findings.filter(({ reason }) => NOT_RESOLVED.has(reason))
+  const [first] = refused
+  if (first !== undefined) return say("ResolvedRefs", "False", first.reason, told(refused))
+  const troubles = known(facts).flatMap((each) => unresolved(each) ?? [])
+  if (troubles.length === 0) return say("ResolvedRefs", "True", "ResolvedRefs", "All references are resolved.")
+  const isWrong = troubles.some(({ status }) => status === "False")
+  return say("ResolvedRefs", isWrong ? "False" : "Unknown", isWrong ? "InvalidCertificateRef" : "Pending", troubles.map(({ message }) => message).join(" "))
 }

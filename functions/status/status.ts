@@ -4,14 +4,16 @@
  * waits for it.
  */
 import { applied } from "../../bus/kinds/applied.ts"
-import { CONTROL_PLANE } from "../../bus/kinds/config.ts"
+import { CONTROL_PLANE, kinds } from "../../bus/kinds/config.ts"
 import { core } from "../../bus/kinds/core.ts"
 import { gatewayApi } from "../../bus/kinds/gateway-api.ts"
+import { clock } from "../../bus/kinds/ours.ts"
 import { status as statusKind, type Status } from "../../bus/kinds/status.ts"
 import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
 import { placesOf } from "../gateway-api/parents.ts"
 import { reconcile, type Collection, type Member } from "../reconcile.ts"
 import { ackedBy } from "./acks.ts"
+import { certificateFacts } from "./certificates.ts"
 import { classStatus } from "./classes.ts"
 import { gatewayStatus } from "./gateways.ts"
 import { overlapping } from "./overlaps.ts"
@@ -22,7 +24,7 @@ const statusKey = (kind: string, key: string): string => `${CONTROL_PLANE}/${kin
 export const status = reconcile({
   name: "status",
   version: "1",
-  reads: [gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, core.service, applied],
+  reads: [gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, core.service, core.secret, clock, kinds.certificate, applied],
   writes: [statusKind],
   later: true,
   derive: ({ from, into }) => {
@@ -35,6 +37,7 @@ export const status = reconcile({
     const listeners = contests.map(({ value }) => value)
     const places = placesOf(gateways, served, listeners, from(core.namespace))
     const overlaps = overlapping(listeners)
+    const certificates = certificateFacts(from(kinds.certificate), from(core.secret), from(clock))
     const controllers = gateways.map(({ spec }, read) => read(classes, `/${spec.gatewayClassName}`)?.spec.controllerName)
     const services = from(core.service).map(({ spec: { type, ports } }) => ({ spec: { type, ports } }))
 
@@ -46,7 +49,7 @@ export const status = reconcile({
     const acked = ackedBy(from(applied))
     const ofGateways = gateways.flatMap((gateway, read, key): Member<Status>[] => {
       const one = read(judged, key)
-      const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps }, read)
+      const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps, certificates }, read)
       return own === undefined ? [] : [[statusKey("gateway", key), own]]
     })
     const ofClasses = classes.flatMap((each, _read, key): Member<Status>[] => [[statusKey("gatewayclass", key), classStatus(each)]])

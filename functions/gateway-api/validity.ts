@@ -1,5 +1,11 @@
 /** When a certificate counts: known by moments that are wanted of the clock, and answered once they have come. */
-import { momentOf, type Chain } from "./chain.ts"
+import type { Certificate } from "../../bus/kinds/config.ts"
+
+/** When it begins and ends, as its entry says. */
+type Term = Required<Pick<Certificate, "notBefore" | "notAfter">>
+
+/** As moments are named (kinds `wanted` and `clock`). */
+export const momentOf = (date: Date): string => date.toISOString().replace(/\.\d+Z$/, "Z")
 
 const DAY = 86_400_000
 const CENTURY = 36_525 * DAY
@@ -18,20 +24,20 @@ interface Moments {
 /** Days before notAfter from which on it is said. */
 const SOON = 14
 
-const momentsOf = ({ notBefore, notAfter }: Chain): Moments => ({
+const momentsOf = ({ notBefore, notAfter }: Term): Moments => ({
   notBefore,
   probe: momentOf(new Date(Date.parse(notBefore) - CENTURY)),
   soon: momentOf(new Date(Date.parse(notAfter) - SOON * DAY)),
   notAfter,
 })
 
-export const momentsWanted = (chain: Chain): readonly string[] => Object.values(momentsOf(chain))
+export const momentsWanted = (term: Term): readonly string[] => Object.values(momentsOf(term))
 
 export type Validity = "NotYetValid" | "Valid" | "ExpiresSoon" | "Expired"
 
 /** `hasCome` answers for each of `momentsWanted`. */
-export const validityOf = (chain: Chain, hasCome: (moment: string) => boolean): Validity => {
-  const { notBefore, probe, soon, notAfter } = momentsOf(chain)
+export const validityOf = (term: Term, hasCome: (moment: string) => boolean): Validity => {
+  const { notBefore, probe, soon, notAfter } = momentsOf(term)
   if (hasCome(notAfter)) return "Expired"
   if (!hasCome(notBefore) && hasCome(probe)) return "NotYetValid"
   return hasCome(soon) && hasCome(notBefore) ? "ExpiresSoon" : "Valid"
