@@ -66,7 +66,8 @@ const inOrder = (spans: readonly SeenSpan[]): readonly Placed[] => {
 }
 
 const cell = (text: string, width: number): string => (text.length > width ? `${text.slice(0, width - 1)}…` : text.padEnd(width))
-const figure = (milliseconds: number): string => (milliseconds >= 10_000 ? `${(milliseconds / 1000).toFixed(1)} s` : milliseconds.toFixed(2)).padStart(NUMBER)
+const figure = (milliseconds: number): string =>
+  (milliseconds < 10_000 ? milliseconds.toFixed(2) : milliseconds < 3_600_000 ? `${(milliseconds / 1000).toFixed(1)} s` : `${(milliseconds / 3_600_000).toFixed(1)} h`).padStart(NUMBER)
 
 const barOf = (from: number, to: number, total: number, mark: string): string => {
   const scale = total > 0 ? BAR / total : 0
