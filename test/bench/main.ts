@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- propagation|routechange|proxy|scale [options]`. Prints a Markdown table and puts it into
+ * `npm run bench -- propagation|routechange|proxy|scale|traces [options]`. Prints a Markdown table and puts it into
  * RESULTS.md beside this, with the command and the machine. Traffic goes to 127.0.0.1 only and every loop is bounded.
  */
 const benches = {
@@ -7,6 +7,7 @@ const benches = {
   routechange: () => import("./routechange.ts"),
   proxy: () => import("./proxy.ts"),
   scale: () => import("./scale.ts"),
+  traces: () => import("./traces.ts"),
 }
 
 const isBench = (name: string): name is keyof typeof benches => name in benches
