@@ -5,7 +5,7 @@
  */
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { Authority, type Issued } from "../fixtures/authority.ts"
 import { startBackend, type Backend } from "./backend.ts"
 import { newWorld, type Running } from "./headgate.ts"
@@ -45,8 +45,6 @@ afterAll(async () => {
   authority.end()
   intermediate.end()
 })
-
-afterEach(() => expect(processes()).toEqual(pids))
 
 const write = (crt: string, key: string): void => void drop(world.manifests, "secret.yaml", yaml(secret("tls", crt, key)))
 const serve = (issued: Issued): void => write(issued.chain, keyOf(issued))
@@ -211,3 +209,5 @@ describe("what may not be presented is not", () => {
     await wellServed()
   })
 })
+
+test("all of this in the same processes", () => expect(processes()).toEqual(pids))
