@@ -2,6 +2,7 @@
  * `headgate <command>`. The parts of a running Headgate are commands too; each loads only itself, so that the gateway
  * process stays free of Effect. Exit status: 0 done, 1 failed or problems found, 2 the command line is wrong.
  */
+import { findBus } from "./beside.ts"
 import { endWithNpm, endWithSupervisor } from "./supervised.ts"
 
 const [command, ...rest] = process.argv.slice(2)
@@ -9,6 +10,7 @@ const [command, ...rest] = process.argv.slice(2)
 const start = async (): Promise<void> => {
   endWithNpm()
   if (command === "gateway" || command === "functions" || command === "adapter" || command === "checkpoints" || command === "demo-backend") endWithSupervisor()
+  if (command !== undefined) await findBus(command)
   switch (command) {
     case "gateway":
       return (await import("../../gateway/main.ts")).main(rest)

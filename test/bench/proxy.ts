@@ -68,7 +68,7 @@ const startHeadgate = async (world: World, port: number, place: Place, profile: 
   const [admin = 0] = await freePorts(1)
   const flags = ["--pod", "bench", "--bind", place.address, "--admin", `127.0.0.1:${admin}`, "--data", join(folder, "gateway")]
   const profiling = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`]
-  const child = start("headgate", [process.execPath, ...NODE_FLAGS, ...profiling, join(root, "infra/cli/headgate.mjs"), "gateway", ...flags], PROXY_CORE, { HEADGATE_NATS_URL: running.ready.nats })
+  const child = start("headgate", [process.execPath, ...NODE_FLAGS, ...profiling, join(root, "infra/cli/headgate.mjs"), "gateway", ...flags], PROXY_CORE, { HEADGATE_DATA: world.data })
   await until("the gateway is ready", () => isReady(`http://127.0.0.1:${admin}`), 60_000)
   return [running, { name: "headgate", url: `http://${place.address}:${port}`, pid: child.pid ?? 0 }]
 }

@@ -21,7 +21,7 @@ const gatewayFromTheLog = async (running: Running, folder: string): Promise<numb
   const data = join(folder, "second")
   const started = performance.now()
   const child = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), "gateway", "--pod", "second", "--bind", "127.0.0.2", "--admin", `127.0.0.1:${admin}`, "--data", data], {
-    env: { ...process.env, HEADGATE_NATS_URL: running.ready.nats },
+    env: { ...process.env, HEADGATE_DATA: join(folder, "data") },
     stdio: "ignore",
   })
   try {

@@ -1,12 +1,12 @@
 /** The Gateway API repository's own HTTP examples, served by the whole: fixtures/gateway-api/expected.yaml says how. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { Bus } from "../../bus/bus.ts"
-import { connectBus } from "../../bus/jetstream.ts"
 import { appliedSubject } from "../../bus/subject.ts"
 import { examples, manifestsOf, servicesOf } from "../fixtures/gateway-api/examples.ts"
 import type { Example, ExpectedRequest } from "../fixtures/gateway-api/examples.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend, Echo } from "./backend.ts"
+import { connectTo } from "./bus.ts"
 import { newWorld } from "./headgate.ts"
 import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, yaml } from "./manifests.ts"
@@ -29,7 +29,7 @@ beforeAll(async () => {
   drop(world.manifests, "edge.yaml", yaml(gatewayClass(), gateway("edge", { http: edge }), ...service("sentinel", 80, [{ port: portOf("sentinel") }])))
   // Some examples bring a GatewayClass of somebody else's controller.
   running = await world.up({ args: ["--controller-name", "*"] })
-  bus = await connectBus({ url: running.ready.nats, name: "test" })
+  bus = await connectTo(running.ready)
 })
 
 afterAll(async () => {

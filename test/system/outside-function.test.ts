@@ -7,7 +7,6 @@ import { afterAll, beforeAll, expect, test } from "vitest"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
 import { newWorld, root } from "./headgate.ts"
-import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, yaml } from "./manifests.ts"
 import { ask } from "./traffic.ts"
 import { freePorts, until } from "./until.ts"
@@ -16,7 +15,6 @@ const fixture = join(root, "test/fixtures/outside")
 const world = newWorld("outside")
 let port = 0
 let backend: Backend
-let running: Running
 let outside: ChildProcess | undefined
 
 const shop = (name: string, labels: Readonly<Record<string, string>>) => yaml(route(name, { gateway: "edge", hostnames: [`${name}.example`], backend: "a", labels }))
@@ -27,7 +25,7 @@ beforeAll(async () => {
   drop(world.manifests, "gateway.yaml", yaml(gatewayClass(), gateway("edge", { http: port }), ...service("a", 80, [{ port: backend.port }])))
   drop(world.manifests, "cart.yaml", shop("cart", { maintenance: "true" }))
   drop(world.manifests, "pay.yaml", shop("pay", {}))
-  running = await world.up()
+  await world.up()
 })
 
 afterAll(async () => {
@@ -48,7 +46,7 @@ test("answers 503 for labelled routes alone, while edits go on, and gives them b
   const folder = join(world.folder, "some where else")
   mkdirSync(folder)
   cpSync(join(fixture, "maintenance.ts"), join(folder, "maintenance.ts"))
-  outside = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), "functions", "./maintenance.ts"], { cwd: folder, env: { ...process.env, HEADGATE_NATS_URL: running.ready.nats }, stdio: ["ignore", "ignore", "inherit"] })
+  outside = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), "functions", "./maintenance.ts"], { cwd: folder, env: { ...process.env, HEADGATE_DATA: world.data }, stdio: ["ignore", "ignore", "inherit"] })
   await answers("cart", 503)
   const answer = await ask({ port, host: "cart.example" })
   expect(answer.body).toBe("back soon\n")
@@ -69,6 +67,6 @@ test("what it published stands when it has ended, and its next run takes it back
   drop(world.manifests, "pay.yaml", shop("pay", {}))
   drop(world.manifests, "new.yaml", shop("new", {}))
   await answers("new", 200)
-  outside = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), "functions", "./maintenance.ts"], { cwd: join(world.folder, "some where else"), env: { ...process.env, HEADGATE_NATS_URL: running.ready.nats }, stdio: ["ignore", "ignore", "inherit"] })
+  outside = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), "functions", "./maintenance.ts"], { cwd: join(world.folder, "some where else"), env: { ...process.env, HEADGATE_DATA: world.data }, stdio: ["ignore", "ignore", "inherit"] })
   await answers("pay", 200)
 })

@@ -1,9 +1,9 @@
 /** Starting again with nothing changed says nothing on the bus. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { Bus } from "../../bus/bus.ts"
-import { connectBus } from "../../bus/jetstream.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
+import { connectTo } from "./bus.ts"
 import { newWorld } from "./headgate.ts"
 import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, yaml } from "./manifests.ts"
@@ -44,7 +44,7 @@ beforeAll(async () => {
   for (let index = 0; index < 20; index++) drop(world.manifests, `other-${index}.yaml`, yaml(route(`other-${index}`, { gateway: "edge", hostnames: [`other-${index}.example`], backend: index % 2 === 0 ? "a" : "missing" })))
   edit()
   running = await world.up()
-  bus = await connectBus({ url: running.ready.nats, name: "test" })
+  bus = await connectTo(running.ready)
 })
 
 afterAll(async () => {
@@ -80,7 +80,7 @@ test("stopping and starting everything publishes nothing, and serves what it ser
   await bus.close()
   expect(await running.stop()).toBe(0)
   running = await world.up()
-  bus = await connectBus({ url: running.ready.nats, name: "test" })
+  bus = await connectTo(running.ready)
   expect((await ask({ port })).headers["x-version"]).toBe(String(version))
   await editAndWait()
   await until("the entry is stored", async () => (await positions()).config >= before.config + oneEdit.config)

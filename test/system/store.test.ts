@@ -11,6 +11,7 @@ import { commitSubject, configSubject, resourceSubject } from "../../bus/subject
 import type { Bus } from "../../bus/bus.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
+import { allRights } from "./bus.ts"
 import { isReady, readConfiguration } from "./configuration.ts"
 import { newWorld, root } from "./headgate.ts"
 import type { Running, World } from "./headgate.ts"
@@ -28,7 +29,7 @@ const others: ChildProcess[] = []
 const versioned = (version: number) => route("web", { gateway: "edge", hostnames: ["web.example"], backend: "a", filters: [setHeader("x-version", String(version))] })
 
 const otherProcess = (args: readonly string[], env: Readonly<Record<string, string>> = {}) => {
-  const child = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), ...args], { env: { ...process.env, HEADGATE_NATS_URL: running.ready.nats, ...env }, stdio: ["ignore", "ignore", "inherit"] })
+  const child = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), ...args], { env: { ...process.env, HEADGATE_DATA: world.data, ...env }, stdio: ["ignore", "ignore", "inherit"] })
   others.push(child)
   return child
 }
@@ -50,7 +51,7 @@ beforeEach(async () => {
   drop(world.manifests, "services.yaml", yaml(...service("a", 80, [{ port: backend.port }])))
   drop(world.manifests, "web.yaml", yaml(versioned(0)))
   running = await world.up()
-  bus = await connectBus({ url: running.ready.nats, name: "test" })
+  bus = await connectBus({ url: running.ready.nats, name: "test", access: allRights(world, running) })
 })
 
 afterEach(async () => {
@@ -119,7 +120,7 @@ for (const [how, lose] of [
   [
     "its streams deleted",
     async () => {
-      const connection = await connect({ servers: running.ready.nats })
+      const connection = await connect({ servers: running.ready.nats, user: "test", pass: "test" })
       const manager = await jetstreamManager(connection)
       for (const name of ["RESOURCES", "CONFIG"]) await manager.streams.delete(name)
       await connection.close()
@@ -166,7 +167,7 @@ test("a deleted route stays deleted when its tombstones are purged and everythin
   await bus.close()
   await running.stop()
   running = await world.up()
-  bus = await connectBus({ url: running.ready.nats, name: "test" })
+  bus = await connectBus({ url: running.ready.nats, name: "test", access: allRights(world, running) })
   expect((await ask({ port, host: "gone.example" })).status).toBe(404)
   drop(world.manifests, "web.yaml", yaml(versioned(1)))
   await until("edits still go through", async () => (await ask({ port, host: "web.example" })).headers["x-version"] === "1")
