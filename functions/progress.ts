@@ -1,7 +1,7 @@
 /**
  * `progress.<function>`: how far a function has read, derived and committed; what `wait` and lag are told by. A hint,
- * not stored: lost ones are asked for again by a hint on `ask.progress`. Sent when something was settled, at once when
- * it is quiet and every 20 ms when it is not.
+ * not stored: lost ones are asked for again by a hint on `ask.progress`. Sent when something was settled: at once when
+ * it is quiet or somebody has asked a moment ago, and else every 20 ms.
  *
  * Only the process that holds a function's leases speaks for it. What any of them has said stays true, since it is
  * stored; one that takes over begins where it has read to.
@@ -9,6 +9,8 @@
 import type { Bus } from "../bus/bus.ts"
 
 const EVERY = 20
+/** Who has asked waits for the next one too, ms. */
+const A_MOMENT = 1_000
 export const ASK_PROGRESS = "ask.progress"
 export const progressSubject = (fn: string): string => `progress.${fn}`
 
@@ -34,13 +36,17 @@ export class ProgressHints {
   readonly #stopAsking: () => void
   #settled: Reached = { resources: 0, config: 0 }
   #sentAt = Number.NEGATIVE_INFINITY
+  #askedAt = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
 
   constructor(bus: Bus, functions: readonly string[], committed: () => number) {
     this.#bus = bus
     this.#functions = functions
     this.#committed = committed
-    this.#stopAsking = bus.onHint(ASK_PROGRESS, () => this.#send())
+    this.#stopAsking = bus.onHint(ASK_PROGRESS, () => {
+      this.#askedAt = performance.now()
+      this.#send()
+    })
   }
 
   /** Everything up to `reached` will be settled with `settled`; one that rejects says nothing. */
@@ -49,7 +55,9 @@ export class ProgressHints {
     settled().then(
       () => {
         this.#settled = { resources: Math.max(this.#settled.resources, resources), config: Math.max(this.#settled.config, config) }
-        this.#timer ??= setTimeout(() => this.#send(), Math.max(0, this.#sentAt + EVERY - performance.now()))
+        const now = performance.now()
+        if (now - this.#askedAt < A_MOMENT) this.#send()
+        else this.#timer ??= setTimeout(() => this.#send(), Math.max(0, this.#sentAt + EVERY - now))
       },
       () => undefined,
     )

@@ -28,6 +28,9 @@ interface Known {
 export class Manifests {
   readonly folder: string
   readonly #known = new Map<string, Known>()
+  /** Of this reading; by subject and source. */
+  readonly #asked = new Map<string, Asked>()
+  #all: ReadonlyMap<string, string> | undefined
 
   /** Absolute path. */
   constructor(folder: string) {
@@ -38,16 +41,29 @@ export class Manifests {
   read(): void {
     const names = manifestsIn(this.folder)
     const there = new Set(names)
-    for (const name of this.#known.keys()) if (!there.has(name)) this.#known.delete(name)
+    let isSameAsBefore = true
+    for (const name of this.#known.keys()) if (!there.has(name) && this.#known.delete(name)) isSameAsBefore = false
     for (const name of names) {
       const read = readFile(join(this.folder, name), this.#known.get(name)?.stat)
+      if (read.is === "same") continue
       if (read.is === "text") this.#known.set(name, { text: read.text, stat: read.stat })
-      else if (read.is !== "same") this.#known.delete(name)
+      else this.#known.delete(name)
+      isSameAsBefore = false
     }
+    if (isSameAsBefore) return
+    this.#asked.clear()
+    this.#all = undefined
   }
 
   /** By `read`. `source`: the file that its last version came from. */
-  asked({ kind, key }: ObjectName, source: string): Asked {
+  asked(object: ObjectName, source: string): Asked {
+    const known = `${resourceSubject(object.kind, object.key)} ${source}`
+    const asked = this.#asked.get(known) ?? this.#look(object, source)
+    this.#asked.set(known, asked)
+    return asked
+  }
+
+  #look({ kind, key }: ObjectName, source: string): Asked {
     const name = key.slice(key.indexOf("/") + 1)
     // Other letters can stand for a name only with an escape, which begins with a backslash.
     const { desired } = this.#catalog((text, file) => file === source || text.includes(name) || text.includes("\\"))
@@ -66,8 +82,8 @@ export class Manifests {
 
   /** Every object, by subject: canonical body. By `read`. */
   all(): ReadonlyMap<string, string> {
-    const { desired } = this.#catalog(() => true)
-    return new Map([...desired].flatMap(([subject, { kind, body }]) => (kind === "note" ? [] : [[subject, body]])))
+    this.#all ??= new Map([...this.#catalog(() => true).desired].flatMap(([subject, { kind, body }]) => (kind === "note" ? [] : [[subject, body]])))
+    return this.#all
   }
 
   #catalog(isRead: (text: string, file: string) => boolean): Catalog {

@@ -256,13 +256,12 @@ class Waiting {
     const { manifests } = this.#options
     if (manifests !== undefined) {
       const now = performance.now()
-      if (now - this.#filesReadAt < Math.min(AGAIN, 5 + this.#filesCost * 10)) {
-        setTimeout(() => this.#look(), AGAIN / 5).unref()
-        return ["the files are being looked at"]
+      // What arrives from the bus is compared at once, with files read a moment ago.
+      if (now - this.#filesReadAt > Math.min(AGAIN, 5 + this.#filesCost * 10)) {
+        manifests.read()
+        this.#filesReadAt = performance.now()
+        this.#filesCost = this.#filesReadAt - now
       }
-      manifests.read()
-      this.#filesReadAt = performance.now()
-      this.#filesCost = this.#filesReadAt - now
     }
     if (this.#wanted.size === 0) return this.#allPublished()
     const lacking: string[] = []
