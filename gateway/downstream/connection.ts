@@ -16,6 +16,8 @@ import { queuedOctets, readInto } from "./socket.ts"
 
 const EMPTY = Buffer.alloc(0)
 const SMALLEST_READ = 4_096
+/** TLS gives no more at once (RFC 8446 §5.1). */
+const RECORD_BYTES = 16_384
 const END_OF_HEAD = Buffer.from("\r\n\r\n")
 
 // What is read belongs to …
@@ -56,8 +58,7 @@ export class ClientConnection {
   /** queuedOctets() when it was last looked at. */
   #queued = 0
 
-  constructor(accepted: Socket, server: HttpServer, secure: Secure | null) {
-    const socket = readInto(accepted, this)
+  constructor(socket: Socket, server: HttpServer, secure: Secure | null) {
     this.socket = socket
     this.secure = secure
     this.server = server
@@ -68,13 +69,14 @@ export class ClientConnection {
     socket.on("close", () => this.#onClose())
     // The close that follows does the rest.
     socket.on("error", () => undefined)
+    readInto(socket, this)
   }
 
   // === Reading
 
   /** Where the next read goes: bodies keep what they are read into until it is written on. */
   readBuffer(): Buffer {
-    return this.#state === BODY ? Buffer.allocUnsafeSlow(Math.min(READ_BYTES, Math.max(this.exchange.request.remaining, SMALLEST_READ))) : slab
+    return this.#state === BODY ? Buffer.allocUnsafeSlow(Math.min(this.secure === null ? READ_BYTES : RECORD_BYTES, Math.max(this.exchange.request.remaining, SMALLEST_READ))) : slab
   }
 
   onRead(buffer: Buffer, length: number): void {
@@ -288,7 +290,8 @@ export class ClientConnection {
   /** The answer is written. `isPersistent`: as the client was told. */
   onAnswered(isPersistent: boolean): void {
     if (this.#state >= LINGERING) return
-    if (this.socket.writableLength > 0) this.awaitFlush()
+    // What goes through TLS always counts as unsent until the end of this turn of the event loop: check() looks then.
+    if (this.secure === null && this.socket.writableLength > 0) this.awaitFlush()
     if (!isPersistent || (this.hasEnded && this.#pending === null)) this.#end()
     else if (this.#state === BODY) {
       this.#state = DRAINED
@@ -337,8 +340,9 @@ export class ClientConnection {
 
   /** Called several times a second while there are connections. */
   check(now: number): void {
+    if (this.secure !== null && this.#writeDeadline === 0 && this.#state !== CLOSED && this.socket.writableLength > 0) this.awaitFlush()
     if (this.#writeDeadline !== 0) {
-      const queued = queuedOctets(this.socket)
+      const queued = queuedOctets(this.secure?.transport ?? this.socket)
       if (queued !== this.#queued) {
         this.#queued = queued
         this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)

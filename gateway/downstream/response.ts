@@ -140,6 +140,8 @@ export class ResponseRelay {
     const before = this.#mode === TO_CHUNKS && size > 0 ? `${text}${size.toString(16)}\r\n` : text
     let after = this.#mode === TO_CHUNKS && size > 0 ? "\r\n" : ""
     if (body.isDone && body.kind === CHUNKED && body.trailers !== null && this.#mode === AS_IS) after = `${body.trailers}\r\n`
+    // TLS takes a copy, of what need not wait for an earlier write.
+    const isCopied = this.#client.secure !== null && socket.writableLength === 0
     let isReferenced = false
     if (size <= IN_HEAD && (text !== "" || isLent || spans.length > 2)) {
       let out = before
@@ -147,7 +149,7 @@ export class ResponseRelay {
       out += after
       if (out !== "") socket.write(out, "latin1")
     } else {
-      isReferenced = !isLent
+      isReferenced = !isLent && !isCopied
       const isMany = before !== "" || after !== "" || spans.length > 2
       if (isMany) socket.cork()
       if (before !== "") socket.write(before, "latin1")

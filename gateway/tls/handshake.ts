@@ -8,7 +8,9 @@ import { TLSSocket, type SecureContext } from "node:tls"
 import type { Answer } from "../../bus/kinds/config.ts"
 import { clock } from "../clock.ts"
 import { answerText } from "../http1/write.ts"
+import { readInto } from "../downstream/socket.ts"
 import type { HttpServer } from "../server.ts"
+import { slab } from "../slab.ts"
 import { TlsMetrics, type HandshakeFailure } from "../telemetry/metrics.ts"
 import { BROKEN, FOREIGN, PARTIAL, readHello } from "./hello.ts"
 
@@ -57,13 +59,17 @@ export class Handshake {
     socket.on("error", ignore)
     socket.on("close", this.#onClose)
     socket.on("end", this.#onEnd)
-    socket.on("data", this.#onData)
-    socket.resume()
+    readInto(socket, this)
   }
 
-  readonly #onData = (data: Buffer): void => {
+  readBuffer(): Buffer {
+    return slab
+  }
+
+  onRead(buffer: Buffer, length: number): void {
     if (this.#isOver) return
-    const received = this.#received === null ? data : Buffer.concat([this.#received, data])
+    const data = buffer.subarray(0, length)
+    const received = this.#received === null ? Buffer.from(data) : Buffer.concat([this.#received, data])
     this.#received = received
     const hello = readHello(received)
     if (hello === PARTIAL) return
@@ -83,7 +89,6 @@ export class Handshake {
 
   #begin(secureContext: SecureContext, received: Buffer): void {
     const socket = this.#socket
-    socket.off("data", this.#onData)
     socket.off("end", this.#onEnd)
     socket.pause()
     socket.unshift(received)
@@ -92,6 +97,7 @@ export class Handshake {
     this.#tls = tls
     tls.on("secure", this.#onSecure)
     tls.on("error", this.#onError)
+    tls.on("end", this.#onEnd)
   }
 
   readonly #onSecure = (): void => {
@@ -102,6 +108,9 @@ export class Handshake {
     this.#metrics.done(version, tls.isSessionReused())
     tls.off("secure", this.#onSecure)
     tls.off("error", this.#onError)
+    tls.off("end", this.#onEnd)
+    // What breaks TLS later on (a record that was tampered with). As an error it would come only through tls.Server.
+    tls.on("_tlsError", () => tls.destroy())
     this.#socket.off("close", this.#onClose)
     this.#server.onSecure(this, tls, { serverName: this.#serverName, version, transport: this.#socket })
   }
@@ -110,10 +119,11 @@ export class Handshake {
     this.#fail(reasonOf(error.code ?? ""))
   }
 
-  /** The client ended before it said hello. */
+  /** The client ended before it was secure. */
   readonly #onEnd = (): void => {
-    if (!this.#isOver && this.#received !== null) this.#fail("client-gone")
-    this.#socket.end()
+    if (this.#tls !== null || this.#received !== null) this.#fail("client-gone")
+    if (this.#tls === null) this.#socket.end()
+    else this.#tls.destroy()
   }
 
   readonly #onClose = (): void => {

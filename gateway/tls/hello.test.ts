@@ -1,0 +1,95 @@
+import { once } from "node:events"
+import net from "node:net"
+import tls from "node:tls"
+import fc from "fast-check"
+import { describe, expect, it } from "vitest"
+import { BROKEN, FOREIGN, PARTIAL, readHello } from "./hello.ts"
+
+/** What a client of node:tls says first. */
+const helloOf = async (options: tls.ConnectionOptions): Promise<Buffer> => {
+  const server = net.createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const address = server.address()
+  if (address === null || typeof address === "string") throw new Error("no port")
+  const accepted = once(server, "connection")
+  const client = tls.connect({ port: address.port, host: "127.0.0.1", ...options })
+  client.on("error", () => {})
+  const [socket]: unknown[] = await accepted
+  if (!(socket instanceof net.Socket)) throw new Error("no socket")
+  const [data]: unknown[] = await once(socket, "data")
+  client.destroy()
+  socket.destroy()
+  server.close()
+  if (!Buffer.isBuffer(data)) throw new Error("no data")
+  return data
+}
+
+/** The same message in records of at most `size` octets. */
+const fragmented = (hello: Buffer, size: number): Buffer => {
+  const records: Buffer[] = []
+  for (let at = 5; at < hello.length; at += size) {
+    const content = hello.subarray(at, at + size)
+    records.push(Buffer.from([22, 3, 1, content.length >> 8, content.length & 255]), content)
+  }
+  return Buffer.concat(records)
+}
+
+describe("the client's first message", () => {
+  it.each([
+    ["a name, in lower case", { servername: "WWW.Example.com" }, "www.example.com"],
+    ["the name without its last dot", { servername: "a.example." }, "a.example"],
+    ["no name", {}, ""],
+    ["a name, of TLS 1.2", { servername: "a.example", maxVersion: "TLSv1.2" as const }, "a.example"],
+    ["a name, among other extensions", { servername: "a.example", ALPNProtocols: ["h2", "http/1.1"] }, "a.example"],
+  ])("gives %s", async (_, options, serverName) => {
+    expect(readHello(await helloOf(options))).toEqual({ serverName })
+  })
+
+  it("is read once it is whole, however it is cut into segments and records", async () => {
+    const hello = await helloOf({ servername: "a.example" })
+    for (const size of [1, 7, 100, 5000]) {
+      const octets = fragmented(hello, size)
+      for (let length = 0; length < octets.length; length += Math.max(1, Math.floor(size / 3))) expect(readHello(octets.subarray(0, length))).toBe(PARTIAL)
+      expect(readHello(octets)).toEqual({ serverName: "a.example" })
+    }
+  })
+
+  it("is told from other protocols by its first octets", () => {
+    expect(readHello(Buffer.from("GET / HTTP/1.1\r\n"))).toBe(FOREIGN)
+    expect(readHello(Buffer.from("G"))).toBe(FOREIGN)
+    expect(readHello(Buffer.from([22, 2]))).toBe(FOREIGN)
+    expect(readHello(Buffer.from([0x80, 0x2e, 1, 3, 1]))).toBe(FOREIGN)
+    expect(readHello(Buffer.alloc(0))).toBe(PARTIAL)
+  })
+
+  it("is refused when it is another message, too long, or its lengths do not fit", async () => {
+    const hello = await helloOf({ servername: "a.example" })
+    const changed = (at: number, ...octets: number[]): Buffer => {
+      const copy = Buffer.from(hello)
+      copy.set(octets, at)
+      return copy
+    }
+    expect(readHello(changed(5, 2))).toBe(BROKEN)
+    expect(readHello(changed(6, 1))).toBe(BROKEN)
+    expect(readHello(changed(3, 0, 0))).toBe(BROKEN)
+    expect(readHello(changed(43, 255))).toBe(BROKEN)
+    const name = hello.indexOf("a.example")
+    expect(readHello(changed(name, 0))).toBe(BROKEN)
+    expect(readHello(changed(name - 2, 255))).toBe(BROKEN)
+    expect(readHello(changed(name - 3, 1))).toBe(BROKEN)
+  })
+
+  it("never throws and never takes longer than its length, whatever the octets", async () => {
+    const hello = await helloOf({ servername: "a.example" })
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(hello.length - 1), fc.nat(255)), { maxLength: 8 }), fc.nat(hello.length), (changes, length) => {
+        const octets = Buffer.from(hello.subarray(0, length))
+        for (const [at, octet] of changes) if (at < length) octets[at] = octet
+        const read = readHello(octets)
+        if (typeof read === "object") expect(read.serverName).toMatch(/^[\x21-\x7e]{0,255}$/)
+        else expect([PARTIAL, FOREIGN, BROKEN]).toContain(read)
+      }),
+      { numRuns: 5000 },
+    )
+  })
+})
