@@ -104,6 +104,10 @@ describe("what a process loads", () => {
     expect(existsSync(join(root, "gateway/main.ts"))).toBe(true)
     expect([...ways("gateway/main.ts", effect, { lazy: true }), ...ways("gateway/main.ts", sdk)]).toEqual([])
   })
+  test("the gateway process does not load what only explains it", () => {
+    expect(existsSync(join(root, "gateway/table/explain.ts"))).toBe(true)
+    expect(ways("gateway/main.ts", /^gateway\/table\/explain\.ts$/, { lazy: true })).toEqual([])
+  })
   test("the command line loads neither Effect nor a part before it knows the subcommand", () => {
     expect(ways("infra/cli/main.ts", effect)).toEqual([])
     expect(ways("infra/cli/main.ts", /^(gateway\/main|functions\/main|infra\/adapters)/)).toEqual([])
