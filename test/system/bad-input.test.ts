@@ -6,7 +6,7 @@ import type { Backend } from "./backend.ts"
 import { newWorld } from "./headgate.ts"
 import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
-import { notesOf, type Note } from "./notes.ts"
+import { notesOf } from "./notes.ts"
 import { ask } from "./traffic.ts"
 import { freePorts, until } from "./until.ts"
 

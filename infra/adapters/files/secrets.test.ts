@@ -15,6 +15,7 @@ import { configSubject, parseSubject, resourceSubject } from "../../../bus/subje
 import type { UnitWriter } from "../../../bus/unit/unit.ts"
 import { openUnit } from "../../../bus/unit/writer.ts"
 import { Authority, type Issued } from "../../../test/fixtures/authority.ts"
+import { misplacedKeys, secretManifest } from "../../../test/fixtures/misplaced-keys.ts"
 import { planeKeys } from "../wanted/plane-keys.ts"
 import { filesAdapter } from "./adapter.ts"
 
@@ -72,7 +73,6 @@ const drop = (name: string, text: string): void => {
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64")
 const keyOf = (issued: Issued): string => readFileSync(issued.keyFile, "utf8")
-const manifest = (crt: string, key: string, more = ""): string => `apiVersion: v1\nkind: Secret\nmetadata: {name: tls, namespace: shop}\ntype: kubernetes.io/tls\n${more}data:\n  tls.crt: ${base64(crt)}\n  tls.key: ${base64(key)}\n`
 
 const want = async (wanted: Readonly<Record<string, Omit<Wanted, "schema"> | null>>): Promise<void> => {
   functions.stage(Object.entries(wanted).map(([id, value]) => ({ subject: configSubject(CONTROL_PLANE, "wanted", `certs/${id}`), body: value === null ? null : canonical({ schema: 1, ...value }), causes: [] })), {})
@@ -125,7 +125,7 @@ test("the search for keys finds them", () => {
   expect(first.key.toString("hex")).toContain(hex)
   expect(keyOf(first)).toContain(line)
   expect(rest.length).toBeGreaterThan(1)
-  expect(manifest(first.chain, keyOf(first))).toContain(rest.at(-1))
+  expect(secretManifest(first.chain, keyOf(first))).toContain(rest.at(-1))
 })
 
 /** Nothing that was ever on the bus or logged holds any of these keys. */
@@ -135,7 +135,7 @@ const nothingLeaked = (...issued: readonly Issued[]): void => {
 }
 
 test("names only, until a function wants the content; then the chain and the sealed key; and no longer when nobody wants it", async () => {
-  drop("a.yaml", manifest(first.chain, keyOf(first), `stringData: {password: hunter2}\n`))
+  drop("a.yaml", secretManifest(first.chain, keyOf(first), `stringData: {password: hunter2}\n`))
   await start()
   const before = published()
   expect(before?.secret).toEqual({ metadata: { name: "tls", namespace: "shop" }, type: "kubernetes.io/tls", keys: ["password", "tls.crt", "tls.key"] })
@@ -149,7 +149,7 @@ test("names only, until a function wants the content; then the chain and the sea
 })
 
 test("a restart publishes nothing anew, neither does the same content in other words", async () => {
-  drop("a.yaml", manifest(first.chain, keyOf(first)))
+  drop("a.yaml", secretManifest(first.chain, keyOf(first)))
   await want({ "default/shop/tls": TLS })
   const stop = await start()
   const wanted = await until((now) => now?.secret.tls !== undefined)
@@ -157,18 +157,18 @@ test("a restart publishes nothing anew, neither does the same content in other w
   const last = store.messages("RESOURCES").length
   await start()
   expect(store.messages("RESOURCES").length).toBe(last)
-  drop("a.yaml", `# a comment\n${manifest(`of a.example\n${first.chain}\n\n`, keyOf(first))}`)
+  drop("a.yaml", `# a comment\n${secretManifest(`of a.example\n${first.chain}\n\n`, keyOf(first))}`)
   drop("b.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: seen}\n")
   await until(() => published("default/seen") !== undefined)
   expect(published()?.seq).toBe(wanted?.seq)
 })
 
 test("what cannot be used keeps the last good content and says why, over a restart too; it heals, and goes with the Secret", async () => {
-  drop("a.yaml", manifest(first.chain, keyOf(first)))
+  drop("a.yaml", secretManifest(first.chain, keyOf(first)))
   await want({ "default/shop/tls": TLS })
   const stop = await start()
   await until((now) => now?.secret.tls !== undefined)
-  drop("a.yaml", manifest(first.chain, keyOf(second)))
+  drop("a.yaml", secretManifest(first.chain, keyOf(second)))
   const mismatch = await until((now) => now?.secret.problem !== undefined)
   expect(problemOf(mismatch)).toBe("KeyMismatch data.tls.key")
   expect(opened(mismatch)).toEqual(first.key)
@@ -176,14 +176,14 @@ test("what cannot be used keeps the last good content and says why, over a resta
   const restarted = await start()
   expect(published()?.seq).toBe(mismatch?.seq)
   // The adapter that held it is gone: so only what the bus holds can be kept.
-  drop("a.yaml", manifest("rubbish", keyOf(second)))
+  drop("a.yaml", secretManifest("rubbish", keyOf(second)))
   const rubbish = await until((now) => problemOf(now) === "InvalidCertificate data.tls.crt")
   expect(opened(rubbish)).toEqual(first.key)
-  drop("a.yaml", manifest(second.chain, keyOf(second)))
+  drop("a.yaml", secretManifest(second.chain, keyOf(second)))
   expect(opened(await until((now) => now?.secret.tls !== undefined && now.secret.problem === undefined))).toEqual(second.key)
   rmSync(join(folder, "a.yaml"))
   await until((now) => now === undefined)
-  drop("a.yaml", manifest(second.chain, keyOf(first)))
+  drop("a.yaml", secretManifest(second.chain, keyOf(first)))
   const anew = await until((now) => now !== undefined)
   expect([problemOf(anew), anew?.secret.tls]).toEqual(["KeyMismatch data.tls.key", undefined])
   await restarted()
@@ -191,21 +191,21 @@ test("what cannot be used keeps the last good content and says why, over a resta
 })
 
 test("a manifest that cannot be read leaves the Secret as it was; what is wanted then is refused with a reason", async () => {
-  drop("a.yaml", manifest(first.chain, keyOf(first)))
+  drop("a.yaml", secretManifest(first.chain, keyOf(first)))
   await start()
-  drop("a.yaml", `${manifest(first.chain, keyOf(first))}  - [\n`)
+  drop("a.yaml", `${secretManifest(first.chain, keyOf(first))}  - [\n`)
   await until(() => store.messages("RESOURCES").some(({ subject }) => subject.startsWith("resource.note.")))
   await want({ "default/shop/tls": TLS })
   const now = await until((each) => each?.secret.problem !== undefined)
   expect([problemOf(now), now?.secret.tls]).toEqual(["Unreadable ", undefined])
-  drop("a.yaml", manifest(first.chain, keyOf(first)))
+  drop("a.yaml", secretManifest(first.chain, keyOf(first)))
   expect(opened(await until((each) => each?.secret.tls !== undefined))).toEqual(first.key)
   nothingLeaked(first)
 })
 
 test("without the data plane's key the content stays here; with it, it is published without a restart", async () => {
   rmSync(join(keys, "default.key"))
-  drop("a.yaml", manifest(first.chain, keyOf(first)))
+  drop("a.yaml", secretManifest(first.chain, keyOf(first)))
   await want({ "default/shop/tls": TLS })
   await start()
   const keyless = await until((now) => now?.secret.problem !== undefined)
@@ -234,32 +234,7 @@ test("moments that have come are said, and gone when nobody wants them", async (
   expect(store.messages("RESOURCES").length).toBe(last)
 })
 
-/** Texts with a key in them, in every way that makes trouble. */
-const wrongs: readonly (readonly [string, (crt: string, key: string) => string])[] = [
-  ["a block scalar that is not indented", (crt, key) => `apiVersion: v1\nkind: Secret\nmetadata: {name: tls}\nstringData:\n  tls.crt: |\n${crt}  tls.key: |\n${key}`],
-  ["a list that is not closed", (crt, key) => `${manifest(crt, key)}  x: [${base64(key)}\n`],
-  ["a tag nobody knows", (crt, key) => `${manifest(crt, key)}  x: !!binary "${base64(key)}\\q"\n`],
-  ["an alias to nothing", (crt, key) => `${manifest(crt, key)}  x: *${key.replaceAll(/[^A-Za-z0-9]/g, "")}\n`],
-  ["a key of YAML as a map", (crt, key) => `${manifest(crt, key)}  ? {${base64(key)}: ${base64(key)}}\n  : 1\n`],
-  ["JSON that is none", (_crt, key) => `{"apiVersion": "v1", "kind": "Secret", "data": {"tls.key": "${base64(key)}" x}}`],
-  ["the key alone", (_crt, key) => key],
-  ["the key alone, in quotes", (_crt, key) => JSON.stringify(key)],
-  ["a kind that is not known", (crt, key) => manifest(crt, key).replace("kind: Secret", "kind: Sekret")],
-  ["a kind that is the key", (_crt, key) => `apiVersion: v1\nkind: ${base64(key)}\nmetadata: {name: tls}\n`],
-  ["no kind", (crt, key) => manifest(crt, key).replace("kind: Secret\n", "")],
-  ["another version", (crt, key) => manifest(crt, key).replace("v1", "v1beta1")],
-  ["data that is text", (_crt, key) => `apiVersion: v1\nkind: Secret\nmetadata: {name: tls}\ndata: ${base64(key)}\n`],
-  ["data that is not base64", (_crt, key) => `apiVersion: v1\nkind: Secret\nmetadata: {name: tls}\ndata: {tls.key: "${base64(key)}!"}\n`],
-  ["the key as a name", (_crt, key) => `apiVersion: v1\nkind: Secret\nmetadata: {name: tls}\ndata: {"${base64(key)}": ""}\n`],
-  ["the key as a field", (_crt, key) => `apiVersion: v1\nkind: Secret\nmetadata: {name: tls, "${base64(key)}": 1}\n"${base64(key)}": 1\n`],
-  ["the key as type", (_crt, key) => `apiVersion: v1\nkind: Secret\nmetadata: {name: tls}\ntype: {tls.key: "${base64(key)}"}\n`],
-  ["the key in annotations", (crt, key) => manifest(crt, key, `# x\n`).replace("namespace: shop}", `namespace: shop, annotations: {"kubectl.kubernetes.io/last-applied-configuration": ${JSON.stringify(manifest(crt, key))}, copy: "${base64(key)}"}}`)],
-  ["a Secret in a List", (_crt, key) => `apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: tls}\n  data: {tls.key: "${base64(key)}!"}\n- apiVersion: v1\n  kind: Service\n  metadata: {name: s}\n  spec: {ports: [{port: 80}]}\n`],
-  ["a broken List", (_crt, key) => `apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: tls}\n  data: {tls.key: "${base64(key)}"\n`],
-  ["twice the same Secret", (crt, key) => `${manifest(crt, key)}---\n${manifest(crt, `${key}\n`)}`],
-]
-
-test.each(wrongs)("with %s nothing of the key is said", async (_what, text) => {
+test.each(misplacedKeys)("with %s nothing of the key is said", async (_what, text) => {
   drop("a.yaml", text(first.chain, keyOf(first)))
   await want({ "default/shop/tls": TLS })
   await start()
