@@ -6,6 +6,7 @@ import type { BigIntStats } from "node:fs"
 import { join } from "node:path"
 import { Catalog, type SecretBodies } from "../adapters/files/catalog.ts"
 import { readFile } from "../adapters/files/read.ts"
+import { splitDocuments } from "../adapters/files/split.ts"
 import { readKeyPair } from "../adapters/wanted/key-pair.ts"
 import { canonical } from "../../bus/canonical.ts"
 import { resourceSubject } from "../../bus/subject.ts"
@@ -65,10 +66,14 @@ export class Manifests {
 
   #look({ kind, key }: ObjectName, source: string): Asked {
     const name = key.slice(key.indexOf("/") + 1)
+    const subject = resourceSubject(kind, key)
     // Other letters can stand for a name only with an escape, which begins with a backslash.
-    const { desired } = this.#catalog((text, file) => file === source || text.includes(name) || text.includes("\\"))
-    const found = desired.get(resourceSubject(kind, key))
+    const mayName = (text: string): boolean => text.includes(name) || text.includes("\\")
+    const few = this.#catalog((text, file) => (!mayName(text) ? undefined : file.endsWith(".json") ? text : splitDocuments(text).flatMap((piece) => (mayName(piece.text) ? [piece.text] : [])).join("\n...\n")))
+    const found = few.desired.get(subject)
     if (found !== undefined) return { is: "present", body: found.body, file: found.source }
+    // Then what is wrong matters, in whole files: notes name their places.
+    const { desired } = this.#catalog((text, file) => (file === source || mayName(text) ? text : undefined))
     const notes = new Map<string, string>()
     let file = ""
     for (const [subject, { kind: of, body }] of desired) {
@@ -82,14 +87,18 @@ export class Manifests {
 
   /** Every object, by subject: canonical body. By `read`. */
   all(): ReadonlyMap<string, string> {
-    this.#all ??= new Map([...this.#catalog(() => true).desired].flatMap(([subject, { kind, body }]) => (kind === "note" ? [] : [[subject, body]])))
+    this.#all ??= new Map([...this.#catalog((text) => text).desired].flatMap(([subject, { kind, body }]) => (kind === "note" ? [] : [[subject, body]])))
     return this.#all
   }
 
-  #catalog(isRead: (text: string, file: string) => boolean): Catalog {
+  /** `part`: what is read of a file, undefined: nothing. */
+  #catalog(part: (text: string, file: string) => string | undefined): Catalog {
     // Which GatewayClasses are ours is the adapter's to know; another's is never published, and waiting says so.
     const catalog = new Catalog({ controllerNames: "any" }, PUBLIC)
-    for (const [name, { text }] of this.#known) if (isRead(text, name)) catalog.put(name, text)
+    for (const [name, { text }] of this.#known) {
+      const read = part(text, name)
+      if (read !== undefined) catalog.put(name, read)
+    }
     catalog.settle()
     return catalog
   }
