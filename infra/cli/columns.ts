@@ -53,8 +53,8 @@ export const columnsOf = (kind: string, observed: Observed, wide: boolean): Colu
           const listeners = list(at(item.value, "spec", "listeners")).map((listener) => {
             const name = text(at(listener, "name"))
             const bound = [...new Set((ports.get(name) ?? []).map((each) => at(each, "port")).filter((port) => port !== 0 && port !== undefined))]
-            const why = bound.length > 0 ? undefined : trouble(list(at(status, "listeners")).find((each) => at(each, "name") === name))
-            return `${name}=${bound.length > 0 ? bound.map(text).join("/") : (why ?? "-")}`
+            const why = trouble(list(at(status, "listeners")).find((each) => at(each, "name") === name))
+            return `${name}=${why ?? (bound.length > 0 ? bound.map(text).join("/") : "-")}`
           })
           const addresses = list(at(status, "addresses")).map((address) => at(address, "value"))
           return [...namespaced(item), text(at(item.value, "spec", "gatewayClassName")), joined(addresses), verdict(status, "Programmed"), joined(listeners), String(routes.get(item.key) ?? 0)]

@@ -31,8 +31,9 @@ export const verdict = (holder: unknown, type: string): string => {
   return found === undefined ? "-" : found.status === "True" ? "True" : found.reason
 }
 
-/** Of a listener that is not served: the reason of the first condition that is not good. */
+/** Why a listener is not served, where that is known: the reason of what is wrong besides. */
 export const trouble = (holder: unknown): string | undefined => {
-  const conditions = conditionsIn(holder)
-  return conditions.find((each) => each.type === "Programmed" && isGood(each)) === undefined ? conditions.find((each) => !isGood(each))?.reason : undefined
+  const wrong = conditionsIn(holder).filter((each) => !isGood(each))
+  if (!wrong.some(({ type }) => type === "Programmed" || type === "Accepted" || type === "Conflicted")) return undefined
+  return (wrong.find(({ type }) => type !== "Programmed") ?? wrong[0])?.reason
 }
