@@ -113,8 +113,8 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
       for (const key of bindKeys(listener)) {
         const bound: Bound | undefined = conflict === undefined ? listening.boundAt(key) : { address: flags.bind, port: 0, error: conflict.message }
         const { address, port, error, reason }: Bound = bound ?? { address: flags.bind, port: 0 }
-        const { protocol, generation } = listener
-        all.push({ id, protocol, address, port, specPort: listener.port, ...(generation === undefined ? {} : { generation }), ...(error === undefined ? {} : { error }), ...(reason === undefined ? {} : { reason }) })
+        const { protocol, hostname, generation } = listener
+        all.push({ id, protocol, ...(hostname === undefined ? {} : { hostname }), address, port, specPort: listener.port, ...(generation === undefined ? {} : { generation }), ...(error === undefined ? {} : { error }), ...(reason === undefined ? {} : { reason }) })
       }
     }
     return all

@@ -13,6 +13,8 @@ export const AppliedListener = Struct({
   /** Listener entry id. Once for each address. */
   id: String,
   protocol: String,
+  /** The listener entry's; without one it takes every name. */
+  hostname: optionalKey(String),
   address: String,
   /** Actually bound; differs from specPort when that could not be. 0: not bound, `error` says why; without one it is about to be. */
   port: Number,
