@@ -53,4 +53,6 @@ export const main = async (argv: string[]): Promise<void> => {
     process.off("SIGTERM", onSignal)
     await tracing?.stop()
   }
+  // What still waits for a collector must not keep it.
+  if (tracing !== undefined) process.exit()
 }

@@ -2,16 +2,14 @@
  * Traces of passes: what arrives says which changes it is of; a pass continues the trace of the first and links to the
  * others, and each commit that comes of it has a span whose context the commit carries on.
  */
-import { parseTraceparent } from "../bus/trace/context.ts"
 import { attribute, MOST, spanName } from "../bus/trace/names.ts"
-import { kind, wallNow } from "../bus/trace/span.ts"
-import { tell, type OpenSpan, type Tracing } from "../bus/trace/tracing.ts"
+import { kind, wallNow, wallTime, type SpanId } from "../bus/trace/span.ts"
+import { spanOf, tell, traceparentOf, type OpenSpan, type Tracing } from "../bus/trace/tracing.ts"
 import type { UnitId, UnitWriterOptions } from "../bus/unit/unit.ts"
 import type { Ran } from "./engine/engine.ts"
 
 interface Arrived {
-  readonly traceparent: string
-  readonly traceId: string
+  readonly span: SpanId
   /** By the server's clock, whole milliseconds since 1970. */
   readonly stored: number
 }
@@ -35,9 +33,8 @@ export class PassTraces {
 
   /** A message that changed something was received. */
   arrived(traceparent: string | undefined, stored: number): void {
-    const context = traceparent === undefined ? undefined : parseTraceparent(traceparent)
-    if (context === undefined || traceparent === undefined || this.#arrived.some(({ traceId }) => traceId === context.traceId)) return
-    this.#arrived.push({ traceparent, traceId: context.traceId, stored })
+    const span = spanOf(traceparent)
+    if (span !== undefined && !this.#arrived.some((other) => other.span.traceId === span.traceId)) this.#arrived.push({ span, stored })
   }
 
   /** Takes up what has arrived. Undefined: nothing of it is traced. */
@@ -47,17 +44,17 @@ export class PassTraces {
     this.#arrived = []
     const tracing = this.#tracing
     const start = wallNow()
-    for (const { traceparent, stored } of [first, ...others.slice(0, MOST)]) tell(tracing, { name: spanName.deliver, kind: kind.consumer, start: Math.min(stored, start), parent: traceparent }, start)
+    for (const { span: parent, stored } of [first, ...others.slice(0, MOST)]) tell(tracing, { name: spanName.deliver, kind: kind.consumer, start: Math.min(stored, start), parent }, start)
     const span = tracing.begin({
-      name: spanName.derive, start, parent: first.traceparent,
-      ...(others.length === 0 ? {} : { links: others.slice(0, MOST).map(({ traceparent }) => traceparent), attributes: { [attribute.edits]: others.length + 1 } }),
+      name: spanName.derive, start, parent: first.span,
+      ...(others.length === 0 ? {} : { links: others.slice(0, MOST).map((other) => other.span), attributes: { [attribute.edits]: others.length + 1 } }),
     })
     let derivations = 0
     return {
-      traceparent: span.traceparent,
+      traceparent: traceparentOf(span),
       ran: (fn, collection, from, to, runs) => {
         if (++derivations > MOST) return
-        tell(tracing, { name: `${fn}: ${collection}`, start: performance.timeOrigin + from, parent: span.traceparent, attributes: { [attribute.fn]: fn, [attribute.runs]: runs } }, performance.timeOrigin + to)
+        tell(tracing, { name: `${fn}: ${collection}`, start: wallTime(from), parent: span, attributes: { [attribute.fn]: fn, [attribute.runs]: runs } }, wallTime(to))
       },
       end: () => span.end(wallNow(), { [attribute.derivations]: derivations, ...(derivations > MOST ? { [attribute.leftOut]: derivations - MOST } : {}) }),
     }
@@ -83,13 +80,14 @@ export class PassTraces {
         open = undefined
         const staged = this.#staged.get(key)
         this.#staged.delete(key)
-        if (parent === undefined) return undefined
-        const links = staged?.passes.filter((pass) => pass !== parent) ?? []
+        const pass = spanOf(parent)
+        if (pass === undefined) return undefined
+        const links = staged?.passes.filter((other) => other !== parent).flatMap((other) => spanOf(other) ?? []) ?? []
         open = this.#tracing.begin({
-          name: `${spanName.commit} ${key}`, kind: kind.producer, start: staged?.since ?? wallNow(), parent, ...(links.length === 0 ? {} : { links }),
+          name: `${spanName.commit} ${key}`, kind: kind.producer, start: staged?.since ?? wallNow(), parent: pass, ...(links.length === 0 ? {} : { links }),
           attributes: { [attribute.unit]: key, [attribute.revision]: rev, [attribute.epoch]: epoch, [attribute.entries]: rows, [attribute.digest]: digest.slice(0, 12) },
         })
-        return open.traceparent
+        return traceparentOf(open)
       },
       onCommitted: (_, seq) => {
         open?.end(wallNow(), { [attribute.sequence]: String(seq) })

@@ -1,30 +1,33 @@
 import fc from "fast-check"
 import { expect, it } from "vitest"
-import { encodeSpans, kind, nanoseconds, newSpanId, newTraceId, type Span } from "./span.ts"
+import { kind, newSpanId, newTraceId, otlpRequest, type Span } from "./span.ts"
 
 const span = (more: Partial<Span> = {}): Span => ({
-  traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", parentId: "", state: "", name: "derive", kind: kind.internal, start: "1", end: "2", attributes: {}, links: [], failed: false, ...more,
+  traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", parentId: "", state: "", name: "derive", kind: kind.internal, from: 1_700_000_000_000.25, to: 1_700_000_000_001, attributes: {}, links: [], failed: false, ...more,
 })
 
 it("a batch is a request of OTLP/JSON", () => {
   const attributes = { text: `"quoted"\n`, whole: 7, part: 0.5, yes: true }
   const link = { traceId: newTraceId(), spanId: newSpanId() }
-  expect(JSON.parse(encodeSpans({ "service.name": "x" }, [span({ parentId: "00f067aa0ba902b7", state: "a=b", attributes, links: [link], failed: true }), span({ name: "swap" })]))).toEqual({
+  expect(JSON.parse(JSON.stringify(otlpRequest([{ resource: { "service.name": "x" }, spans: [span({ parentId: "00f067aa0ba902b7", state: "a=b", attributes, links: [link], failed: true }), span({ name: "swap" })] }])))).toEqual({
     resourceSpans: [{
       resource: { attributes: [{ key: "service.name", value: { stringValue: "x" } }] },
       scopeSpans: [{
         scope: { name: "headgate" },
         spans: [
           {
-            traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", parentSpanId: "00f067aa0ba902b7", traceState: "a=b", name: "derive", kind: 1, startTimeUnixNano: "1", endTimeUnixNano: "2", links: [link], status: { code: 2 },
+            traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", parentSpanId: "00f067aa0ba902b7", traceState: "a=b", name: "derive", kind: 1, startTimeUnixNano: "1700000000000250000", endTimeUnixNano: "1700000000001000000", links: [link], status: { code: 2 },
             attributes: [{ key: "text", value: { stringValue: `"quoted"\n` } }, { key: "whole", value: { intValue: "7" } }, { key: "part", value: { doubleValue: 0.5 } }, { key: "yes", value: { boolValue: true } }],
           },
-          { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", name: "swap", kind: 1, startTimeUnixNano: "1", endTimeUnixNano: "2", attributes: [], status: {} },
+          { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", name: "swap", kind: 1, startTimeUnixNano: "1700000000000250000", endTimeUnixNano: "1700000000001000000", attributes: [], status: {} },
         ],
       }],
     }],
   })
 })
+
+/** As OTLP has it. */
+const nanoseconds = (from: number): string => /"startTimeUnixNano":"(\d+)"/.exec(JSON.stringify(otlpRequest([{ resource: {}, spans: [span({ from })] }])))?.[1] ?? ""
 
 it("nanoseconds keep the microsecond, and the order of times", () => {
   fc.assert(fc.property(fc.integer({ min: 1_500_000_000_000, max: 2_500_000_000_000 }), fc.integer({ min: 0, max: 999 }), (milliseconds, microseconds) => {

@@ -1,7 +1,8 @@
 /**
- * Spans as they travel: on the bus (TRACES) and to a collector alike a batch is one ExportTraceServiceRequest of
- * OTLP/JSON (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): ids in hexadecimal, 64-bit numbers as
- * text, enumerations as numbers.
+ * Spans as they are recorded and travel. On the bus a batch is JSON as it lies in memory, which costs least where edits
+ * happen; for a collector it is one ExportTraceServiceRequest of OTLP/JSON
+ * (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): ids in hexadecimal, 64-bit numbers as text,
+ * enumerations as numbers.
  */
 import { randomFillSync } from "node:crypto"
 
@@ -12,21 +13,30 @@ export type Attributes = Readonly<Record<string, AttributeValue>>
 export const kind = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 } as const
 export type SpanKind = (typeof kind)[keyof typeof kind]
 
-export interface Span {
+export interface SpanId {
   readonly traceId: string
   readonly spanId: string
+}
+
+export interface Span extends SpanId {
   /** "": none. */
   readonly parentId: string
   /** W3C tracestate, "": none. */
   readonly state: string
   readonly name: string
   readonly kind: SpanKind
-  /** Nanoseconds since 1970, as digits. */
-  readonly start: string
-  readonly end: string
+  /** Milliseconds since 1970, with a fraction. */
+  readonly from: number
+  readonly to: number
   readonly attributes: Attributes
-  readonly links: readonly { readonly traceId: string; readonly spanId: string }[]
+  readonly links: readonly SpanId[]
   readonly failed: boolean
+}
+
+/** Body of a message in TRACES, as JSON. `resource` is what all its spans have in common: the process. */
+export interface Batch {
+  readonly resource: Attributes
+  readonly spans: readonly Span[]
 }
 
 const pool = Buffer.alloc(4096)
@@ -44,39 +54,40 @@ const randomHex = (bytes: number): string => {
 export const newTraceId = (): string => randomHex(16)
 export const newSpanId = (): string => randomHex(8)
 
+/** Read once: it is a getter that costs as much as the time itself. */
+const ORIGIN = performance.timeOrigin
+
+/** Of performance.now(). */
+export const wallTime = (monotonic: number): number => ORIGIN + monotonic
+
 /**
  * Milliseconds since 1970 with a fraction: one clock for all spans of a process, which never goes back. Processes of
  * one machine agree; between machines whoever draws must expect a span to begin before what it follows from.
  */
-export const wallNow = (): number => performance.timeOrigin + performance.now()
+export const wallNow = (): number => ORIGIN + performance.now()
 
 /** Nanoseconds as digits, of milliseconds since 1970. */
-export const nanoseconds = (milliseconds: number): string => {
+const nanoseconds = (milliseconds: number): string => {
   const whole = Math.floor(milliseconds)
   const rest = Math.min(999_999, Math.round((milliseconds - whole) * 1e6))
   return `${whole}${String(rest).padStart(6, "0")}`
 }
 
-const valueOf = (value: AttributeValue): string => {
-  if (typeof value === "string") return `{"stringValue":${JSON.stringify(value)}}`
-  if (typeof value === "boolean") return `{"boolValue":${value}}`
-  return Number.isInteger(value) ? `{"intValue":"${value}"}` : `{"doubleValue":${value}}`
+const valueOf = (value: AttributeValue): object => {
+  if (typeof value === "string") return { stringValue: value }
+  if (typeof value === "boolean") return { boolValue: value }
+  return Number.isInteger(value) ? { intValue: String(value) } : { doubleValue: value }
 }
 
-const attributesOf = (attributes: Attributes): string => {
-  let text = ""
-  for (const key in attributes) {
-    const value = attributes[key]
-    if (value !== undefined) text += `${text === "" ? "" : ","}{"key":${JSON.stringify(key)},"value":${valueOf(value)}}`
-  }
-  return `[${text}]`
-}
+const attributesOf = (attributes: Attributes): readonly object[] => Object.entries(attributes).map(([key, value]) => ({ key, value: valueOf(value) }))
 
-const spanText = ({ traceId, spanId, parentId, state, name, kind: of, start, end, attributes, links, failed }: Span): string =>
-  `{"traceId":"${traceId}","spanId":"${spanId}"${parentId === "" ? "" : `,"parentSpanId":"${parentId}"`}${state === "" ? "" : `,"traceState":${JSON.stringify(state)}`},"name":${JSON.stringify(name)},"kind":${of},"startTimeUnixNano":"${start}","endTimeUnixNano":"${end}","attributes":${attributesOf(attributes)}${
-    links.length === 0 ? "" : `,"links":[${links.map((link) => `{"traceId":"${link.traceId}","spanId":"${link.spanId}"}`).join(",")}]`
-  },"status":{${failed ? `"code":2` : ""}}}`
+const otlpSpan = ({ traceId, spanId, parentId, state, name, kind: of, from, to, attributes, links, failed }: Span): object => ({
+  traceId, spanId, ...(parentId === "" ? {} : { parentSpanId: parentId }), ...(state === "" ? {} : { traceState: state }), name, kind: of,
+  startTimeUnixNano: nanoseconds(from), endTimeUnixNano: nanoseconds(to), attributes: attributesOf(attributes),
+  ...(links.length === 0 ? {} : { links: links.map((link) => ({ traceId: link.traceId, spanId: link.spanId })) }), status: failed ? { code: 2 } : {},
+})
 
-/** One batch. `resource` is what all its spans have in common: the process. */
-export const encodeSpans = (resource: Attributes, spans: readonly Span[]): string =>
-  `{"resourceSpans":[{"resource":{"attributes":${attributesOf(resource)}},"scopeSpans":[{"scope":{"name":"headgate"},"spans":[${spans.map(spanText).join(",")}]}]}]}`
+/** Batches as one request of OTLP/JSON. */
+export const otlpRequest = (batches: readonly Batch[]): object => ({
+  resourceSpans: batches.map(({ resource, spans }) => ({ resource: { attributes: attributesOf(resource) }, scopeSpans: [{ scope: { name: "headgate" }, spans: spans.map(otlpSpan) }] })),
+})

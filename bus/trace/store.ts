@@ -1,16 +1,12 @@
 /**
- * TRACES: batches of spans on the bus, `trace.<part>.<instance>`, at most one message a second and process (and one at
- * the end). Traces are an aid: what cannot be stored is left out and counted, nothing waits for it.
+ * TRACES: batches of spans on the bus, `trace.<part>.<instance>`. Traces are an aid: what cannot be stored is left out
+ * and counted, nothing waits for it.
  */
 import type { Bus } from "../bus.ts"
 import { MAX_PAYLOAD } from "../streams.ts"
 import { encodeToken } from "../subject.ts"
-import { encodeSpans, type Attributes, type Span } from "./span.ts"
+import type { Attributes, Batch, Span } from "./span.ts"
 
-/** Milliseconds between two batches of a process. */
-export const EVERY = 1_000
-/** Spans of a process that wait for their batch; more are left out. */
-export const WAITING = 2_048
 /** Of one message: well below what the server takes. */
 const LARGEST = MAX_PAYLOAD / 2
 
@@ -41,7 +37,7 @@ export class TraceStore {
   async add(spans: readonly Span[]): Promise<void> {
     if (spans.length === 0) return
     const bus = this.#bus
-    const data = encodeSpans(this.#resource, spans)
+    const data = JSON.stringify({ resource: this.#resource, spans } satisfies Batch)
     if (bus === undefined || (spans.length === 1 && data.length > LARGEST)) {
       this.lost += spans.length
       return
@@ -56,12 +52,3 @@ export class TraceStore {
     })
   }
 }
-
-/** `bus`, and before it is closed `flush` has stored what waits. */
-export const flushedBeforeClose = (bus: Bus, flush: () => Promise<void>): Bus => ({
-  ...bus,
-  close: async () => {
-    await flush()
-    await bus.close()
-  },
-})

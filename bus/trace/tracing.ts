@@ -1,25 +1,22 @@
 /**
- * What code that is traced knows of tracing: spans begin and end. Where tracing is off there is no Tracing, and
- * nothing behind it is loaded. Two implementations: OpenTelemetry's SDK (sdk.ts, in adapters and functions) and plain
- * data (PlainTracing, in the gateway, which loads no SDK, and in tests).
+ * What code that is traced knows of tracing: spans begin and end. Where tracing is off there is no Tracing, and nothing
+ * behind it is loaded.
  */
 import { formatTraceparent, parseTraceparent } from "./context.ts"
-import { kind, nanoseconds, newSpanId, newTraceId, type Attributes, type Span, type SpanKind } from "./span.ts"
+import { kind, newSpanId, newTraceId, type Attributes, type Span, type SpanId, type SpanKind } from "./span.ts"
 
 export interface Beginning {
   readonly name: string
   /** Milliseconds since 1970, of the clock in span.ts. */
   readonly start: number
-  /** Traceparent of the span it follows from. Undefined, or no traceparent: a new trace begins. */
-  readonly parent?: string | undefined
-  /** Traceparents. */
-  readonly links?: readonly string[]
+  /** The span it follows from. Undefined: a new trace begins. */
+  readonly parent?: SpanId | undefined
+  readonly links?: readonly SpanId[]
   readonly kind?: SpanKind
   readonly attributes?: Attributes
 }
 
-export interface OpenSpan {
-  readonly traceparent: string
+export interface OpenSpan extends SpanId {
   /** Once. Not before its start: a later start wins. */
   end(at: number, attributes?: Attributes, failed?: boolean): void
 }
@@ -31,10 +28,50 @@ export interface Tracing {
 /** A span that is over already. */
 export const tell = (tracing: Tracing, span: Beginning, end: number): void => tracing.begin(span).end(end)
 
-const NONE: Attributes = {}
-const NO_LINKS: Span["links"] = []
+/** Of a header; undefined for none, and for what is no traceparent. */
+export const spanOf = (traceparent: string | undefined): SpanId | undefined => (traceparent === undefined ? undefined : parseTraceparent(traceparent))
 
-/** Ended spans as plain data. */
+export const traceparentOf = ({ traceId, spanId }: SpanId): string => formatTraceparent(traceId, spanId)
+
+const NONE: Attributes = {}
+const NO_LINKS: readonly SpanId[] = []
+
+/** Its own record: what is kept of it is what JSON.stringify sees. */
+class Recording implements Span, OpenSpan {
+  readonly traceId: string
+  readonly spanId: string
+  readonly parentId: string
+  readonly state = ""
+  readonly name: string
+  readonly kind: SpanKind
+  readonly from: number
+  to = 0
+  attributes: Attributes
+  readonly links: readonly SpanId[]
+  failed = false
+  readonly #done: (span: Span) => void
+
+  constructor(done: (span: Span) => void, { name, start, parent, links = NO_LINKS, kind: of = kind.internal, attributes = NONE }: Beginning) {
+    this.traceId = parent === undefined ? newTraceId() : parent.traceId
+    this.spanId = newSpanId()
+    this.parentId = parent === undefined ? "" : parent.spanId
+    this.name = name
+    this.kind = of
+    this.from = start
+    this.attributes = attributes
+    this.links = links
+    this.#done = done
+  }
+
+  end(at: number, attributes?: Attributes, failed = false): void {
+    this.to = at < this.from ? this.from : at
+    if (attributes !== undefined) this.attributes = this.attributes === NONE ? attributes : { ...this.attributes, ...attributes }
+    this.failed = failed
+    this.#done(this)
+  }
+}
+
+/** Ended spans as plain data, given to `done`. */
 export class PlainTracing implements Tracing {
   readonly #done: (span: Span) => void
 
@@ -42,19 +79,7 @@ export class PlainTracing implements Tracing {
     this.#done = done
   }
 
-  begin({ name, start, parent, links, kind: of = kind.internal, attributes = NONE }: Beginning): OpenSpan {
-    const from = parent === undefined ? undefined : parseTraceparent(parent)
-    const traceId = from?.traceId ?? newTraceId()
-    const spanId = newSpanId()
-    const done = this.#done
-    return {
-      traceparent: formatTraceparent(traceId, spanId),
-      end: (at, more, failed = false) =>
-        done({
-          traceId, spanId, parentId: from?.spanId ?? "", state: "", name, kind: of, start: nanoseconds(start), end: nanoseconds(Math.max(start, at)), failed,
-          attributes: more === undefined ? attributes : { ...attributes, ...more },
-          links: links === undefined ? NO_LINKS : links.flatMap((link) => parseTraceparent(link) ?? []),
-        }),
-    }
+  begin(span: Beginning): OpenSpan {
+    return new Recording(this.#done, span)
   }
 }

@@ -4,7 +4,7 @@
  */
 import { flagsOf, formatTraceparent, MALFORMED, SAMPLED } from "../../bus/trace/context.ts"
 import { attribute } from "../../bus/trace/names.ts"
-import { kind, nanoseconds, newSpanId, newTraceId, type Attributes, type Span } from "../../bus/trace/span.ts"
+import { kind, newSpanId, newTraceId, type Attributes, type Span } from "../../bus/trace/span.ts"
 import { wallTime } from "../clock.ts"
 import { TRACEPARENT, TRACESTATE } from "../http1/field.ts"
 import type { RequestHead } from "../http1/request.ts"
@@ -89,7 +89,7 @@ export class RequestTraces {
     }
     this.#done({
       traceId, spanId, parentId, state, name: `${known === "_OTHER" ? "HTTP" : known}${route === "" ? "" : ` ${route}`}`, kind: kind.server, attributes, links: [], failed: status >= 500,
-      start: nanoseconds(wallTime(start)), end: nanoseconds(wallTime(start + milliseconds)),
+      from: wallTime(start), to: wallTime(start + milliseconds),
     })
   }
 }

@@ -3,13 +3,14 @@
  * several commits and an ack tell of several swaps: each commit's trace gets the same times.
  */
 import { attribute, MOST, spanName } from "../../bus/trace/names.ts"
-import { kind, wallNow } from "../../bus/trace/span.ts"
-import { tell, type OpenSpan, type Tracing } from "../../bus/trace/tracing.ts"
+import { kind, wallNow, type SpanId } from "../../bus/trace/span.ts"
+import { spanOf, tell, traceparentOf, type OpenSpan, type Tracing } from "../../bus/trace/tracing.ts"
 import type { UnitChange } from "../../bus/unit/unit.ts"
 
 /** A commit whose trace goes on here. Milliseconds since 1970. */
 export interface TracedCommit {
-  readonly traceparent: string
+  /** Its commit span, of the function. */
+  readonly span: SpanId
   readonly unit: string
   readonly revision: number
   readonly digest: string
@@ -42,12 +43,13 @@ export class SwapTraces {
 
   /** It is verified, decoded and with the barrier. Undefined: it belongs to no trace. */
   offered({ unit, commit: { rev, digest }, time, traceparent }: UnitChange): TracedCommit | undefined {
-    if (traceparent === undefined) return undefined
+    const parent = spanOf(traceparent)
+    if (parent === undefined) return undefined
     const taken = this.#taken
     const offered = wallNow()
-    tell(this.#tracing, { name: spanName.deliver, kind: kind.consumer, start: Math.min(time, taken), parent: traceparent }, taken)
-    tell(this.#tracing, { name: spanName.fold, start: taken, parent: traceparent }, offered)
-    return { traceparent, unit: `${unit.plane}/${unit.fn}`, revision: rev, digest: digest.slice(0, 12), taken, offered, waitsFor: undefined, compiling: 0 }
+    tell(this.#tracing, { name: spanName.deliver, kind: kind.consumer, start: Math.min(time, taken), parent }, taken)
+    tell(this.#tracing, { name: spanName.fold, start: taken, parent }, offered)
+    return { span: parent, unit: `${unit.plane}/${unit.fn}`, revision: rev, digest: digest.slice(0, 12), taken, offered, waitsFor: undefined, compiling: 0 }
   }
 
   /** These take effect. */
@@ -57,9 +59,9 @@ export class SwapTraces {
     for (const commit of this.#compiling) {
       commit.compiling = now
       if (commit.waitsFor === undefined) continue
-      const { waitsFor, offered, traceparent } = commit
+      const { waitsFor, offered, span: parent } = commit
       const more = waitsFor.length > MOST ? { [attribute.leftOut]: waitsFor.length - MOST } : {}
-      tell(this.#tracing, { name: spanName.held, start: offered, parent: traceparent, attributes: { [attribute.clusters]: waitsFor.slice(0, MOST).join(" "), ...more } }, now)
+      tell(this.#tracing, { name: spanName.held, start: offered, parent, attributes: { [attribute.clusters]: waitsFor.slice(0, MOST).join(" "), ...more } }, now)
     }
   }
 
@@ -75,7 +77,7 @@ export class SwapTraces {
     const since = wallNow()
     const common = { [attribute.pod]: this.#pod, ...(commits.length > 1 ? { [attribute.commits]: commits.length } : {}) }
     for (const commit of commits) {
-      const { traceparent: parent, unit, revision, digest, compiling } = commit
+      const { span: parent, unit, revision, digest, compiling } = commit
       tell(this.#tracing, { name: spanName.compile, start: compiling, parent }, this.#swapping)
       tell(this.#tracing, { name: spanName.swap, start: this.#swapping, parent, attributes: { ...common, [attribute.unit]: unit, [attribute.revision]: revision, [attribute.digest]: digest } }, since)
       this.#served.push({ commit, since })
@@ -87,11 +89,12 @@ export class SwapTraces {
   telling(): string | undefined {
     for (const { commit, since } of this.#served.splice(0)) {
       this.#telling.push(this.#tracing.begin({
-        name: spanName.ack, kind: kind.producer, start: since, parent: commit.traceparent,
+        name: spanName.ack, kind: kind.producer, start: since, parent: commit.span,
         attributes: { [attribute.pod]: this.#pod, [attribute.unit]: commit.unit, [attribute.revision]: commit.revision, [attribute.digest]: commit.digest },
       }))
     }
-    return this.#telling[0]?.traceparent
+    const [first] = this.#telling
+    return first && traceparentOf(first)
   }
 
   /** What was being told is stored. */

@@ -1,11 +1,12 @@
 /**
- * Tracing of the gateway, loaded only where it is on: spans are plain data, gathered and sent on at most once a
- * second, to the bus and, where one is given, to a collector.
+ * Tracing of the gateway, loaded only where it is on: spans are plain data, sent on at most once a second, to the bus
+ * and, where one is named, to a collector.
  */
 import type { Bus } from "../../bus/bus.ts"
 import { attribute } from "../../bus/trace/names.ts"
-import { encodeSpans, type Attributes, type Span } from "../../bus/trace/span.ts"
-import { EVERY, TraceStore, WAITING } from "../../bus/trace/store.ts"
+import { Outbox } from "../../bus/trace/outbox.ts"
+import { otlpRequest, type Attributes } from "../../bus/trace/span.ts"
+import { TraceStore } from "../../bus/trace/store.ts"
 import type { Targets } from "../../bus/trace/targets.ts"
 import { PlainTracing } from "../../bus/trace/tracing.ts"
 import type { Log } from "../log.ts"
@@ -14,10 +15,8 @@ import { RequestTraces } from "./request-trace.ts"
 import type { Sampler } from "./sampler.ts"
 import { SwapTraces } from "./swap-trace.ts"
 
-/** Spans of requests in one batch to the bus, which is there for edits; a collector gets them all. */
-const REQUESTS = 100
-/** How long the end of the process waits, ms. */
-const LAST_WORDS = 2_000
+/** Spans of requests that go to the bus in a second: it is there for edits. A collector gets more. */
+const TO_THE_BUS = 100
 
 export interface TracingOptions {
   readonly targets: Targets
@@ -45,44 +44,19 @@ export const startTracing = async ({ targets, plane, pod, sampler, env, log }: T
   }
   const store = targets.bus ? new TraceStore({ part: "gateway", instance: pod, resource }) : undefined
   const send = targets.otlp === undefined ? undefined : (await import("./otlp.ts")).otlpSender(targets.otlp, env, log)
-  let swaps: Span[] = []
-  let requests: Span[] = []
-  let timer: NodeJS.Timeout | undefined
-  let sending: Promise<void> | undefined
-  let lost = 0
-
-  const flush = async (): Promise<void> => {
-    clearTimeout(timer)
-    timer = undefined
-    const all = [...swaps, ...requests]
-    const kept = requests.length <= REQUESTS ? all : [...swaps, ...requests.slice(0, REQUESTS)]
-    swaps = []
-    requests = []
-    if (lost > 0) log("warning", "spans were left out: more came than are sent on", { spans: lost })
-    lost = 0
-    await Promise.all([store?.add(kept), send?.(encodeSpans(resource, all))])
-  }
-  const flushLater = (): void => {
-    timer ??= setTimeout(() => {
-      timer = undefined
-      // While a collector is slow, what comes gathers.
-      if (sending !== undefined) flushLater()
-      else sending = flush().finally(() => { sending = undefined })
-    }, EVERY).unref()
-  }
-  const add = (to: Span[], span: Span): void => {
-    if (to.length < WAITING) to.push(span)
-    else lost++
-    flushLater()
-  }
-
+  const outbox = (toTheBus: number): Outbox =>
+    new Outbox(async (spans, leftOut) => {
+      if (leftOut > 0) log("warning", "spans were left out: more came in a second than are sent on", { spans: leftOut })
+      await Promise.all([store?.add(spans.length > toTheBus ? spans.slice(0, toTheBus) : spans), send?.(JSON.stringify(otlpRequest([{ resource, spans }])))])
+    }, send === undefined && toTheBus < Infinity ? toTheBus : undefined)
+  const swaps = outbox(Infinity)
+  const requests = outbox(TO_THE_BUS)
   return {
-    swaps: new SwapTraces(new PlainTracing((span) => add(swaps, span)), pod),
-    requests: sampler === null ? null : new RequestTraces(sampler, (span) => add(requests, span)),
+    swaps: new SwapTraces(new PlainTracing(swaps.add), pod),
+    requests: sampler === null ? null : new RequestTraces(sampler, requests.add),
     attach: (bus) => store?.attach(bus),
     stop: async () => {
-      const patience = new Promise<void>((resolve) => { setTimeout(resolve, LAST_WORDS).unref() })
-      await Promise.race([Promise.resolve(sending).then(flush), patience])
+      await Promise.all([swaps.flush(), requests.flush()])
     },
   }
 }

@@ -1,39 +1,31 @@
-/** Spans as `headgate trace` looks at them: of batches in TRACES, which are OTLP/JSON (bus/trace/span.ts). */
+/** Spans as `headgate trace` looks at them: of batches in TRACES (bus/trace/span.ts). */
 import { attribute } from "../../bus/trace/names.ts"
+import { kind, otlpRequest, type Attributes, type AttributeValue, type Span, type SpanId } from "../../bus/trace/span.ts"
 import { at, list } from "./field.ts"
 
-export interface SeenSpan {
-  readonly traceId: string
-  readonly spanId: string
-  /** "": none. */
-  readonly parentId: string
-  readonly name: string
-  /** `adapter`, `functions`, `gateway up`. */
+export interface SeenSpan extends Span {
+  /** What is known of its process, and its name for people: `adapter`, `functions`, `gateway up`. */
+  readonly resource: Attributes
   readonly process: string
-  /** Milliseconds since 1970. */
-  readonly start: number
-  readonly end: number
-  readonly failed: boolean
-  readonly attributes: ReadonlyMap<string, string>
-  /** Ids of traces it joins. */
-  readonly links: readonly string[]
-  /** As they came. */
-  readonly raw: { readonly resource: unknown; readonly span: unknown }
 }
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "")
+const number = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0)
 
-const attributesOf = (of: unknown): ReadonlyMap<string, string> =>
-  new Map(list(at(of, "attributes")).map((each) => [text(at(each, "key")), String(Object.values(at(each, "value") ?? {})[0] ?? "")]))
+const isValue = (value: unknown): value is AttributeValue => typeof value === "string" || typeof value === "number" || typeof value === "boolean"
 
-const milliseconds = (nanoseconds: unknown): number => {
-  const digits = text(nanoseconds)
-  return Number(digits.slice(0, -6)) + Number(digits.slice(-6)) / 1e6
+const attributesOf = (value: unknown): Attributes => {
+  const attributes: Record<string, AttributeValue> = {}
+  for (const [key, each] of Object.entries(value ?? {})) if (isValue(each)) attributes[key] = each
+  return attributes
 }
 
-const processOf = (resource: ReadonlyMap<string, string>): string => {
-  const part = resource.get(attribute.part) ?? resource.get("service.name") ?? "?"
-  return part === "gateway" ? `gateway ${resource.get("service.instance.id") ?? ""}`.trimEnd() : part
+const idOf = (value: unknown): SpanId => ({ traceId: text(at(value, "traceId")), spanId: text(at(value, "spanId")) })
+const kindOf = (value: unknown): Span["kind"] => Object.values(kind).find((each) => each === value) ?? kind.internal
+
+export const processOf = (resource: Attributes): string => {
+  const part = text(resource[attribute.part]) || text(resource["service.name"]) || "?"
+  return part === "gateway" ? `gateway ${text(resource["service.instance.id"])}`.trimEnd() : part
 }
 
 /** Of one batch; nothing of what is none. */
@@ -44,19 +36,17 @@ export const spansIn = (batch: string): readonly SeenSpan[] => {
   } catch {
     return []
   }
-  return list(at(value, "resourceSpans")).flatMap((group) => {
-    const resource = at(group, "resource")
-    const process = processOf(attributesOf(resource))
-    return list(at(group, "scopeSpans")).flatMap((scope) => list(at(scope, "spans"))).map((span): SeenSpan => ({
-      traceId: text(at(span, "traceId")), spanId: text(at(span, "spanId")), parentId: text(at(span, "parentSpanId")), name: text(at(span, "name")), process,
-      start: milliseconds(at(span, "startTimeUnixNano")), end: milliseconds(at(span, "endTimeUnixNano")), failed: at(span, "status", "code") === 2,
-      attributes: attributesOf(span), links: list(at(span, "links")).map((link) => text(at(link, "traceId"))), raw: { resource, span },
-    }))
-  })
+  const resource = attributesOf(at(value, "resource"))
+  const process = processOf(resource)
+  return list(at(value, "spans")).map((span): SeenSpan => ({
+    ...idOf(span), parentId: text(at(span, "parentId")), state: text(at(span, "state")), name: text(at(span, "name")), kind: kindOf(at(span, "kind")),
+    from: number(at(span, "from")), to: number(at(span, "to")), attributes: attributesOf(at(span, "attributes")), links: list(at(span, "links")).map(idOf), failed: at(span, "failed") === true,
+    resource, process,
+  }))
 }
 
-/** Spans again as one ExportTraceServiceRequest. */
+/** As one ExportTraceServiceRequest. */
 export const otlpJson = (spans: readonly SeenSpan[]): string => {
-  const groups = Map.groupBy(spans, ({ raw }) => JSON.stringify(raw.resource))
-  return `${JSON.stringify({ resourceSpans: [...groups.values()].map((group) => ({ resource: group[0]?.raw.resource, scopeSpans: [{ scope: { name: "headgate" }, spans: group.map(({ raw }) => raw.span) }] })) }, null, 2)}\n`
+  const groups = Map.groupBy(spans, ({ resource }) => JSON.stringify(resource))
+  return `${JSON.stringify(otlpRequest([...groups.values()].map((group) => ({ resource: group[0]?.resource ?? {}, spans: group }))), null, 2)}\n`
 }

@@ -77,7 +77,7 @@ const familyOf = (batches: readonly string[], traceId: string): readonly SeenSpa
   const naming = (id: string): readonly SeenSpan[] => batches.filter((batch) => batch.includes(id)).flatMap((batch) => spansIn(batch))
   const mentioned = naming(traceId)
   const own = mentioned.filter((span) => span.traceId === traceId)
-  const joining = mentioned.filter((span) => span.links.includes(traceId) && span.traceId !== traceId)
+  const joining = mentioned.filter((span) => span.links.some((link) => link.traceId === traceId) && span.traceId !== traceId)
   if (joining.length === 0) return own
   const found = new Map(own.map((span) => [span.spanId, span]))
   for (const id of new Set(joining.map((span) => span.traceId))) {
@@ -158,7 +158,7 @@ const podsOf = (bus: Bus): Promise<ReadonlyMap<string, readonly string[]>> =>
 /** The change has led to commits, and each pod that is there has acked each of them. */
 const isWhole = (spans: readonly SeenSpan[], pods: ReadonlyMap<string, readonly string[]>): boolean => {
   const isEdit = spans.some(({ name, parentId }) => parentId === "" && name.startsWith(spanName.edit))
-  const commits = spans.filter(({ name }) => name.startsWith(spanName.commit)).flatMap(({ attributes }) => attributes.get(attribute.unit) ?? []).filter((unit) => !unit.startsWith(`${CONTROL_PLANE}/`))
+  const commits = spans.filter(({ name }) => name.startsWith(spanName.commit)).flatMap(({ attributes }) => attributes[attribute.unit] ?? []).map(String).filter((unit) => !unit.startsWith(`${CONTROL_PLANE}/`))
   return isEdit && commits.length > 0 && commits.every((unit) =>
-    (pods.get(unit.slice(0, unit.indexOf("/"))) ?? []).every((pod) => spans.some(({ name, attributes }) => name === spanName.ack && attributes.get(attribute.pod) === pod && attributes.get(attribute.unit) === unit)))
+    (pods.get(unit.slice(0, unit.indexOf("/"))) ?? []).every((pod) => spans.some(({ name, attributes }) => name === spanName.ack && attributes[attribute.pod] === pod && attributes[attribute.unit] === unit)))
 }

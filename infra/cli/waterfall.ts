@@ -27,20 +27,20 @@ const isContainer = ({ name, parentId }: SeenSpan): boolean => parentId === "" &
 export const gapsIn = (spans: readonly SeenSpan[]): readonly Gap[] => {
   const gaps: Gap[] = []
   let last: SeenSpan | undefined
-  for (const span of spans.filter((each) => !isContainer(each)).sort((a, b) => a.start - b.start)) {
-    if (last !== undefined && span.start - last.end > UNSAID) gaps.push({ from: last.end, to: span.start, before: last, after: span })
-    if (last === undefined || span.end > last.end) last = span
+  for (const span of spans.filter((each) => !isContainer(each)).sort((a, b) => a.from - b.from)) {
+    if (last !== undefined && span.from - last.to > UNSAID) gaps.push({ from: last.to, to: span.from, before: last, after: span })
+    if (last === undefined || span.to > last.to) last = span
   }
   return gaps
 }
 
 /** Of an edit: what each pod served it after, milliseconds since it began; the last ack of each. */
 export const servedAfter = (spans: readonly SeenSpan[]): ReadonlyMap<string, number> => {
-  const start = Math.min(...spans.map((span) => span.start))
+  const start = Math.min(...spans.map((span) => span.from))
   const pods = new Map<string, number>()
-  for (const { name, end, failed, attributes } of spans) {
-    const pod = attributes.get(attribute.pod)
-    if (name === spanName.ack && !failed && pod !== undefined) pods.set(pod, Math.max(pods.get(pod) ?? 0, end - start))
+  for (const { name, to, failed, attributes } of spans) {
+    const pod = attributes[attribute.pod]
+    if (name === spanName.ack && !failed && typeof pod === "string") pods.set(pod, Math.max(pods.get(pod) ?? 0, to - start))
   }
   return pods
 }
@@ -53,7 +53,7 @@ interface Placed {
 /** Depth first, by time; what hangs on a span that is not there stands beside the root. */
 const inOrder = (spans: readonly SeenSpan[]): readonly Placed[] => {
   const ids = new Set(spans.map(({ spanId }) => spanId))
-  const below = Map.groupBy([...spans].sort((a, b) => a.start - b.start || a.end - b.end), ({ parentId }) => (ids.has(parentId) ? parentId : ""))
+  const below = Map.groupBy([...spans].sort((a, b) => a.from - b.from || a.to - b.to), ({ parentId }) => (ids.has(parentId) ? parentId : ""))
   const placed: Placed[] = []
   const place = (parent: string, depth: number): void => {
     for (const span of below.get(parent) ?? []) {
@@ -78,8 +78,8 @@ const barOf = (from: number, to: number, total: number, mark: string): string =>
 
 /** What a name does not say. */
 const detailOf = ({ name, attributes }: SeenSpan): string => {
-  const revision = attributes.get(attribute.revision)
-  const waited = attributes.get(attribute.clusters)
+  const revision = attributes[attribute.revision]
+  const waited = attributes[attribute.clusters]
   if (name.startsWith(spanName.commit) && revision !== undefined) return ` rev ${revision}`
   if (name === spanName.held && waited !== undefined) return ` for ${waited}`
   return ""
@@ -89,16 +89,16 @@ const detailOf = ({ name, attributes }: SeenSpan): string => {
 const inTurn = (spans: readonly SeenSpan[]): readonly SeenSpan[] => {
   const byId = new Map(spans.map((span) => [span.spanId, span]))
   return spans.map((span) => {
-    const start = Math.max(span.start, byId.get(span.parentId)?.start ?? 0)
-    return start === span.start ? span : { ...span, start, end: Math.max(start, span.end) }
+    const from = Math.max(span.from, byId.get(span.parentId)?.from ?? 0)
+    return from === span.from ? span : { ...span, from, to: Math.max(from, span.to) }
   })
 }
 
 /** `all` are not empty. */
 export const waterfall = (all: readonly SeenSpan[]): string => {
   const spans = inTurn(all)
-  const start = Math.min(...spans.map((span) => span.start))
-  const total = Math.max(...spans.map((span) => span.end)) - start
+  const start = Math.min(...spans.map((span) => span.from))
+  const total = Math.max(...spans.map((span) => span.to)) - start
   const row = (process: string, name: string, from: number, to: number, mark: string): string =>
     `${cell(process, PROCESS)} ${cell(printable(name), SPAN)} ${figure(Math.max(0, from - start))} ${figure(to - from)} ${barOf(from - start, to - start, total, mark)}`.trimEnd()
   const gaps = [...gapsIn(spans)]
@@ -108,7 +108,7 @@ export const waterfall = (all: readonly SeenSpan[]): string => {
       const what = gap.before.process === gap.after.process ? "not accounted for" : `not accounted for, on the way from ${gap.before.process}`
       lines.push(row("", `${"  ".repeat(depth)}(${what})`, gap.from, gap.to, "·"))
     }
-    lines.push(row(span.process, `${"  ".repeat(depth)}${span.name}${detailOf(span)}${span.failed ? " (failed)" : ""}`, span.start, span.end, "█"))
+    lines.push(row(span.process, `${"  ".repeat(depth)}${span.name}${detailOf(span)}${span.failed ? " (failed)" : ""}`, span.from, span.to, "█"))
   }
   const served = [...servedAfter(spans)].map(([pod, milliseconds]) => `${pod} ${milliseconds.toFixed(2)} ms`)
   const edits = spans.find((span) => span.links.length > 0)

@@ -9,7 +9,9 @@ import { createServer } from "node:http"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { cacheFolder } from "../../bus/server/find.ts"
-import { spansIn, type SeenSpan } from "../../infra/cli/trace-spans.ts"
+import type { Attributes, AttributeValue, SpanId } from "../../bus/trace/span.ts"
+import { at, list } from "../../infra/cli/field.ts"
+import { processOf, type SeenSpan } from "../../infra/cli/trace-spans.ts"
 import { root } from "./headgate.ts"
 import { freePorts, until } from "./until.ts"
 
@@ -57,7 +59,7 @@ export const startCollector = async (): Promise<Collector> => {
   const sink = createServer((request, response) => {
     let body = ""
     request.setEncoding("utf8").on("data", (text: string) => (body += text)).on("end", () => {
-      spans.push(...spansIn(body))
+      spans.push(...otlpSpans(body))
       response.setHeader("content-type", "application/json").end("{}")
     })
   })
@@ -91,3 +93,26 @@ export const startCollector = async (): Promise<Collector> => {
   }
   return { endpoint, spans: () => spans, stop }
 }
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "")
+
+const valueOf = (value: unknown): AttributeValue => {
+  const [type = "", plain = ""] = Object.entries(value ?? {})[0] ?? []
+  return type === "intValue" ? Number(plain) : typeof plain === "number" || typeof plain === "boolean" ? plain : text(plain)
+}
+const attributesOf = (value: unknown): Attributes => Object.fromEntries(list(at(value, "attributes")).map((each) => [text(at(each, "key")), valueOf(at(each, "value"))]))
+const milliseconds = (nanoseconds: unknown): number => Number(text(nanoseconds).slice(0, -6)) + Number(text(nanoseconds).slice(-6)) / 1e6
+const idOf = (value: unknown): SpanId => ({ traceId: text(at(value, "traceId")), spanId: text(at(value, "spanId")) })
+
+const kinds = [1, 2, 3, 4, 5] as const
+
+/** Of one ExportTraceServiceRequest as JSON. */
+export const otlpSpans = (body: string): readonly SeenSpan[] =>
+  list(at(JSON.parse(body), "resourceSpans")).flatMap((group) => {
+    const resource = attributesOf(at(group, "resource"))
+    return list(at(group, "scopeSpans")).flatMap((scope) => list(at(scope, "spans"))).map((span): SeenSpan => ({
+      ...idOf(span), parentId: text(at(span, "parentSpanId")), state: text(at(span, "traceState")), name: text(at(span, "name")), kind: kinds.find((kind) => kind === at(span, "kind")) ?? 1,
+      from: milliseconds(at(span, "startTimeUnixNano")), to: milliseconds(at(span, "endTimeUnixNano")), attributes: attributesOf(span), links: list(at(span, "links")).map(idOf),
+      failed: at(span, "status", "code") === 2, resource, process: processOf(resource),
+    }))
+  })

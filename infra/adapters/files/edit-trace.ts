@@ -6,7 +6,7 @@ import type { BigIntStats } from "node:fs"
 import { parseSubject } from "../../../bus/subject.ts"
 import { attribute, MOST, spanName } from "../../../bus/trace/names.ts"
 import { kind, wallNow } from "../../../bus/trace/span.ts"
-import { tell, type OpenSpan, type Tracing } from "../../../bus/trace/tracing.ts"
+import { tell, traceparentOf, type OpenSpan, type Tracing } from "../../../bus/trace/tracing.ts"
 
 /** A change time further back than this, ms, is of another event than the one that came. */
 const NOTICED_WITHIN = 1_000
@@ -87,7 +87,7 @@ export class EditTraces implements FileTraces {
       name: `${spanName.edit} ${nameOf(subjects)}`, start,
       attributes: { [attribute.file]: taken.length === 1 ? file : `${file} and ${taken.length - 1} more`, [attribute.objects]: subjects.size },
     })
-    const parent = root.traceparent
+    const parent = root
     if (start < seen.noticed) tell(tracing, { name: spanName.notice, start, parent }, seen.noticed)
     // A file is looked at in the turn it is noticed, unless it has to be quiet first.
     const looked = seen.reads === 0 ? seen.taken : seen.reads
@@ -129,11 +129,11 @@ export class Edit {
 
   /** A message about `subject` is sent: the traceparent it carries. */
   publishing(subject: string): string {
-    if (this.#spans >= MOST) return this.#root.traceparent
+    if (this.#spans >= MOST) return traceparentOf(this.#root)
     this.#spans++
-    const span = this.#tracing.begin({ name: `${spanName.publish} ${objectOf(subject)}`, kind: kind.producer, start: wallNow(), parent: this.#root.traceparent, attributes: { "messaging.system": "nats", [attribute.subject]: subject } })
+    const span = this.#tracing.begin({ name: `${spanName.publish} ${objectOf(subject)}`, kind: kind.producer, start: wallNow(), parent: this.#root, attributes: { "messaging.system": "nats", [attribute.subject]: subject } })
     this.#open.set(subject, span)
-    return span.traceparent
+    return traceparentOf(span)
   }
 
   /** Nothing more comes of `subject`: stored at `seq`; undefined: there was nothing to store, or something else took its place. */
