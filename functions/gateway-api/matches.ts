@@ -29,12 +29,16 @@ export const matchOf = (match: HTTPRouteMatch, field: string, report: Report): M
   regex(pathType, match.path.value, `${field}.path.value`)
   const values = (list: "headers" | "queryParams", name: (text: string) => string): StringMatch[] => {
     const byName = new Map<string, StringMatch>()
+    const places = new Map<string, number>()
     for (const [i, item] of (match[list] ?? []).entries()) {
       const type = VALUE_TYPES[item.type]
       if (type === undefined) refuse("UnsupportedValue", `${field}.${list}[${i}].type`, `Match type ${item.type} is not supported; nothing matches it.`, "Use Exact or RegularExpression.")
-      // HTTPHeaderMatch.name: of equivalent names only the first entry counts.
-      else if (!byName.has(name(item.name))) {
+      else if (byName.has(name(item.name))) {
+        // HTTPHeaderMatch.name: of equivalent names only the first entry counts.
+        report("warning", "Shadowed", `${field}.${list}[${i}]`, `${field}.${list}[${places.get(name(item.name))}] has the same name and comes first: this one is not looked at.`, "Remove one of the two.")
+      } else {
         regex(type, item.value, `${field}.${list}[${i}].value`)
+        places.set(name(item.name), i)
         byName.set(name(item.name), { name: name(item.name), type, value: item.value })
       }
     }
