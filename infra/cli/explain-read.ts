@@ -50,6 +50,8 @@ export const stateOf = (bus: Bus, stream: StreamName, filter: string, from: "sta
     })
   })
 
+const utf8 = new TextDecoder()
+
 /** Entries as stored, overlaid with what their units' last commits say (bus/README.md, I1). */
 export const readConfig = async (bus: Bus, filter = "config.>"): Promise<Config> => {
   const entries = new Map<string, Entry>()
@@ -85,7 +87,7 @@ const diffOf = (message: Message, part: (seq: number) => Uint8Array | undefined,
 
 const entryOf = ({ headers, time, data }: Message, { plane, section, id }: { readonly plane: string; readonly section: string; readonly id: string }): Entry => ({
   plane, section, id, time,
-  body: isDeleted(headers) ? undefined : new TextDecoder().decode(data),
+  body: isDeleted(headers) ? undefined : utf8.decode(data),
   fn: functionOf(headers[header.writer] ?? ""),
   rev: numberHeader(headers, header.rev) ?? 0,
   epoch: numberHeader(headers, header.epoch) ?? 0,
@@ -136,7 +138,7 @@ export const editOf = (message: Message): Edit | undefined => {
   const { headers, seq, time, data } = message
   return {
     kind: parsed.kind, key: parsed.key, seq, time, isDeleted: isDeleted(headers), file: decodeHeader(headers[header.source] ?? ""), version: headers[header.version] ?? "",
-    generation: numberHeader(headers, header.generation), writer: headers[header.writer] ?? "", body: new TextDecoder().decode(data),
+    generation: numberHeader(headers, header.generation), writer: headers[header.writer] ?? "", body: utf8.decode(data),
   }
 }
 

@@ -24,7 +24,10 @@ export const requestText = (question: Question, explained: ExplainedRequest, uni
       ...some(looked.listeners.filter(({ verdict }) => verdict !== "serves").map(({ id, pattern, verdict }) => `  not ${id}: ${verdict === "less specific" ? `${hostWords(pattern)} is less specific` : `it is for ${hostWords(pattern)}`}`), MANY, "more"),
     ]),
     question.scheme === "https" && certificates.length > 0 ? section("certificate", certificates.map(({ id, value }) => `${id} (${value.keyType ?? "?"}): ${value.names.join(", ")}; valid ${value.notBefore ?? "?"} to ${value.notAfter ?? "?"}${value.fingerprint === undefined ? "" : `, SHA-256 ${value.fingerprint.slice(0, 16)}…`}`)) : "",
-    looked.hosts.length < 2 ? "" : section("hosts", some(looked.hosts.map(({ pattern, takes }) => `${takes ? "+" : "-"} ${hostWords(pattern)}`), MANY, "more")),
+    looked.hosts.length < 2 ? "" : section("hosts", [
+      ...looked.hosts.filter(({ takes }) => takes).map(({ pattern }) => `+ ${hostWords(pattern)}`),
+      ...some(looked.hosts.filter(({ takes }) => !takes).map(({ pattern }) => `- ${hostWords(pattern)}`), FEW, "that do not take it"),
+    ]),
     section("candidates", candidateLines(looked.candidates)),
     route === undefined ? "" : section("route", [`${route.id}, rule ${route.rule.name ?? route.ruleIndex}, match ${route.matchIndex}: ${matchWords(route.rule.matches[route.matchIndex])}`]),
     route === undefined || route.rule.filters.length === 0 ? "" : section("filters", route.rule.filters.flatMap(filterWords)),
