@@ -152,7 +152,7 @@ export const followJetStream = ({ connection, manager, prefix, follower, infoOf,
       else if (!caughtUp) void confirmEnd(attachedAt)
       return
     }
-    puller.taken()
+    puller.taken(message.data.length)
     // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, with a domain and account before it in the long form
     const token = (message.reply ?? "").split(".")
     const base = token.length >= 11 ? 4 : 2

@@ -1,6 +1,6 @@
 /** The Bus on NATS JetStream: with jetstream-follow.ts and jetstream-publish.ts all that imports NATS. */
 import { JetStreamApiError, jetstreamManager, type JetStreamManager } from "@nats-io/jetstream"
-import { AuthorizationError, connect, PermissionViolationError, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
+import { AuthorizationError, connect, PermissionViolationError, RequestError, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
 import { accessOf, CREDENTIALS, type Access } from "./access.ts"
 import { reachesBack } from "./as-of.ts"
 import { BusError, type Bus, type BusErrorReason, type Follower, type Message, type StreamInfo, type StreamName } from "./bus.ts"
@@ -75,7 +75,7 @@ const read = async <T>(what: string, ask: () => Promise<T>): Promise<T> => {
     return await ask()
   } catch (error) {
     if (error instanceof BusError) throw error
-    const reason = readFailures[error instanceof Error ? error.name : ""]
+    const reason = (error instanceof RequestError && !error.isNoResponders() ? "rejected" : readFailures[error instanceof Error ? error.name : ""])
       ?? (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND ? "no-stream" : "rejected")
     throw new BusError(reason, `${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
