@@ -2,6 +2,7 @@
 import type { Bus } from "../../bus/bus.ts"
 import type { Applied, AppliedListener } from "../../bus/kinds/applied.ts"
 import { request } from "node:http"
+import { connect } from "node:tls"
 import { appliedIn } from "./applied-message.ts"
 import type { Child } from "./child.ts"
 import { moveDemo } from "./demo.ts"
@@ -23,8 +24,11 @@ export const followApplied = (bus: Bus, subject: string, onChange: (applied: App
   return () => following.stop()
 }
 
-/** Resolves when one request through the listener got any HTTP answer; false when the connection failed. */
-const answers = ({ address, port }: AppliedListener): Promise<boolean> =>
+/** Whether the listener says anything as its protocol does; false when the connection failed. */
+export const answers = (listener: AppliedListener): Promise<boolean> => (listener.protocol === "HTTPS" ? answersTls(listener) : answersHttp(listener))
+
+/** Any HTTP answer to one request. */
+const answersHttp = ({ address, port }: AppliedListener): Promise<boolean> =>
   new Promise((resolve) => {
     const probe = request({ host: reachable(address), port, path: "/", method: "HEAD", agent: false, timeout: 2000 }, (response) => {
       response.resume()
@@ -33,6 +37,18 @@ const answers = ({ address, port }: AppliedListener): Promise<boolean> =>
     probe.once("error", () => resolve(false))
     probe.once("timeout", () => probe.destroy())
     probe.end()
+  })
+
+/** A handshake, or an alert: what a listener presents, if anything, is not what makes it answer. */
+const answersTls = ({ address, port, hostname }: AppliedListener): Promise<boolean> =>
+  new Promise((resolve) => {
+    const probe = connect({ host: reachable(address), port, ...(hostname === undefined ? {} : { servername: hostname.replace(/^\*/, "www") }), rejectUnauthorized: false, timeout: 2000 }, () => {
+      resolve(true)
+      probe.end()
+    })
+    probe.once("error", (error: NodeJS.ErrnoException) => resolve(error.code?.startsWith("ERR_SSL_") === true))
+    probe.once("timeout", () => probe.destroy())
+    probe.once("close", () => resolve(false))
   })
 
 /** An address a client on this machine can dial for what a socket is bound to. */
