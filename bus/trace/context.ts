@@ -48,8 +48,12 @@ export const flagsOf = (text: string, from: number, to: number): number => {
 
 export const SAMPLED = 1
 
+/** What we write ourselves: matched at once, where code that runs ten times a second is never compiled. */
+const OWN = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[01]$/
+
 /** Undefined for what is no traceparent: whoever gets it begins a trace of its own. */
 export const parseTraceparent = (value: string): TraceContext | undefined => {
+  if (OWN.test(value)) return { traceId: value.slice(3, 35), spanId: value.slice(36, 52), isSampled: value.endsWith("1") }
   const flags = flagsOf(value, 0, value.length)
   return flags === MALFORMED ? undefined : { traceId: value.slice(3, 35), spanId: value.slice(36, 52), isSampled: (flags & SAMPLED) !== 0 }
 }

@@ -4,7 +4,7 @@
  * (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): ids in hexadecimal, 64-bit numbers as text,
  * enumerations as numbers.
  */
-import { randomFillSync } from "node:crypto"
+import { randomBytes } from "node:crypto"
 
 export type AttributeValue = string | number | boolean
 export type Attributes = Readonly<Record<string, AttributeValue>>
@@ -39,20 +39,27 @@ export interface Batch {
   readonly spans: readonly Span[]
 }
 
-const pool = Buffer.alloc(4096)
-let at = pool.length
+// Digits of many ids at once: each time by itself costs more than all else about a span.
+let digits = ""
+let used = 0
 
-/** `bytes` random bytes as hexadecimal digits. All zero has no meaning in either id, and a chance of 2^-64. */
-const randomHex = (bytes: number): string => {
-  if (at + bytes > pool.length) {
-    randomFillSync(pool)
-    at = 0
+export const newTraceId = (): string => {
+  if (used >= digits.length) {
+    digits = randomBytes(1024).toString("hex")
+    used = 0
   }
-  return pool.toString("hex", at, (at += bytes))
+  return digits.slice(used, (used += 32))
 }
 
-export const newTraceId = (): string => randomHex(16)
-export const newSpanId = (): string => randomHex(8)
+// Unique without a random source each time: a random process part and a counter. That differs from the ids of other
+// processes of the same trace, which is all a span's id must.
+const processPart = randomBytes(5).toString("hex")
+let counter = 0
+
+export const newSpanId = (): string => {
+  counter = (counter + 1) % 0x1000000
+  return processPart + (counter + 0x1000000).toString(16).slice(1)
+}
 
 /** Read once: it is a getter that costs as much as the time itself. */
 const ORIGIN = performance.timeOrigin
