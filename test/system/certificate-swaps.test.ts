@@ -10,7 +10,7 @@ import { connectTo } from "./bus.ts"
 import { newWorld, type Running } from "./headgate.ts"
 import { drop, gatewayClass, route, service, yaml } from "./manifests.ts"
 import { httpsGateway, keyOf, presented, secret } from "./secrets.ts"
-import { askOverTls, secureTraffic, type SecureAsk } from "./secure-traffic.ts"
+import { askOverTls, secureTraffic, type SecureAsk, type SecureTraffic } from "./secure-traffic.ts"
 import { followServed, type ServedCertificate } from "./served-certificate.ts"
 import { freePorts, until } from "./until.ts"
 
@@ -37,8 +37,11 @@ const at = <T>(list: readonly T[], index: number): T => {
   return found
 }
 
+/** The swap that was made last. */
+let last = 0
+
 /** Replaces the file. Gives performance.now() of the rename. */
-const swapTo = (index: number): number => drop(world.manifests, "secret.yaml", at(files, index))
+const swapTo = (index: number): number => drop(world.manifests, "secret.yaml", at(files, (last = index)))
 
 /** What the listener presents is in this Secret. */
 const nameSecret = (name: string): void => void drop(world.manifests, "gateway.yaml", yaml(gatewayClass(), httpsGateway("edge", [{ name: "https", port, hostname: HOST, secrets: [{ name }] }])))
@@ -74,10 +77,18 @@ afterAll(async () => {
   intermediate.end()
 })
 
-test(`${SWAPS} swaps under load: no request and no handshake fails, and each handshake begun after the ack is with the new certificate`, { timeout: 60_000 + SWAPS * 200 }, async () => {
+interface Loaded {
+  readonly traffic: SecureTraffic
+  /** Swaps to the next of the pool. Gives milliseconds from the rename to the ack. */
+  swap(): Promise<number>
+}
+
+/** Runs swaps while clients of each sort ask; then nothing may have failed, and nothing been presented that is older than an ack. */
+const underLoad = async (run: (loaded: Loaded) => Promise<void>): Promise<void> => {
   /** The last swap that was acked, and the last that was begun. */
-  let acked = 0
-  let begun = 0
+  let acked = last
+  let begun = last
+  const wrong: string[] = []
   const expecting = () => {
     const oldest = acked
     return (fingerprint256: string | undefined): string | undefined => {
@@ -86,35 +97,55 @@ test(`${SWAPS} swaps under load: no request and no handshake fails, and each han
       return `begun when ${oldest % POOL} was acked, over when ${begun % POOL} was written, and with ${found < 0 ? fingerprint256 : found}`
     }
   }
-  const load = secureTraffic({ port, host: HOST, ca: authority.certificate, keptAlive: 4, connecting: 2, resuming: 1, expecting })
-  await until("traffic flows", () => load.requests > 100 && load.handshakes > 10 && load.resumptions > 5)
-  const before = { requests: load.requests, handshakes: load.handshakes, resumptions: load.resumptions }
-  const took: number[] = []
-  const wrong: string[] = []
-  for (let index = 1; index <= SWAPS; index++) {
-    const issued = at(pool, index)
-    begun = index
-    const renamed = swapTo(index)
-    took.push((await served.untilServed(issued)) - renamed)
-    acked = index
+  const traffic = secureTraffic({ port, host: HOST, ca: authority.certificate, keptAlive: 4, connecting: 2, resuming: 1, expecting })
+  await until("traffic flows", () => traffic.requests > 100 && traffic.handshakes > 10 && traffic.resumptions > 5)
+  const swap = async (): Promise<number> => {
+    begun++
+    const renamed = swapTo(begun)
+    const took = (await served.untilServed(at(pool, begun))) - renamed
+    acked = begun
     // Begun after this ack and before the next rename: it can be with this one only.
     const shown = await presented(port, HOST, authority.certificate)
-    if (shown.fingerprint256 !== issued.fingerprint256 || shown.distrust !== undefined) wrong.push(`swap ${index}: ${JSON.stringify(shown)}`)
+    if (shown.fingerprint256 !== at(pool, begun).fingerprint256 || shown.distrust !== undefined) wrong.push(`swap ${begun}: ${JSON.stringify(shown)}`)
+    return took
   }
-  const ended = { requests: load.requests, handshakes: load.handshakes, resumptions: load.resumptions }
-  await load.stop()
-  const sorted = took.sort((a, b) => a - b)
-  const quantile = (share: number): string => (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(1)
-  console.log(
-    `${SWAPS} swaps, ${ended.handshakes - before.handshakes + SWAPS} handshakes, ${ended.resumptions - before.resumptions} resumptions, ${ended.requests - before.requests} requests, ` +
-      `${load.failures.length + wrong.length} failures; rename to ack: p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, max ${quantile(1)} ms`,
-  )
+  try {
+    await run({ traffic, swap })
+  } finally {
+    await traffic.stop()
+  }
   expect(wrong).toEqual([])
-  expect(load.failures).toEqual([])
-  expect(load.keptConnections).toBe(4)
-  // Otherwise there was no load.
-  expect(ended.handshakes - before.handshakes).toBeGreaterThan(SWAPS / 2)
-  expect(ended.requests - before.requests).toBeGreaterThan(SWAPS)
+  expect(traffic.failures).toEqual([])
+  expect(traffic.keptConnections).toBe(4)
+}
+
+test(`${SWAPS} swaps under load: no request and no handshake fails, and each handshake begun after the ack is with the new certificate`, { timeout: 60_000 + SWAPS * 200 }, async () => {
+  await underLoad(async ({ traffic, swap }) => {
+    const before = { requests: traffic.requests, handshakes: traffic.handshakes, resumptions: traffic.resumptions }
+    const took: number[] = []
+    for (let swaps = 0; swaps < SWAPS; swaps++) took.push(await swap())
+    const sorted = took.sort((a, b) => a - b)
+    const quantile = (share: number): string => (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(1)
+    const handshakes = traffic.handshakes - before.handshakes
+    const requests = traffic.requests - before.requests
+    console.log(
+      `${SWAPS} swaps, ${handshakes + SWAPS} handshakes, ${traffic.resumptions - before.resumptions} resumptions, ${requests} requests, ` +
+        `${traffic.failures.length} failures; rename to ack: p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, max ${quantile(1)} ms`,
+    )
+    // Otherwise there was no load.
+    expect(handshakes).toBeGreaterThan(SWAPS / 2)
+    expect(requests).toBeGreaterThan(SWAPS)
+  })
+})
+
+test.each(["functions", "adapter", "nats"] as const)("kill -9 of %s between swaps: no request and no handshake fails, and what was written last is presented", async (part) => {
+  await underLoad(async ({ swap }) => {
+    for (let round = 0; round < 2; round++) {
+      const killed = running.kill(part)
+      for (let swaps = 0; swaps < 10; swaps++) await swap()
+      await killed
+    }
+  })
 })
 
 describe("a session from before", () => {

@@ -8,7 +8,7 @@ import { hasReached, type Target } from "../../infra/cli/wait-gateways.ts"
 import type { Issued } from "../fixtures/authority.ts"
 
 export interface ServedCertificate {
-  /** Resolves with performance.now() of when it was known that the gateway of `up` presents this; rejects after 10 s. */
+  /** Resolves with performance.now() of when it was known that the gateway of `up` presents this; rejects after 20 s. */
   untilServed(issued: Issued): Promise<number>
   stop(): Promise<void>
 }
@@ -52,7 +52,7 @@ export const followServed = (bus: Bus, name: string): ServedCertificate => {
   return {
     untilServed: (issued) =>
       new Promise((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error(`no gateway has acked ${issued.fingerprint256} within 10 s`)), 10_000)
+        const timer = setTimeout(() => reject(new Error(`no gateway has acked ${issued.fingerprint256} within 20 s`)), 20_000)
         awaited = {
           fingerprint: issued.fingerprint256.replaceAll(":", "").toLowerCase(),
           resolve: (at) => {
