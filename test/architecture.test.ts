@@ -102,7 +102,11 @@ describe("arrows", () => {
 describe("what a process loads", () => {
   test("the gateway process holds neither Effect nor an OpenTelemetry SDK", () => {
     expect(existsSync(join(root, "gateway/main.ts"))).toBe(true)
-    expect([...ways("gateway/main.ts", effect, { lazy: true }), ...ways("gateway/main.ts", sdk)]).toEqual([])
+    expect([...ways("gateway/main.ts", effect, { lazy: true }), ...ways("gateway/main.ts", sdk, { lazy: true })]).toEqual([])
+  })
+  test("adapters and functions load the OpenTelemetry SDK only when asked to", () => {
+    expect(["functions/main.ts", "infra/adapters/files/main.ts"].flatMap((main) => ways(main, sdk))).toEqual([])
+    expect(ways("functions/main.ts", sdk, { lazy: true })).not.toEqual([])
   })
   test("the gateway process does not load what only explains it", () => {
     expect(existsSync(join(root, "gateway/table/explain.ts"))).toBe(true)
