@@ -19,6 +19,8 @@ export interface Target {
   readonly rev: number
   readonly epoch: number
   readonly digest: string
+  /** Something is configured for the data plane, so that somebody has to serve it. */
+  readonly hasListeners: boolean
 }
 
 export interface Standing {
@@ -30,8 +32,7 @@ export interface Standing {
   readonly away: readonly string[]
 }
 
-/** `planned`: data planes that something is configured for, so that somebody has to serve them. */
-export const standing = (targets: readonly Target[], planned: ReadonlySet<string>, acks: Iterable<Ack>, now: number): Standing => {
+export const standing = (targets: readonly Target[], acks: Iterable<Ack>, now: number): Standing => {
   const byPlane = Map.groupBy(acks, ({ applied }) => applied.plane)
   const serving: { pod: string; since: number }[] = []
   const lacking: string[] = []
@@ -43,7 +44,7 @@ export const standing = (targets: readonly Target[], planned: ReadonlySet<string
     for (const { applied, time } of all) {
       if (applied.ready && now - time > AWAY_AFTER && lacks(applied, wanted) !== undefined) away.push(`gateway ${applied.plane}/${applied.pod} has said nothing since ${new Date(time).toISOString()} and is not waited for`)
     }
-    if (ready.length === 0 && planned.has(plane)) {
+    if (ready.length === 0 && wanted.some(({ hasListeners }) => hasListeners)) {
       const starting = all.filter((ack) => !ack.applied.ready && isThere(ack)).map(({ applied }) => `; ${applied.pod}: ${applied.waiting ?? "not ready"}`)
       lacking.push(`no gateway of data plane ${plane} is ready${starting.join("")}`)
     }

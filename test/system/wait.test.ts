@@ -83,11 +83,11 @@ test("the command itself: status 0 and one line; an edit that changes nothing re
   expect(done.stdout).toMatch(/^httproute default\/web is live: version of [\d:.]+, sequence \d+, generation \d+; gateway default\/\S+ said so last at [\d:.]+; waited \d+ ms\n$/)
   expect(await version()).toBe("1000")
   drop(world.manifests, "web.yaml", `# a comment changes nothing\n${yaml(web(1000))}`)
-  expect((await waitFor(["httproute/web"], { timeout: 2_000 })).status).toBe(0)
+  expect((await waitFor(["httproute/web"], { timeout: 10_000 })).status).toBe(0)
   drop(world.manifests, "web.yaml", yaml({ ...web(1000), metadata: { name: "web", namespace: "default", annotations: { by: "me" } } }))
   const began = performance.now()
-  expect((await waitFor(["hr", "default/web"], { timeout: 2_000 })).status).toBe(0)
-  expect(performance.now() - began).toBeLessThan(500)
+  expect((await waitFor(["hr", "default/web"], { timeout: 10_000 })).status).toBe(0)
+  expect(performance.now() - began).toBeLessThan(2_000)
 })
 
 test("a Service, a Gateway, several at once, and everything", async () => {
@@ -159,7 +159,7 @@ describe("who lacks what", () => {
   test("functions that are frozen are named, with what they have read", async () => {
     await frozen("functions", async () => {
       edit(4001)
-      const late = await waitFor(["httproute/web"], { timeout: 800 })
+      const late = await waitFor(["httproute/web"], { timeout: 1_500 })
       expect(late.status).toBe(1)
       expect(late.text).toMatch(/function routes has not said how far it is/)
       expect(await version()).toBe("4000")
@@ -171,10 +171,10 @@ describe("who lacks what", () => {
   test("an adapter that is frozen has not published what is in the file", async () => {
     await frozen("adapter", async () => {
       edit(4002)
-      expect(await waitFor(["httproute/web"], { timeout: 300 })).toMatchObject({ status: 1, text: expect.stringMatching(/the file adapter has not published httproute default\/web as it is in web\.yaml/) })
-      expect(await waitFor([], { timeout: 300 })).toMatchObject({ status: 1, text: expect.stringMatching(/the file adapter has not published httproute\.default\.web/) })
+      expect(await waitFor(["httproute/web"], { timeout: 1_500 })).toMatchObject({ status: 1, text: expect.stringMatching(/the file adapter has not published httproute default\/web as it is in web\.yaml/) })
+      expect(await waitFor([], { timeout: 1_500 })).toMatchObject({ status: 1, text: expect.stringMatching(/the file adapter has not published httproute default\/web as/) })
       drop(world.manifests, "new.yaml", yaml(route("new", { gateway: "edge", backend: "a", path: "/new" })))
-      expect(await waitFor(["httproute/new"], { timeout: 300 })).toMatchObject({ status: 1, text: expect.stringMatching(/has not published httproute default\/new/) })
+      expect(await waitFor(["httproute/new"], { timeout: 1_500 })).toMatchObject({ status: 1, text: expect.stringMatching(/has not published httproute default\/new/) })
     })
     expect(await waitFor(["httproute/web", "httproute/new"], { timeout: 20_000 })).toMatchObject({ status: 0 })
     expect(await version()).toBe("4002")
