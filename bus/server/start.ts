@@ -71,7 +71,7 @@ const portIn = (folder: string, pid: number, signal: AbortSignal): Promise<numbe
     const look = (): void => {
       readFile(join(folder, `nats-server_${pid}.ports`), "utf8").then(
         (text) => {
-          const port = /nats:\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1]
+          const port = /(?:nats|tls):\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1]
           if (port !== undefined) resolve(Number(port))
         },
         () => undefined,
