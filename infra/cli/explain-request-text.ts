@@ -13,7 +13,7 @@ const FEW = 4
 const MANY = 20
 
 export const requestText = (question: Question, explained: ExplainedRequest, units: readonly CommitAt[], acks: readonly Ack[]): string => {
-  const { plane, port, protocol, looked, route, overlays, answer, shares, certificates } = explained
+  const { plane, port, protocol, looked, route, overlays, merged, answer, shares, certificates } = explained
   const served = acks.flatMap(({ applied }) => applied.listeners.filter(({ id, specPort }) => `:${specPort}` === port.slice(port.lastIndexOf(":")) && looked.listeners.some((listener) => listener.id === id)).map((listener) => `${listener.address}:${listener.port}`))
   const serving = looked.listeners.find(({ verdict }) => verdict === "serves")
   return [
@@ -31,7 +31,7 @@ export const requestText = (question: Question, explained: ExplainedRequest, uni
     section("candidates", candidateLines(looked.candidates)),
     route === undefined ? "" : section("route", [`${route.id}, rule ${route.rule.name ?? route.ruleIndex}, match ${route.matchIndex}: ${matchWords(route.rule.matches[route.matchIndex])}`]),
     route === undefined || route.rule.filters.length === 0 ? "" : section("filters", route.rule.filters.flatMap(filterWords)),
-    section("overlays", overlays.map(({ index, overlay }) => `${index + 1} of ${route?.rule.overlays?.length ?? 0}${overlay.match === undefined ? "" : `, for ${matchWords(overlay.match)}`}: ${overlayWords(overlay)}`)),
+    section("overlays", [...(merged.length === 0 ? [] : [`of ${some(merged, FEW, "more").join(", ")}`]), ...overlays.map(({ index, overlay }) => `${index + 1} of ${route?.rule.overlays?.length ?? 0}${overlay.match === undefined ? "" : `, for ${matchWords(overlay.match)}`}: ${overlayWords(overlay)}`)]),
     answer === undefined ? "" : section("answer", [`${answer.status === 0 ? "none" : answer.status}: ${answer.why}${answer.location === undefined ? "" : `, to ${answer.location}`}`]),
     section(shares.length === 1 ? "backend" : "backends", shares.flatMap((share) => shareLines(share, shares.length > 1))),
     section("answered so", podLines(units, acks)),

@@ -21,6 +21,7 @@ import { CompiledPort } from "../../gateway/table/port.ts"
 import type { CompiledBackend, RequestView, Rewrite, TableRule } from "../../gateway/table/table.ts"
 import { NameIndex } from "../../gateway/tls/names.ts"
 import type { Entry } from "./explain-read.ts"
+import { at } from "./field.ts"
 import type { Ack } from "./wait-gateways.ts"
 
 export interface Question {
@@ -66,6 +67,8 @@ export interface ExplainedRequest {
   readonly route: { readonly id: string; readonly value: Route; readonly rule: Rule; readonly ruleIndex: number; readonly matchIndex: number } | undefined
   /** Of the rule's overlays those that act on this request, in order. */
   readonly overlays: readonly { readonly index: number; readonly overlay: RuleOverlay }[]
+  /** Ids of overlay entries that target the route or its Gateway: what of them is for every request is part of the rule. */
+  readonly merged: readonly string[]
   /** Answered by the gateway whatever the backend; undefined: by one of `shares`. */
   readonly answer: { readonly status: number; readonly why: string; readonly location?: string; readonly body?: string } | undefined
   readonly shares: readonly Share[]
@@ -141,7 +144,7 @@ const valuesOf = (entries: readonly Entry[]) => {
       if (!(error instanceof EntryFault)) throw error
     }
   }
-  return { listeners, routes, clusters, certificates }
+  return { listeners, routes, clusters, certificates, overlays: entries.filter(({ section, body }) => section === "overlay" && body !== undefined) }
 }
 
 const explainAt = (plane: string, key: string, port: CompiledPort, question: Question, values: Values): ExplainedRequest => {
@@ -152,7 +155,7 @@ const explainAt = (plane: string, key: string, port: CompiledPort, question: Que
   const looked = isRead ? look(port, head) : { listeners: [], hosts: [], candidates: [], rule: null }
   const certificates = isRead && question.scheme === "https" ? presented(port, head, question.serverName, values) : []
   const listener = values.listeners.get(servingIn(looked) ?? "")
-  const placed: ExplainedRequest = { plane, port: key, protocol: port.protocol, looked, listener, certificates, overlays: [], shares: [], route: undefined, answer: undefined }
+  const placed: ExplainedRequest = { plane, port: key, protocol: port.protocol, looked, listener, certificates, overlays: [], merged: [], shares: [], route: undefined, answer: undefined }
   const answer = isRead ? beforeRoutes(port, head, question, certificates.length > 0) : ofFailure({ side: "downstream", reason: head.fault ?? "request-line" })
   if (answer !== undefined) return { ...placed, answer }
   const winner = looked.candidates.find(({ verdict }) => verdict.is === "wins")?.candidate
@@ -160,7 +163,7 @@ const explainAt = (plane: string, key: string, port: CompiledPort, question: Que
   const rule = winner && value?.rules[winner.ruleIndex]
   if (winner === undefined || value === undefined || rule === undefined) return { ...placed, answer: ofFailure({ side: "route", reason: "no-route" }) }
   const overlays = overlaysOn(rule, winner.rule, head)
-  return { ...placed, overlays, route: { id: winner.rule.route, value, rule, ruleIndex: winner.ruleIndex, matchIndex: winner.matchIndex }, ...answerOf(rule, winner.rule, overlays.map(({ overlay }) => overlay), { head, port: port.port, scheme: question.scheme, values }) }
+  return { ...placed, overlays, merged: mergedInto(value, listener, values), route: { id: winner.rule.route, value, rule, ruleIndex: winner.ruleIndex, matchIndex: winner.matchIndex }, ...answerOf(rule, winner.rule, overlays.map(({ overlay }) => overlay), { head, port: port.port, scheme: question.scheme, values }) }
 }
 
 const servingIn = ({ listeners }: Looked): string | undefined => listeners.find(({ verdict }) => verdict === "serves")?.id
@@ -179,6 +182,16 @@ const beforeRoutes = (port: CompiledPort, head: RequestHead, { scheme, serverNam
   if (head.method === "OPTIONS" && head.maxForwards === 0) return { status: 200, why: "OPTIONS with Max-Forwards: 0 is about the gateway itself" }
   return scheme === "https" && port.isMisdirected(serverName.toLowerCase(), head.host) ? ofFailure({ side: "downstream", reason: "misdirected" }) : undefined
 }
+
+const mergedInto = ({ source }: Route, listener: Listener | undefined, { overlays }: Values): readonly string[] => {
+  const targets = new Set([nameOf(source), nameOf({ kind: "Gateway", ...listener?.gateway })])
+  return overlays.flatMap(({ id, body = "" }) => {
+    const value: unknown = JSON.parse(body)
+    return targets.has(nameOf(at(value, "target"))) ? [id] : []
+  }).sort()
+}
+
+const nameOf = (object: unknown): string => JSON.stringify([at(object, "kind"), at(object, "namespace"), at(object, "name")])
 
 const overlaysOn = (rule: Rule, { overlays }: TableRule, head: RequestHead): ExplainedRequest["overlays"] =>
   (rule.overlays ?? []).flatMap((overlay, index) => {

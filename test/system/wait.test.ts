@@ -1,4 +1,5 @@
 /** `headgate wait`: what it says is live is served, to the first request after it; who it names is who lacks it. */
+import { spawn } from "node:child_process"
 import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
@@ -11,7 +12,7 @@ import { explain } from "../../infra/cli/explain.ts"
 import { objectNames } from "../../infra/cli/object-name.ts"
 import { Authority } from "../fixtures/authority.ts"
 import { startBackend, type Backend } from "./backend.ts"
-import { newWorld, type Running } from "./headgate.ts"
+import { newWorld, root, type Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
 import { httpsGateway, keyOf, presented, secret } from "./secrets.ts"
 import { ask } from "./traffic.ts"
@@ -213,6 +214,33 @@ test("while functions and gateway are killed and start again, wait is right", as
       expect(await until("the gateway answers", () => version().catch(() => undefined))).toBe(String(9000 + i))
     }
     await killed
+  }
+})
+
+test("by way of a function in another process: what it adds is served after wait, and gone after wait", async () => {
+  const outside = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), "functions", join(root, "test/fixtures/outside/maintenance.ts")], { cwd: world.folder, env: { ...process.env, HEADGATE_DATA: world.data }, stdio: "ignore" })
+  const ended = new Promise((resolve) => outside.once("exit", resolve))
+  const shop = (closed: boolean) => drop(world.manifests, "shop.yaml", yaml(route("shop", { gateway: "edge", backend: "a", path: "/shop", ...(closed ? { labels: { maintenance: "true" } } : {}) })))
+  try {
+    shop(true)
+    await until("it runs", async () => (await ask({ port, path: "/shop" })).status === 503, 30_000)
+    for (let i = 0; i < 30; i++) {
+      shop(i % 2 === 1)
+      expect(await waitFor(["httproute/shop"])).toMatchObject({ status: 0 })
+      expect((await ask({ port, path: "/shop" })).status).toBe(i % 2 === 1 ? 503 : 200)
+    }
+    const explained = await explain(bus, { words: ["httproute/shop"], namespace: undefined, headers: [], gateway: undefined, output: "text", textOf: () => undefined })
+    expect(explained).toMatch(/maintenance@1/)
+    expect(await explain(bus, { words: [`http://x.test:${port}/shop`], namespace: undefined, headers: [], gateway: undefined, output: "text", textOf: () => undefined })).toMatch(/overlays +of maintenance\/default\/shop\nanswer +503: the rule answers by itself/)
+    outside.kill("SIGSTOP")
+    shop(false)
+    expect(await waitFor(["httproute/shop"], { timeout: 2_000 })).toMatchObject({ status: 1, text: expect.stringMatching(/function maintenance has not said how far it is/) })
+    outside.kill("SIGCONT")
+    expect(await waitFor(["httproute/shop"], { timeout: 20_000 })).toMatchObject({ status: 0 })
+    expect((await ask({ port, path: "/shop" })).status).toBe(200)
+  } finally {
+    outside.kill("SIGKILL")
+    await ended
   }
 })
 
