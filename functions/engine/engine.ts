@@ -96,7 +96,7 @@ class Graph implements Engine {
   readonly #outputs: Output<unknown>[] = []
   /** Order of the first node of a function → its name. */
   readonly #firsts = new Map<number, string>()
-  /** Nodes of functions declared `later` are "later", but for inputs from elsewhere: those are taken up with all others, as one state. */
+  /** Nodes of functions declared `later` are "later", but for inputs: what comes from elsewhere is taken up with all others, as one state. */
   readonly #parts: { readonly urgent: readonly Node[]; readonly later: readonly Node[] }
   #labels: ReadonlyMap<Node, Label> | undefined
 
@@ -110,10 +110,13 @@ class Graph implements Engine {
       this.#outputs.push(new Output(scope, notes.kind, scope.notes.out))
       if (fn.later !== true) urgent = this.#nodes.length
     }
-    const made = new Set(this.functions.flatMap((fn) => (fn.later === true ? fn.writes : [])))
-    const inputs = new Set(this.#sources.filter(({ kind }) => !made.has(kind)).map(({ table }) => table.order))
-    const isLater = (order: number): boolean => order >= urgent && !inputs.has(order)
-    this.#parts = { urgent: this.#nodes.filter((_node, order) => !isLater(order)), later: this.#nodes.filter((_node, order) => isLater(order)) }
+    const inputs = new Set(this.#sources.map(({ table }) => table.order))
+    const later = new Set(this.functions.flatMap((fn) => (fn.later === true ? fn.writes : [])))
+    const fedLater = new Set(this.#sources.filter(({ kind }) => later.has(kind)).map(({ table }) => table.order))
+    this.#parts = {
+      urgent: this.#nodes.filter((_node, order) => order < urgent || inputs.has(order)),
+      later: this.#nodes.filter((_node, order) => order >= urgent && (!inputs.has(order) || fedLater.has(order))),
+    }
   }
 
   get hasLater(): boolean {
