@@ -91,7 +91,7 @@ export type TlsContent = typeof TlsContent.Type
 export const Secret = Struct({
   metadata: Metadata,
   type: defaulted(String, "Opaque"),
-  /** Names of its data, sorted. */
+  /** Names of its data, sorted; those of more than 40 characters are left out. */
   keys: Array(String),
   /** The last content that could be used. */
   tls: optionalKey(TlsContent),

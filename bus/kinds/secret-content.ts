@@ -22,10 +22,14 @@ const OURS = ["keys", "tls", "problem"]
 /** Copies of the whole object are kept in annotations, by `kubectl apply` and others: none of them is published. */
 export const trimSecret = ({ data, stringData, immutable: _immutable, ...object }: Readonly<Record<string, unknown>>): Record<string, unknown> => {
   const { annotations: _annotations, ...metadata } = isObject(object["metadata"]) ? object["metadata"] : {}
-  const names = [data, stringData].flatMap((values) => (isObject(values) ? Object.keys(values).filter((name) => NAME.test(name)) : []))
+  const names = [data, stringData].flatMap((values) => (isObject(values) ? Object.keys(values).filter((name) => NAME.test(name) && name.length <= LONGEST_NAME) : []))
   const rest = Object.fromEntries(Object.entries(object).filter(([name]) => !OURS.includes(name)))
   return { ...rest, ...(isObject(object["metadata"]) ? { metadata } : {}), keys: [...new Set(names)].sort() }
 }
+
+/** Shorter than a line of base64, longer than names are: a longer one may itself be content in a wrong place, and is not said. */
+const LONGEST_NAME = 40
+const fieldOf = (list: string, name: string): string => (name.length <= LONGEST_NAME ? `${list}.${name}` : list)
 
 /** Kubernetes' rule for names in data. */
 const NAME = /^[-._a-zA-Z0-9]{1,253}$/
@@ -48,21 +52,18 @@ export const contentOf = (object: Readonly<Record<string, unknown>>): { readonly
     }
     for (const [name, value] of Object.entries(values)) {
       if (!NAME.test(name)) problems.add(list, "InvalidValue", "one of its names has other characters than letters, digits, dashes, dots and underscores, or too many (at most 253)", "Correct the names.")
-      else if (typeof value !== "string") problems.add(`${list}.${name}`, "InvalidValue", "it is not text", list === "data" ? "Write base64, or use stringData." : "Put it in quotes.")
-      else if (list === "data" && !isBase64(value)) problems.add(`${list}.${name}`, "InvalidValue", "it is not base64", "Encode it, or use stringData.")
-      else content.set(name, { field: `${list}.${name}`, octets: new Redacted(Buffer.from(value, list === "data" ? "base64" : "utf8")) })
+      else if (typeof value !== "string") problems.add(fieldOf(list, name), "InvalidValue", "it is not text", list === "data" ? "Write base64, or use stringData." : "Put it in quotes.")
+      else if (list === "data" && !isBase64(value)) problems.add(fieldOf(list, name), "InvalidValue", "it is not base64", "Encode it, or use stringData.")
+      else content.set(name, { field: fieldOf(list, name), octets: new Redacted(Buffer.from(value, list === "data" ? "base64" : "utf8")) })
     }
   }
   return { content, problems: problems.found }
 }
 
-/** Longer than any field's name, shorter than a line of base64. */
-const LONGEST_FIELD = 40
-
 /** Schemas quote values, and a field that nobody knows may itself be content in a wrong place. */
 export const unquoted = ({ field, reason, message, fix }: Problem): Problem => {
   if (reason === "UnknownField") {
-    if (field.split(/[.[]/).every((step) => step.length <= LONGEST_FIELD && /^[-_/a-zA-Z0-9\]]*$/.test(step))) return { field, reason, message, fix }
+    if (field.split(/[.[]/).every((step) => step.length <= LONGEST_NAME && /^[-_/a-zA-Z0-9\]]*$/.test(step))) return { field, reason, message, fix }
     return { field: "", reason, message: "A field of this Secret is not one that Headgate knows", fix: "Check its spelling and its indentation, or remove it." }
   }
   return reason === "InvalidValue" ? { field, reason, message: `${field}: its value cannot be used here`, fix } : { field, reason, message, fix }

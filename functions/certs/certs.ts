@@ -99,7 +99,7 @@ const LEAST_BITS = 2048
 const noteChain = ({ isReordered, strays, bits }: Chain, report: Report): void => {
   if (isReordered) report("warning", "ChainOrder", "data.tls.crt", "The certificates are not in the order in which each is signed by the next; they are presented in that order.", "Write the leaf first, then the one that signed it, and so on.")
   if (strays > 0) report("warning", "StrayCertificate", "data.tls.crt", `${strays === 1 ? "One certificate is" : `${strays} certificates are`} no part of the leaf's chain and left out.`, "Remove what does not belong to the chain.")
-  if (bits !== undefined && bits < LEAST_BITS) report("warning", "WeakKey", "data.tls.key", `The RSA key has ${bits} bits: many clients refuse it.`, `Issue a certificate for a key with at least ${LEAST_BITS} bits, or for ECDSA.`)
+  if (bits !== undefined && bits < LEAST_BITS) report("warning", "WeakKey", "data.tls.key", `The RSA key has ${bits} bits: gateway and clients may refuse it.`, `Issue a certificate for a key with at least ${LEAST_BITS} bits, or for ECDSA.`)
 }
 
 const noteValidity = ({ notBefore, notAfter }: Chain, validity: Validity, report: Report): void => {

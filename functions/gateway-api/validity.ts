@@ -21,13 +21,13 @@ interface Moments {
   readonly notAfter: string
 }
 
-/** Days before notAfter from which on it is said. */
-const SOON = 14
+/** From when on the end is said: two weeks before; of a certificate that is made to live for days, in its last third. */
+const soonBefore = (from: number, to: number): number => to - Math.min(14 * DAY, Math.floor((to - from) / 3_000) * 1_000)
 
 const momentsOf = ({ notBefore, notAfter }: Term): Moments => ({
   notBefore,
   probe: momentOf(new Date(Date.parse(notBefore) - CENTURY)),
-  soon: momentOf(new Date(Date.parse(notAfter) - SOON * DAY)),
+  soon: momentOf(new Date(soonBefore(Date.parse(notBefore), Date.parse(notAfter)))),
   notAfter,
 })
 

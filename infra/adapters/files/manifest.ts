@@ -72,8 +72,8 @@ const readText = (text: string, options: ManifestOptions): Manifest => {
 }
 
 const versionOf = (content: string): string => hash("sha256", content, "base64url").slice(0, 22)
-/** Shorter than a line of PEM: what these match is quoted. */
-const KIND = /^[A-Za-z][A-Za-z0-9]{0,62}$/
+/** What these match is quoted; a line of base64 is none. */
+const KIND = /^[A-Za-z][A-Za-z0-9]{0,39}$/
 const API_VERSION = /^(?:[a-z0-9.-]{1,253}\/)?[a-z0-9]{1,40}$/
 const SECRETS = "resource.secret."
 
