@@ -62,6 +62,8 @@ export interface Past {
   versionsOf(subject: string): Promise<Answer<readonly Version[]>>
   /** Commits in the window that answer any of these causes, `<kind>/<key>@<sequence>`, in the order they were copied; `since`: none is older, ms. */
   commitsCausedBy(causes: ReadonlySet<string>, since?: number): Promise<readonly CopiedCommit[]>
+  /** Every ack stored at `since` (ms) or later that is kept, in order. */
+  acksSince(since: number, take: (ack: PastAck) => void): Promise<void>
 }
 
 /** `<kind>/<key>@<sequence>`: how commits name this message of RESOURCES. */
@@ -111,13 +113,13 @@ class Log implements Past {
     const doubts: string[] = []
     const bounds = await this.#bounds(moment, streams, doubts)
     const base = await this.#base(bounds, streams)
-    const [, past] = await Promise.all([
+    const [seq = base.head.positions.RESOURCES, past] = await Promise.all([
       resources ? this.#resources(base, bounds, doubts) : undefined,
       units ? this.#units(base, bounds, streams, doubts) : undefined,
       acks ? this.#acks(base, bounds) : undefined,
     ])
     const folded = new Map([...(past ?? new Map<string, UnitPast>())].flatMap(([key, { value }]) => (value === undefined ? [] : [[key, value] as const])))
-    return { value: { resources: base.state.resources, units: folded, acks: base.state.acks }, doubts }
+    return { value: { seq, resources: base.state.resources, units: folded, acks: base.state.acks }, doubts }
   }
 
   async resourceAt(subject: string, moment: Moment): Promise<Answer<PastResource | undefined>> {
@@ -179,16 +181,21 @@ class Log implements Past {
   async commitsCausedBy(causes: ReadonlySet<string>, since = 0): Promise<readonly CopiedCommit[]> {
     const streams = await this.#streams()
     const found: CopiedCommit[] = []
-    await this.#copies(streams, "history.>", await this.#positionBefore(since), (copy) => {
+    await this.#copies(streams, "history.>", await this.#positionBefore("HISTORY", "history.commit.>", since), (copy) => {
       if (copy.commit.causes.some((cause) => causes.has(cause))) found.push(copy)
     })
     return found
   }
 
-  /** A sequence of HISTORY up to which every copy was stored at `time` or before. */
-  async #positionBefore(time: number): Promise<number> {
+  async acksSince(since: number, take: (ack: PastAck) => void): Promise<void> {
+    const after = await this.#positionBefore("APPLIED", "applied.>", since)
+    await readLog(this.#bus, "APPLIED", "applied.>", { after }, (message) => void (message.time >= since && take(ackOf(message))))
+  }
+
+  /** A sequence of the stream up to which all was stored before `time`. */
+  async #positionBefore(stream: "HISTORY" | "APPLIED", filter: string, time: number): Promise<number> {
     if (time <= 0) return 0
-    const { messages } = await this.#bus.asOf("HISTORY", ["history.commit.>"], { time: time - 1 })
+    const { messages } = await this.#bus.asOf(stream, [filter], { time: time - 1 })
     return messages.reduce((last, { seq }) => Math.max(last, seq), 0)
   }
 
@@ -264,9 +271,10 @@ class Log implements Past {
     throw new HistoryError("outside-window", `${seq === Infinity ? new Date(time).toISOString() : `sequence ${seq}`} is outside the window: ${bounds}`)
   }
 
-  async #resources({ head, state: { resources } }: { readonly head: StoredCheckpoint["head"]; readonly state: MutableState }, bounds: Bounds, doubts: string[]): Promise<void> {
+  async #resources({ head, state: { resources } }: { readonly head: StoredCheckpoint["head"]; readonly state: MutableState }, bounds: Bounds, doubts: string[]): Promise<number> {
     const isComplete = await this.#isMirrored(bounds)
     let last = head.positions.RESOURCES
+    let taken = last
     const gaps: string[] = []
     const passed = (seq: number): void => {
       if (seq > last + 1) gaps.push(seq === last + 2 ? String(last + 1) : `${last + 1} to ${seq - 1}`)
@@ -280,6 +288,7 @@ class Log implements Past {
           return "enough"
         }
         passed(message.seq)
+        taken = message.seq
         if (isDeleted(message.headers)) resources.delete(message.subject)
         else resources.set(message.subject, resourceOf(message))
         return message.seq === bounds.seq ? "enough" : undefined
@@ -289,6 +298,7 @@ class Log implements Past {
     const several = gaps.length > 1 || gaps[0]?.includes(" ") === true
     if (gaps.length > 0) doubts.push(`${several ? "sequences" : "sequence"} ${gaps.slice(0, 3).join(", ")}${gaps.length > 3 ? ` and ${gaps.length - 3} more` : ""} of RESOURCES ${several ? "are" : "is"} not in the history`)
     if (!isComplete) doubts.push("the history of resources is not complete yet: the newest messages have not been copied")
+    return taken
   }
 
   async #acks({ head, state: { acks } }: { readonly head: StoredCheckpoint["head"]; readonly state: MutableState }, { time }: Bounds): Promise<void> {

@@ -19,7 +19,7 @@ export const readPresent = async (bus: Bus): Promise<{ readonly state: PastState
   const [config, history] = await Promise.all([bus.info("CONFIG"), bus.info("HISTORY")])
   const [resources, units, acks] = await Promise.all([lastOf(bus, "RESOURCES", "resource.>", resourceOf), unitsOf(bus), lastOf(bus, "APPLIED", "applied.>", ackOf)])
   return {
-    state: { resources: resources.found, units, acks: acks.found },
+    state: { seq: resources.seq, resources: resources.found, units, acks: acks.found },
     head: {
       incarnations: { RESOURCES: resources.incarnation, CONFIG: config.incarnation, APPLIED: acks.incarnation, HISTORY: history.incarnation },
       positions: { RESOURCES: resources.seq, HISTORY: history.lastSeq, APPLIED: acks.seq },
@@ -41,7 +41,10 @@ const lastOf = <T extends PastResource | PastAck>(bus: Bus, stream: StreamName, 
   new Promise((resolve, reject) => {
     const found = new Map<string, T>()
     const timer = setTimeout(() => finish(() => reject(new BusError("timeout", `${stream} never rests`))), PATIENCE)
+    /** What comes in the same tick as the last that counts must not get into the answer. */
+    let isDone = false
     const finish = (settle: () => void): void => {
+      isDone = true
       clearTimeout(timer)
       queueMicrotask(() => void following.stop())
       settle()
@@ -50,13 +53,17 @@ const lastOf = <T extends PastResource | PastAck>(bus: Bus, stream: StreamName, 
     const look = async (): Promise<void> => {
       const before = seq
       const { lastSeq, incarnation } = await bus.info(stream)
+      if (isDone) return
       // The last one may have been purged; then nothing more is delivered.
-      if (seq === lastSeq || (seq === before && (await bus.at(stream, lastSeq)) === undefined)) finish(() => resolve({ found, seq: Math.max(seq, lastSeq), incarnation }))
+      const isGone = seq < lastSeq && seq === before && (await bus.at(stream, lastSeq)) === undefined && seq === before
+      if (isDone) return
+      if (seq === lastSeq || isGone) finish(() => resolve({ found, seq: lastSeq, incarnation }))
       else setTimeout(() => void look().catch((error: unknown) => finish(() => reject(error))), 1)
     }
     const following = bus.follow({
       stream, filter, from: "state",
       onMessage: (message) => {
+        if (isDone) return
         seq = message.seq
         if (isDeleted(message.headers)) found.delete(message.subject)
         else found.set(message.subject, valueOf(message))
@@ -70,12 +77,15 @@ const unitsOf = (bus: Bus): Promise<ReadonlyMap<string, PastUnit>> =>
   new Promise((resolve, reject) => {
     const units = new Map<string, PastUnit & { readonly entries: Map<string, PastEntry> }>()
     const timer = setTimeout(() => finish(() => reject(new BusError("timeout", "the units of CONFIG cannot be verified"))), PATIENCE)
+    let isDone = false
     const finish = (settle: () => void): void => {
+      isDone = true
       clearTimeout(timer)
       queueMicrotask(() => void reader.stop())
       settle()
     }
     const take = ({ unit, commit, seq, time, rows }: UnitChange): void => {
+      if (isDone) return
       const key = unitKey(unit)
       const entries = units.get(key)?.entries ?? new Map<string, PastEntry>()
       for (const [subject, body, causes] of rows) {

@@ -47,6 +47,8 @@ export interface PastAck {
 }
 
 export interface PastState {
+  /** The last message of RESOURCES up to then, whatever it said; 0: none. */
+  readonly seq: number
   /** By subject; deleted ones are not there. */
   readonly resources: ReadonlyMap<string, PastResource>
   /** By `<plane token>.<function token>`. */

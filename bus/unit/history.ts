@@ -8,7 +8,7 @@ import { header, numberHeader } from "../envelope.ts"
 import { commitSubject, encodeToken, historySubject } from "../subject.ts"
 import { backoff, delay } from "./clock.ts"
 import { chunkRows, decodeCommit, encodeCommit, headOf, unitKey } from "./commit.ts"
-import { reasonOf } from "./publish.ts"
+import { publishAll, reasonOf } from "./publish.ts"
 import type { Clock, Commit, CommitHead, UnitId } from "./unit.ts"
 
 export interface HistoryItem {
@@ -29,7 +29,10 @@ export interface HistoryOptions {
   onIdle(): void
 }
 
+/** Copies that may wait behind the writer's back; then it waits for them. */
 const MAX_WAITING = 256
+/** Parts of one commit unanswered at a time. */
+const PART_WINDOW = 16
 
 export class History {
   readonly #options: HistoryOptions
@@ -37,6 +40,8 @@ export class History {
   /** Server's times of commits seen in CONFIG and not copied yet, by sequence. */
   readonly #times = new Map<number, number>()
   readonly #stop = new AbortController()
+  readonly #rooms: (() => void)[] = []
+  #isFailing = false
   #incarnation = ""
   #isKept = true
   /** Of a last commit that was found, until all up to it is copied. */
@@ -62,8 +67,24 @@ export class History {
   add(item: HistoryItem): void {
     if (!this.#isKept) return
     this.#waiting.push(item)
-    if (this.#waiting.length > MAX_WAITING) this.#missing(this.#waiting.shift()?.head.rev, "the server does not answer")
     this.#working ??= this.#work()
+  }
+
+  /** Undefined when more may be added; where commits come faster than copies are stored, resolves when it may. For copies that fail nobody waits: what does not fit is left out. */
+  room(): Promise<void> | undefined {
+    if (this.#waiting.length <= MAX_WAITING) return undefined
+    if (this.#isFailing) {
+      // The first may be on its way.
+      this.#missing(this.#waiting.splice(1, 1)[0]?.head.rev, "it cannot be stored")
+      return undefined
+    }
+    const room = Promise.withResolvers<void>()
+    this.#rooms.push(room.resolve)
+    return room.promise
+  }
+
+  #makeRoom(): void {
+    if (this.#waiting.length <= MAX_WAITING || this.#isFailing || this.#stop.signal.aborted) for (const resolve of this.#rooms.splice(0)) resolve()
   }
 
   /** A commit of this writer came back from CONFIG. */
@@ -74,6 +95,7 @@ export class History {
   /** Waits for the copy that is under way and tries no others again. */
   async stop(): Promise<void> {
     this.#stop.abort()
+    this.#makeRoom()
     await this.#working
   }
 
@@ -96,8 +118,12 @@ export class History {
           if (this.#waiting[0] === item) this.#waiting.shift()
         }
         attempt = 0
+        this.#isFailing = false
+        this.#makeRoom()
       } catch (error) {
         const reason = reasonOf(error)
+        this.#isFailing = true
+        this.#makeRoom()
         if (this.#stop.signal.aborted || reason === "closed") break
         await delay(clock, backoff(clock, attempt++), this.#stop.signal)
       }
@@ -162,10 +188,8 @@ export class History {
     const headers = { ...own, [header.seq]: String(seq), [header.stored]: String(time), [header.incarnation]: this.#incarnation }
     const parts: { k: number; seq: number }[] = []
     if (chunks.length > 1) {
-      for (const [k, data] of chunks.entries()) {
-        const { seq: stored } = await bus.publish({ subject: `history.part.${encodeToken(unit.plane)}.${encodeToken(unit.fn)}.${k}`, data, headers, msgId: `${id}/${k}` })
-        parts.push({ k, seq: stored })
-      }
+      const part = (data: string, k: number) => ({ subject: `history.part.${encodeToken(unit.plane)}.${encodeToken(unit.fn)}.${k}`, data, headers, msgId: `${id}/${k}` })
+      await publishAll(bus, chunks, PART_WINDOW, part, (_, ack, k) => (parts[k] = { k, seq: ack.seq }))
     }
     const data = encodeCommit(headOf(head), parts.length > 0 ? { parts } : { diff: chunks[0] ?? "[]" })
     await bus.publish({ subject: historySubject(unit.plane, unit.fn), data, headers, msgId: id })

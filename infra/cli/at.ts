@@ -23,7 +23,7 @@ export const at = (bus: Bus, moment: Moment, options: GetOptions, textOf: (file:
     const { value: state, doubts } = await past(bus).stateAt(moment)
     const observed = observedOf(state)
     const when = asOf(moment, state, doubts)
-    const head = `as of ${when.moment}, the last change then: sequence ${when.seq} of RESOURCES`
+    const head = `as of ${when.moment}, the last change before it: sequence ${when.seq} of RESOURCES`
     const shown = (output: GetOptions["output"]): string => {
       try {
         return get(observed, { ...options, output }, textOf)

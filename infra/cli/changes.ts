@@ -2,7 +2,7 @@
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
 
-/** The deepest places at which the two are not the same; a list that has become longer or shorter differs as a whole from there on. "" stands for the whole value. */
+/** The deepest places at which the two are not the same, lists by index. "" stands for the whole value. */
 export const changedPaths = (before: unknown, after: unknown, path = ""): readonly string[] => {
   if (Object.is(before, after)) return []
   if (!isObject(before) || !isObject(after) || Array.isArray(before) !== Array.isArray(after)) return [path]

@@ -27,6 +27,10 @@ export const parseMoment = (text: string, now: number): Moment => {
   return { time }
 }
 
+/** A command line on which `-5m` is no flag and `5m ago` may be two words. */
+export const withMoments = (argv: readonly string[]): readonly string[] =>
+  argv.flatMap((word, i) => (/^-\d+(?:\.\d+)?(?:ms|s|m|h|d)$/.test(word) ? [word.slice(1)] : word === "ago" && /^-?\d+(?:\.\d+)?(?:ms|s|m|h|d)$/.test(argv[i - 1] ?? "") ? [] : [word]))
+
 /** `2026-11-21T14:03:05.123+01:00`: in the zone of this machine, which it names. */
 export const timeText = (time: number): string => {
   const date = new Date(time)

@@ -53,9 +53,7 @@ export interface AsOf {
   readonly doubts: readonly string[]
 }
 
-export const asOf = (moment: Moment, { resources }: PastState, doubts: readonly string[]): AsOf => ({
-  moment: momentText(moment), seq: [...resources.values()].reduce((last, { seq }) => Math.max(last, seq), 0), exact: doubts.length === 0, doubts,
-})
+export const asOf = (moment: Moment, { seq }: PastState, doubts: readonly string[]): AsOf => ({ moment: momentText(moment), seq, exact: doubts.length === 0, doubts })
 
 /** On stderr, so that what is printed can be read by a program. */
 export const sayDoubts = (doubts: readonly string[]) =>
