@@ -23,6 +23,8 @@ export interface Place {
   readonly port: number
   readonly backend: number
   readonly grid: Grid
+  /** Files in PEM; `bundle` has both. Absent: in clear. */
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly bundle: string }
 }
 
 /** A program with its arguments; runs in the foreground, its stdout goes to a file. */
@@ -57,13 +59,14 @@ export const nginx = (place: Place, duties: "same" | "bare"): Command => {
   writeFileSync(path, `${nginxBase(place, name)}
   http {
     ${nginxPaths(place)} keepalive_requests 1000000000;
+    ${place.tls === undefined ? "" : `ssl_certificate "${place.tls.certificate}"; ssl_certificate_key "${place.tls.key}"; ssl_protocols TLSv1.2 TLSv1.3;`}
     server_names_hash_max_size 65536; server_names_hash_bucket_size 128;
     ${duties === "bare" ? "access_log off;" : `log_format json escape=json '${JSON.stringify(log)}'; access_log "${place.folder}/${name}.log" json buffer=64k flush=200ms;`}
     upstream up { server 127.0.0.1:${place.backend}; keepalive 256; keepalive_requests 1000000000; }
     proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
     ${duties === "bare" ? "" : `${fields.join(" ")} proxy_set_header X-Request-Id $request_id;`}
-    server { listen ${place.address}:${place.port} backlog=4096 default_server; return 404; }
-    ${indexes(hosts).map((index) => `server { listen ${place.address}:${place.port}; server_name ${hostOf(index)}; ${locations} }`).join("\n    ")}
+    server { listen ${place.address}:${place.port} ${place.tls === undefined ? "" : "ssl "}backlog=4096 default_server; return 404; }
+    ${indexes(hosts).map((index) => `server { listen ${place.address}:${place.port}${place.tls === undefined ? "" : " ssl"}; server_name ${hostOf(index)}; ${locations} }`).join("\n    ")}
   }`)
   return ["nginx", "-c", path]
 }
@@ -88,7 +91,7 @@ defaults
   timeout http-keep-alive 75s
   timeout http-request 10s
 frontend in
-  bind ${place.address}:${place.port} backlog 4096
+  bind ${place.address}:${place.port} backlog 4096${place.tls === undefined ? "" : ` ssl crt ${place.tls.bundle} ssl-min-ver TLSv1.2 alpn http/1.1`}
   declare capture request len 256
   declare capture request len 256
   http-request capture req.hdr(host) id 0
@@ -97,7 +100,7 @@ frontend in
   unique-id-format %[uuid]
   unique-id-header X-Request-Id
   http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Proto ${place.tls === undefined ? "http" : "https"}
   http-request set-header X-Forwarded-Port %[dst_port]
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-var(txn.to) base,map_beg(${map.replaceAll(" ", "\\ ")})

@@ -3,50 +3,22 @@
  * The proxy has one core, load and backend the other. Rounds are interleaved and each begins with another candidate;
  * CPU time, not throughput, is compared, so that what else the machine does falls on all alike.
  */
-import { spawn, type ChildProcess } from "node:child_process"
-import { accessSync, constants, mkdirSync, openSync } from "node:fs"
+import type { ChildProcess } from "node:child_process"
+import { mkdirSync } from "node:fs"
 import { release } from "node:os"
-import { delimiter, join } from "node:path"
+import { join } from "node:path"
 import { NODE_FLAGS } from "../../infra/cli/part.ts"
 import { isReady } from "../system/configuration.ts"
 import { newWorld, root, type Running, type World } from "../system/headgate.ts"
 import { drop, gateway, gatewayClass, service, yaml, type Manifest } from "../system/manifests.ts"
-import { descendants, usage } from "../system/processes.ts"
 import { freePorts, until } from "../system/until.ts"
-import { load, requestFields, writeMix, type Load } from "./load.ts"
+import { columns, ended, figures, hasTools, interleaved, LOAD_CORE, PROXY_CORE, starter, total, unsaturated, version, type Candidate, type Start } from "./candidates.ts"
+import { load, requestFields, writeMix } from "./load.ts"
 import { haproxy, hostOf, nginx, nginxBackend, prefixOf, type Command, type Grid, type Place } from "./peers.ts"
-import { middle, option, quantile, report } from "./report.ts"
+import { option, report } from "./report.ts"
 
-const PROXY_CORE = 0
-const LOAD_CORE = 1
 const PREFIXES = 10
 const tools = ["nginx", "haproxy", "wrk", "taskset"] as const
-
-/** System daemons live where an ordinary PATH does not look. */
-const searched = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", "/sbin"]
-
-const isInstalled = (program: string) =>
-  searched.some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
-
-interface Candidate {
-  readonly name: string
-  readonly url: string
-  readonly pid: number
-}
-
-interface Round extends Load {
-  /** Of the proxy, microseconds a request. */
-  readonly cpu: number
-  /** Share of its core. */
-  readonly used: number
-}
 
 const routeManifest = (host: number, prefix: number): Manifest => ({
   apiVersion: "gateway.networking.k8s.io/v1",
@@ -73,24 +45,6 @@ const startHeadgate = async (world: World, port: number, place: Place, profile: 
   return [running, { name: "headgate", url: `http://${place.address}:${port}`, pid: child.pid ?? 0 }]
 }
 
-type Start = (name: string, command: Command, core: number, environment?: Readonly<Record<string, string>>) => ChildProcess
-
-/** Pinned, in the foreground, stdout in a file. */
-const starter = (folder: string, started: ChildProcess[]): Start => (name, command, core, environment = {}) => {
-  const output = openSync(join(folder, `${name}.stdout`), "w")
-  const errors = openSync(join(folder, `${name}.stderr`), "w")
-  const child = spawn("taskset", ["-c", String(core), ...command], { stdio: ["ignore", output, errors], env: { ...process.env, PATH: searched.join(delimiter), ...environment } })
-  started.push(child)
-  return child
-}
-
-const ended = async (children: readonly ChildProcess[]) => {
-  for (const child of children) child.kill("SIGTERM")
-  await until("every process has ended", () => children.every((child) => child.exitCode !== null || child.signalCode !== null), 15_000).catch(() => {
-    for (const child of children) child.kill("SIGKILL")
-  })
-}
-
 /** Every one routes: a prefix of the last host answers 1 KB, a host nobody has 404. */
 const check = async ({ name, url }: Candidate, { hosts, prefixes }: Grid) => {
   const ask = async (host: string) => {
@@ -104,36 +58,14 @@ const check = async ({ name, url }: Candidate, { hosts, prefixes }: Grid) => {
   if (found.length !== 1024 || foreign.statusCode !== 404) throw new Error(`${name} does not route as the others: ${JSON.stringify({ found, foreign })}`)
 }
 
-const total = ({ pid }: Candidate) => [pid, ...descendants(pid).map((child) => child.pid)].map(usage).reduce((sum, one) => ({ cpu: sum.cpu + one.cpu, rss: sum.rss + one.rss }))
-
-const measure = async (candidate: Candidate, mix: string, seconds: number): Promise<Round> => {
-  const before = total(candidate)
-  const done = await load(candidate.url, mix, seconds, LOAD_CORE)
-  const cpu = total(candidate).cpu - before.cpu
-  return { ...done, cpu: (cpu * 1000) / done.requests, used: cpu / 1000 / done.seconds }
-}
-
 const profileFolder = (argv: readonly string[]): string | undefined => {
   const at = argv.indexOf("--profile")
   return at < 0 ? undefined : argv[at + 1]
 }
 
-const version = (program: string, flag: string) =>
-  new Promise<string>((resolve) => {
-    const child = spawn(program, [flag], { env: { ...process.env, PATH: searched.join(delimiter) } })
-    let text = ""
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (more: string) => (text += more))
-    child.on("close", () => resolve(/\d+\.\d+\.\d+/.exec(text)?.[0] ?? "?"))
-  })
-
 /** `--rounds 5 --seconds 5 --routes 5000`; `--profile FOLDER` writes a CPU profile of the gateway there. */
 export const run = async (argv: readonly string[]): Promise<void> => {
-  const missing = tools.filter((tool) => !isInstalled(tool))
-  if (missing.length > 0) {
-    console.error(`missing: ${missing.join(", ")}. Debian and Ubuntu: apt-get install nginx-light haproxy wrk util-linux`)
-    process.exitCode = 2
-    return
-  }
+  if (!hasTools(tools)) return
   const rounds = option(argv, "rounds", 5)
   const seconds = option(argv, "seconds", 5)
   const routes = option(argv, "routes", 5000)
@@ -161,31 +93,18 @@ export const run = async (argv: readonly string[]): Promise<void> => {
     const mix = writeMix(folder, grid)
     const idle = candidates.map((candidate) => total(candidate).rss)
     for (const candidate of candidates) await load(candidate.url, mix, 2, LOAD_CORE)
-    const all = candidates.map((): Round[] => [])
-    for (let round = 0; round < rounds; round++) {
-      for (let turn = 0; turn < candidates.length; turn++) {
-        const index = (round + turn) % candidates.length
-        const candidate = candidates[index]
-        if (candidate !== undefined) all[index]?.push(await measure(candidate, mix, seconds))
-      }
-    }
-    const reference = all[1] ?? []
-    const ratio = (own: readonly Round[]) => own.map((round, index) => round.cpu / (reference[index]?.cpu ?? Number.NaN))
+    const all = await interleaved(candidates, rounds, ({ url }) => load(url, mix, seconds, LOAD_CORE))
     const versions = `nginx ${await version("nginx", "-v")}, haproxy ${await version("haproxy", "-v")}, wrk ${await version("wrk", "-v")}`
     report("Proxy: CPU of one request beside nginx and haproxy",
-      ["proxy", "CPU µs/request", "× nginx", "req/s", "p50 ms", "p99 ms", "share of its core", "RSS MiB, fresh", "after load"],
+      ["proxy", ...columns, "RSS MiB, fresh", "after load"],
       candidates.map((candidate, index) => {
-        const own = all[index] ?? []
         const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(0)
-        return [
-          candidate.name, middle(own.map((round) => round.cpu)), middle(ratio(own)), quantile(own.map((round) => round.requests / round.seconds), 0.5).toFixed(0),
-          middle(own.map((round) => round.p50)), middle(own.map((round) => round.p99)), middle(own.map((round) => round.used)), mib(idle[index] ?? 0), mib(total(candidate).rss),
-        ]
+        return [candidate.name, ...figures(all[index] ?? [], all[1] ?? []), mib(idle[index] ?? 0), mib(total(candidate).rss)]
       }), [
         `Kernel ${release()}; ${versions}. Budget: 1.25 × nginx, RSS 120 MiB.`,
         `${grid.hosts * grid.prefixes} routes, ${rounds} interleaved rounds of ${seconds} s: median (min–max).`,
         `GET with Host, ${Object.keys(requestFields).join(" and ")}, 1 KB back, 64 connections, kept alive on both sides; all ${grid.hosts} hosts × ${grid.prefixes} prefixes in scattered order; one core for the proxy, the other for wrk and an nginx as backend.`,
-        "A proxy far below 1 of its core was not what limited: its CPU a request is higher than it would be saturated, and the ratio to it flatters.",
+        unsaturated,
         "× nginx is of the same round. nginx: X-Forwarded-*, X-Request-Id and a buffered JSON access log as ours; nginx-bare: neither. haproxy writes its log a line at a time.",
       ])
   } finally {
