@@ -1,12 +1,11 @@
 /**
- * `npm run bench -- propagation|routechange|proxy|tls|tls|scale|history|traces [options]`. Prints a Markdown table and puts it into
+ * `npm run bench -- propagation|routechange|proxy|tls|scale|history|traces [options]`. Prints a Markdown table and puts it into
  * RESULTS.md beside this, with the command and the machine. Traffic goes to 127.0.0.1 only and every loop is bounded.
  */
 const benches = {
   propagation: () => import("./propagation.ts"),
   routechange: () => import("./routechange.ts"),
   proxy: () => import("./proxy.ts"),
-  tls: () => import("./tls.ts"),
   tls: () => import("./tls.ts"),
   scale: () => import("./scale.ts"),
   history: () => import("./history.ts"),
