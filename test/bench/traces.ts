@@ -1,7 +1,6 @@
 /**
  * What traces cost: the CPU of an edit at 10 edits a second with tracing off and on, all processes together, and of a
- * proxied request that is not sampled, and sampled at 1 %. Both worlds run all the time and take turns, so that what
- * else the machine does falls on both alike.
+ * proxied request that is not sampled, and sampled at 1 %.
  */
 import { spawn, type ChildProcess } from "node:child_process"
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -49,25 +48,30 @@ const editOnce = (side: Side) => {
   drop(side.scene.world.manifests, "web.yaml", yaml(route("web", { gateway: "edge", hostnames: ["web.example"], backend: "a", filters: [setHeader("x-version", String(side.version))] })))
 }
 
-/** CPU of each process over `edits` edits, one every 100 ms, and two quiet seconds after them, ms an edit; idle use taken off. */
-const round = async (side: Side, edits: number, idle: readonly number[]): Promise<readonly number[]> => {
-  const before = cpuNow(side)
+/**
+ * CPU of each side's processes over `edits` edits, one every 100 ms, and two quiet seconds after them, ms an edit; idle
+ * use taken off. Half a period apart from each other, at the same time: what else the machine does falls on both.
+ */
+const round = async (sides: readonly Side[], edits: number, idle: (side: Side) => readonly number[]): Promise<readonly (readonly number[])[]> => {
+  const before = sides.map(cpuNow)
   const started = performance.now()
-  for (let index = 0; index < edits; index++) {
-    editOnce(side)
-    await pause(Math.max(0, started + (index + 1) * EVERY_MS - performance.now()))
+  for (let index = 0; index < edits * sides.length; index++) {
+    const side = sides[index % sides.length]
+    if (side !== undefined) editOnce(side)
+    await pause(Math.max(0, started + ((index + 1) * EVERY_MS) / sides.length - performance.now()))
   }
   // What is gathered is sent within a second.
   await pause(2000)
   const elapsed = performance.now() - started
-  return less(cpuNow(side), before).map((cpu, index) => (cpu - (idle[index] ?? 0) * elapsed) / edits)
+  return sides.map((side, at) => less(cpuNow(side), before[at] ?? []).map((cpu, index) => (cpu - (idle(side)[index] ?? 0) * elapsed) / edits))
 }
 
-const idleOf = async (side: Side): Promise<readonly number[]> => {
-  const before = cpuNow(side)
+const idleOf = async (sides: readonly Side[]): Promise<ReadonlyMap<Side, readonly number[]>> => {
+  const before = sides.map(cpuNow)
   const started = performance.now()
   await pause(10_000)
-  return less(cpuNow(side), before).map((cpu) => cpu / (performance.now() - started))
+  const elapsed = performance.now() - started
+  return new Map(sides.map((side, at) => [side, less(cpuNow(side), before[at] ?? []).map((cpu) => cpu / elapsed)]))
 }
 
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
@@ -81,12 +85,13 @@ const edits = async (routes: number, count: number, rounds: number) => {
       scenes.push(scene)
       sides.push({ name, scene, running: await scene.world.up({ within: 120_000, args }), version: 0 })
     }
-    for (const side of sides) await round(side, WARM_UP, [])
-    const idle = new Map<Side, readonly number[]>()
-    for (const side of sides) idle.set(side, await idleOf(side))
+    await round(sides, WARM_UP, () => [])
+    const idle = await idleOf(sides)
     const figures = new Map<Side, (readonly number[])[]>(sides.map((side) => [side, []]))
     for (let turn = 0; turn < rounds; turn++) {
-      for (const side of turn % 2 === 0 ? sides : sides.toReversed()) figures.get(side)?.push(await round(side, count, idle.get(side) ?? []))
+      const order = turn % 2 === 0 ? sides : sides.toReversed()
+      const found = await round(order, count, (side) => idle.get(side) ?? [])
+      for (const [at, side] of order.entries()) figures.get(side)?.push(found[at] ?? [])
     }
     const [off = [], on = []] = sides.map((side) => figures.get(side) ?? [])
     const shares = on.map((own, index) => (sum(own) / sum(off[index] ?? []) - 1) * 100)
@@ -94,7 +99,7 @@ const edits = async (routes: number, count: number, rounds: number) => {
       const all = figures.get(side) ?? []
       return [side.name, ...parts.map((_, index) => middle(all.map((each) => each[index] ?? Number.NaN))), middle(all.map(sum)), side.name === "off" ? "" : middle(shares)]
     }), [
-      `${rounds} rounds of ${count} edits each, taking turns, after ${WARM_UP} to warm up: median (min–max). What is used when idle is taken off: ${sides.map((side) => `${side.name} ${(sum(idle.get(side) ?? []) * 1000).toFixed(1)} ms/s`).join(", ")}.`,
+      `${rounds} rounds of ${count} edits each, both at the same time, after ${WARM_UP} to warm up: median (min–max). What is used when idle is taken off: ${sides.map((side) => `${side.name} ${(sum(idle.get(side) ?? []) * 1000).toFixed(1)} ms/s`).join(", ")}.`,
       `More: of the same round. Budget: 3 %.`,
     ])
   } finally {
