@@ -15,7 +15,8 @@ const HELP = `headgate functions [NAME | ./FILE.ts …]
 
 Runs built-in functions by name and anyone's by file, or everything built in, against the bus at HEADGATE_NATS_URL.
 
-Environment: HEADGATE_NATS_URL (default nats://127.0.0.1:4222), HEADGATE_HOLDER (whose leases: the same holder takes
+Environment: HEADGATE_NATS_URL (default: of the "headgate up" that runs on HEADGATE_DATA, else nats://127.0.0.1:4222),
+HEADGATE_NATS_CREDENTIALS (file with user and password), HEADGATE_HOLDER (whose leases: the same holder takes
 them over at once, another waits), HEADGATE_TRACES=on and OTEL_EXPORTER_OTLP_ENDPOINT (traces of edits: headgate trace).
 Exit status: 0 ended by a signal, 1 failed.
 `

@@ -24,7 +24,8 @@ keeps it up to date as files change. What is wrong with a file becomes a note: s
   --forget-after DAYS     forget deleted objects after so many days (default 7)
   --help
 
-Environment: HEADGATE_NATS_URL (default nats://127.0.0.1:4222), HEADGATE_PLANE_KEYS (where --plane-keys is not given),
+Environment: HEADGATE_NATS_URL (default nats://127.0.0.1:4222), HEADGATE_NATS_CREDENTIALS (file with user and
+password), HEADGATE_PLANE_KEYS (where --plane-keys is not given),
 HEADGATE_HOLDER (whose lease: the same holder takes it over at once, another waits), HEADGATE_TRACES=on and OTEL_EXPORTER_OTLP_ENDPOINT (traces of edits: headgate trace).
 Exit status: 0 ended by a signal, 1 failed, 2 the command line is wrong.
 `
