@@ -17,6 +17,9 @@ interface World {
   readonly recorder: Recorder
   readonly writers: readonly UnitWriter[]
   tick(ms: number): void
+  /** Copies to the history wait until `release`. */
+  hold(): void
+  release(): void
 }
 
 /** Parts from 60 bytes on, so that both forms of a commit occur. */
@@ -24,9 +27,12 @@ const newWorld = async (history = true): Promise<World> => {
   let now = 1000
   const store = memoryStore({ now: () => now, history })
   const bus = store.bus()
+  let copies = Promise.withResolvers<void>()
+  copies.resolve()
+  const lagging: Bus = { ...bus, publish: (message) => (message.subject.startsWith("history.") ? copies.promise.then(() => bus.publish(message)) : bus.publish(message)) }
   const writers = await Promise.all(["routes", "endpoints"].map((fn) =>
-    openUnit(bus, { unit: { plane: "default", fn }, epoch: 1, writer: "w", version: "1", partBytes: 60, onSteppedDown: (_, message) => { throw new Error(message) } })))
-  return { store, bus, recorder: new Recorder(store.bus()), writers, tick: (ms) => { now += ms } }
+    openUnit(lagging, { unit: { plane: "default", fn }, epoch: 1, writer: "w", version: "1", partBytes: 60, onSteppedDown: (_, message) => { throw new Error(message) } })))
+  return { store, bus, recorder: new Recorder(store.bus()), writers, tick: (ms) => { now += ms }, hold: () => { copies = Promise.withResolvers() }, release: () => copies.resolve() }
 }
 
 const put = (bus: Bus, name: string, value: string | null) =>
@@ -34,7 +40,7 @@ const put = (bus: Bus, name: string, value: string | null) =>
 
 const op = fc.oneof(
   { weight: 6, arbitrary: fc.record({ what: fc.constant("resource" as const), name: fc.constantFrom("a", "b", "ü"), value: fc.option(fc.string({ maxLength: 3 })), tick: fc.nat(2) }) },
-  { weight: 6, arbitrary: fc.record({ what: fc.constant("stage" as const), of: fc.nat(1), names: fc.uniqueArray(fc.constantFrom("a", "b", "c", "d"), { minLength: 1 }), value: fc.option(fc.string({ maxLength: 40 })), tick: fc.nat(2) }) },
+  { weight: 6, arbitrary: fc.record({ what: fc.constant("stage" as const), of: fc.nat(1), names: fc.uniqueArray(fc.constantFrom("a", "b", "c", "d"), { minLength: 1 }), value: fc.option(fc.string({ maxLength: 40 })), tick: fc.nat(2), late: fc.constantFrom(0, 0, 0, 40, 3000) }) },
   { weight: 3, arbitrary: fc.record({ what: fc.constant("ack" as const), pod: fc.constantFrom("p", "q"), tick: fc.nat(2) }) },
   { weight: 1, arbitrary: fc.record({ what: fc.constant("checkpoint" as const), tick: fc.nat(2) }) },
 )
@@ -49,8 +55,11 @@ const play = async (world: World, ops: readonly Op[]): Promise<void> => {
     else if (step.what === "checkpoint") await checkpoint(bus, systemClock)
     else {
       const writer = writers[step.of]
+      if (step.late > 0) world.hold()
       writer?.stage(step.names.map((name) => ({ subject: `config.default.s${step.of}.${name}`, body: step.value, causes: [`httproute/n/${name}@${i}`] })), { causes: [`httproute/n/a@${i}`] })
       await writer?.settled()
+      world.tick(step.late)
+      world.release()
     }
     // Copies to the history, and what is purged, come behind.
     await store.settle()
@@ -64,7 +73,7 @@ const shown = ({ resources, units, acks }: PastState): unknown => ({
 })
 const wanted = ({ resources, units, acks }: Expected): unknown => ({ resources, units, acks })
 
-test("at every millisecond and every sequence, what is answered is exactly what a recording says", async () => {
+test("at every millisecond around a message and every sequence, what is answered is exactly what a recording says", async () => {
   await fc.assert(fc.asyncProperty(fc.array(op, { minLength: 1, maxLength: 40 }), async (ops) => {
     const world = await newWorld()
     await put(world.bus, "first", "1")
@@ -73,7 +82,8 @@ test("at every millisecond and every sequence, what is answered is exactly what 
     const asked = past(world.bus)
     const { from, fromSeq, toSeq } = await asked.window()
     const end = Math.max(...[...world.recorder.resources, ...world.recorder.commits, ...world.recorder.acks].map(({ time }) => time))
-    const moments = [...Array.from({ length: end - from + 2 }, (_, i) => ({ time: from + i })), ...Array.from({ length: toSeq - fromSeq + 1 }, (_, i) => ({ seq: fromSeq + i }))]
+    const times = new Set([...world.recorder.resources, ...world.recorder.commits, ...world.recorder.acks].flatMap(({ time }) => [time - 1, time, time + 1]).filter((time) => time >= from && time <= end + 1))
+    const moments = [...[...times].map((time) => ({ time })), ...Array.from({ length: toSeq - fromSeq + 1 }, (_, i) => ({ seq: fromSeq + i }))]
     for (const moment of moments) {
       const { value, doubts } = await asked.stateAt(moment)
       expect(doubts).toEqual([])

@@ -166,7 +166,7 @@ class Log implements Past {
     }
     const from = first?.head.positions.HISTORY ?? 0
     const revs = new Map<string, number>(first?.head.units.map(({ unit, commit }) => [unitKey(unit), commit.rev]))
-    await this.#copies(streams, parsed?.is === "entry" ? `history.*.${subject.split(".")[1] ?? "*"}.*` : "history.>", from, (copy) => {
+    await this.#copies(streams, parsed?.is === "entry" ? `history.*.${subject.split(".")[1] ?? "*"}.>` : "history.>", from, (copy) => {
       const key = unitKey(copy.unit)
       const rev = revs.get(key) ?? 0
       if (copy.commit.rev <= rev) return
@@ -354,13 +354,13 @@ class Log implements Past {
     const open = (): readonly string[] => [...lasts.keys()].filter((key) => !isProven(key))
     // Seldom: copies that came late, and units that rest for long. Those are asked for one by one.
     for (const key of open()) {
-      await readLog(this.#bus, "HISTORY", `history.*.${key}`, { after: position }, (message) => (take(message), closed.has(key) ? "enough" : undefined))
+      await readLog(this.#bus, "HISTORY", planeOf(key), { after: position }, (message) => (take(message), closed.has(key) ? "enough" : undefined))
     }
     if (open().length > 0) {
       const waiting = new Map(open().map((key) => [key, position]))
       await within(PATIENCE, async () => {
         for (const [key, after] of waiting) {
-          await readLog(this.#bus, "HISTORY", `history.*.${key}`, { after }, (message) => {
+          await readLog(this.#bus, "HISTORY", planeOf(key), { after }, (message) => {
             waiting.set(key, message.seq)
             take(message)
             return closed.has(key) ? "enough" : undefined
@@ -405,6 +405,8 @@ const keyOfCommit = (subject: string): string => {
   const [, plane = "", , fn = ""] = subject.split(".")
   return `${plane}.${fn}`
 }
+/** Commits and parts of the unit's plane: parts have a token more than commits, so that no filter has those of one unit alone. */
+const planeOf = (key: string): string => `history.*.${key.slice(0, key.indexOf("."))}.>`
 const tokensOf = (key: string): [string, string] => {
   const [plane = "", fn = ""] = key.split(".")
   return [plane, fn]

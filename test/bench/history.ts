@@ -11,7 +11,7 @@ import { header } from "../../bus/envelope.ts"
 import { past } from "../../bus/history/past.ts"
 import { EVENTS } from "../../bus/history/recorder.ts"
 import { connectBus } from "../../bus/jetstream.ts"
-import type { Bus, StreamName } from "../../bus/bus.ts"
+import { BusError, type Ack, type Bus, type Outgoing, type StreamName } from "../../bus/bus.ts"
 import { findNatsServer, startNatsServer } from "../../bus/server.ts"
 import { configSubject, resourceSubject } from "../../bus/subject.ts"
 import { openUnit } from "../../bus/unit/writer.ts"
@@ -81,12 +81,23 @@ const entryOf = (i: number, version: number): string =>
 /** Edits as an adapter, a writer and a gateway would store them, each by its own code's messages. */
 const fill = async (bus: Bus, routes: number, events: number): Promise<void> => {
   const writer = await openUnit(bus, { unit: { plane: "default", fn: "routes" }, epoch: 1, writer: "bench", version: "1", onSteppedDown: (_, message) => { throw new Error(message) } })
-  const resource = (i: number, version: number) => bus.publish({
-    subject: resourceSubject("httproute", `default/r${i}`), data: routeOf(i, version),
+  /** A machine that does other things too may answer late: the same message again then. */
+  const stored = async (message: Outgoing): Promise<Ack> => {
+    for (;;) {
+      try {
+        return await bus.publish(message)
+      } catch (error) {
+        if (!(error instanceof BusError) || error.reason !== "timeout") throw error
+      }
+    }
+  }
+  const resource = (i: number, version: number) => stored({
+    subject: resourceSubject("httproute", `default/r${i}`), data: routeOf(i, version), msgId: `r${i}/${version}`,
     headers: { [header.kind]: "httproute", [header.key]: `default/r${i}`, [header.generation]: String(version), [header.source]: `routes-${i % 20}.yaml` },
   })
   const change = (i: number, version: number, seq: number) => ({ subject: configSubject("default", "route", `httproute/default/r${i}`), body: entryOf(i, version), causes: [`httproute/default/r${i}@${seq}`] })
-  const first = await Promise.all(Array.from({ length: routes }, (_, i) => resource(i, 1)))
+  const first: Ack[] = []
+  for (let i = 0; i < routes; i += 500) first.push(...(await Promise.all(Array.from({ length: Math.min(500, routes - i) }, (_, k) => resource(i + k, 1)))))
   writer.stage(first.map(({ seq }, i) => change(i, 1, seq)))
   await writer.settled()
   for (let edit = 2; edit * 3 < events - routes; edit++) {
@@ -94,7 +105,7 @@ const fill = async (bus: Bus, routes: number, events: number): Promise<void> => 
     const { seq } = await resource(i, edit)
     writer.stage([change(i, edit, seq)], { causes: [`httproute/default/r${i}@${seq}`] })
     await writer.settled()
-    await bus.publish({ subject: "applied.default.up", data: JSON.stringify({ schema: 1, pod: "up", plane: "default", ready: true, admin: "", units: { routes: { rev: edit, epoch: 1, seq, digest: "" } }, listeners: [], notes: [] }) })
+    await stored({ msgId: `ack/${edit}`, subject: "applied.default.up", data: JSON.stringify({ schema: 1, pod: "up", plane: "default", ready: true, admin: "", units: { routes: { rev: edit, epoch: 1, seq, digest: "" } }, listeners: [], notes: [] }) })
   }
   await writer.stop()
 }
