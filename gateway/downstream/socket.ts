@@ -1,7 +1,7 @@
 /**
  * Accepted sockets read like upstream ones, by net's `onread`: no Buffer a read, no stream machinery (8 % of a small
- * request's CPU, 20 % of one over TLS). net documents `onread` for sockets that connect. What it keeps of the option in
- * such a socket can be given to another one, in clear or TLS; where that does not work the socket serves with `data`.
+ * request's CPU). net documents `onread` for sockets that connect. What it keeps of the option in such a socket can be
+ * given to another one, in clear or TLS; where that does not work the socket serves with `data`.
  */
 import { Socket } from "node:net"
 
