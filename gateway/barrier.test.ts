@@ -9,7 +9,7 @@ import { listener, match, route, rule } from "./table/fixture.ts"
 const cluster: Cluster = { schema: 1, source: { kind: "Service", namespace: "default", name: "s" }, protocol: "http", endpoints: [] }
 const clusterChange = (id: string, present: boolean): EntryChange => ({ section: "cluster", id, entry: present ? { section: "cluster", id, value: cluster } : null, named: [] })
 const certificate: Certificate = { schema: 1, source: { kind: "Secret", namespace: "default", name: "s" }, names: [], empty: "NoSuchSecret" }
-const certificateChange = (id: string, present: boolean): EntryChange => ({ section: "certificate", id, entry: present ? { section: "certificate", id, value: certificate } : null, named: [] })
+const certificateChange = (id: string, present: boolean, empty: NonNullable<Certificate["empty"]> = "NoSuchSecret"): EntryChange => ({ section: "certificate", id, entry: present ? { section: "certificate", id, value: { ...certificate, empty } } : null, named: [] })
 const listenerChange = (id: string, named: readonly string[] | null): EntryChange => {
   if (named === null) return { section: "listener", id, entry: null, named: [] }
   const value = listener(id, { protocol: "HTTPS", tls: { certificates: named } })
@@ -34,6 +34,22 @@ describe("the barrier", () => {
     expect([...(step?.clusters.keys() ?? [])]).toEqual(["a"])
     expect([...(step?.routes.keys() ?? [])]).toEqual(["r"])
     expect(step?.lacking).toEqual({ clusters: [], certificates: [] })
+  })
+
+  it("holds listeners while a Secret has not been read: what they name now is presented meanwhile", () => {
+    const barrier = new Barrier<number>()
+    barrier.offer(offer("routes", 1, listenerChange("l", ["x"])), 0)
+    barrier.offer(offer("certs", 2, certificateChange("x", true, "NotRead")), 1)
+    expect(commitsOf(barrier.advance(1))).toEqual([2])
+    expect(barrier.waitedFor("routes")).toEqual(["x"])
+    barrier.offer(offer("certs", 3, certificateChange("x", true, "Unusable")), 2)
+    expect(commitsOf(barrier.advance(2))).toEqual([3, 1])
+    barrier.offer(offer("certs", 4, certificateChange("x", true, "NotRead")), 3)
+    barrier.offer(offer("routes", 5, listenerChange("l", ["x"])), 3)
+    expect(commitsOf(barrier.advance(3))).toEqual([4])
+    const late = barrier.advance(3 + PATIENCE)
+    expect(commitsOf(late)).toEqual([5])
+    expect(late?.lacking).toEqual({ clusters: [], certificates: ["x"] })
   })
 
   it("applies certificates at once, empty ones too, and listeners once theirs are there; a removed one is not", () => {

@@ -3,6 +3,7 @@
  *
  * B1 Clusters and certificates apply at once.
  * B2 is the functions': a demanded cluster has an entry even when it has no endpoint, a certificate when it is empty.
+ *    One whose Secret has not been read yet (`NotRead`) is announced, and not there.
  * B3 Commits with routes or listeners queue per unit; at every change the longest prefix whose merged result names
  *    only clusters (routes) and certificates (listeners) that are present and not removed goes live, as one swap.
  * B4 A removed one keeps serving while the applied table names it (table/clusters.ts, tls/certificates.ts), but it
@@ -84,7 +85,7 @@ export class Barrier<C> {
         mark(this.#present.clusters, id, entry !== null)
       } else if (section === "certificate") {
         this.#certificates.set(id, entry?.section === section ? entry.value : null)
-        mark(this.#present.certificates, id, entry !== null)
+        mark(this.#present.certificates, id, entry?.section === section && entry.value.empty !== "NotRead")
       } else mayHold = true
     }
     if (!mayHold) {

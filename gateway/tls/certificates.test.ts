@@ -83,6 +83,22 @@ describe("what a listener presents", () => {
     expect(certificates.notes.size).toBe(0)
   })
 
+  it("stays while its Secret has not been read, and is what was read then", () => {
+    certificates.set("a", certificateEntry("a", ec, key))
+    const presenter = certificates.present("l", ["a"])
+    const context = presenter.find("a.test")
+    certificates.set("a", empty("NotRead"))
+    expect(presenter.find("a.test")).toBe(context)
+    certificates.set("a", certificateEntry("a", renewed, key))
+    expect(presenter.find("a.test")).not.toBe(context)
+    expect(presenter.find("a.test")).not.toBeNull()
+    certificates.set("a", empty("NotRead"))
+    certificates.set("a", empty("NoSuchSecret"))
+    expect(presenter.find("a.test")).toBeNull()
+    certificates.set("a", empty("NotRead"))
+    expect(presenter.find("a.test")).toBeNull()
+  })
+
   it("stays when its entry is removed, until no listener names it", () => {
     certificates.set("a", certificateEntry("a", ec, key))
     const presenter = certificates.present("l", ["a"])

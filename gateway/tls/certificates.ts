@@ -2,8 +2,8 @@
  * What HTTPS listeners present, beside the table, as clusters are: a certificate that changes is presented from the
  * same tick on, to every new handshake, without a new table; connections that are open keep nothing of it.
  *
- * An entry that cannot be used is parked with a note, and the last good content of it stays in force. One that says it
- * is empty presents nothing any more. One that is removed stays as long as a listener names it (barrier B4): the
+ * An entry that cannot be used is parked with a note, and the last good content of it stays in force; so it does while a
+ * Secret has not been read. One that says why it is empty presents nothing any more. One that is removed stays as long as a listener names it (barrier B4): the
  * removal is right only together with the swap that stops naming it.
  */
 import type { SecureContext } from "node:tls"
@@ -64,7 +64,7 @@ export class Certificates implements CertificateStore {
     live.entry = entry
     if (isKnown) return
     if (entry.empty === undefined) this.#open(id, live, entry)
-    else this.#replace(id, live, null)
+    else if (entry.empty !== "NotRead") this.#replace(id, live, null)
     for (const presenter of live.listeners) this.#explain(presenter)
   }
 

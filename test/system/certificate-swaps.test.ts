@@ -148,6 +148,31 @@ test.each(["functions", "adapter", "nats"] as const)("kill -9 of %s between swap
   })
 })
 
+const isPresented = ({ fingerprint256 }: Issued) => until(`${fingerprint256} is presented`, async () => (await presented(port, HOST, authority.certificate)).fingerprint256 === fingerprint256)
+
+test("a listener that names another Secret, which nobody has read yet, presents the one before until then: no handshake fails", async () => {
+  const before = at(pool, last)
+  const other = authority.issue([HOST])
+  drop(world.manifests, "other.yaml", yaml(secret("other", other.chain, keyOf(other))))
+  const expecting = () => (fingerprint256: string | undefined) => (fingerprint256 === before.fingerprint256 || fingerprint256 === other.fingerprint256 ? undefined : `with ${fingerprint256}`)
+  const traffic = secureTraffic({ port, host: HOST, ca: authority.certificate, keptAlive: 2, connecting: 3, resuming: 1, expecting })
+  await until("traffic flows", () => traffic.handshakes > 10)
+  for (let i = 0; i < 20; i++) {
+    nameSecret("other")
+    // Also when it was named for a moment only.
+    if (i % 4 === 3) {
+      nameSecret("tls")
+      nameSecret("other")
+    }
+    await isPresented(other)
+    nameSecret("tls")
+    await isPresented(before)
+  }
+  await traffic.stop()
+  expect(traffic.failures).toEqual([])
+  expect(traffic.keptConnections).toBe(2)
+})
+
 describe("a session from before", () => {
   const ask = (tls: NonNullable<SecureAsk["tls"]>, onSession?: (session: Buffer) => void) => askOverTls({ port, host: HOST, ca: authority.certificate, tls, ...(onSession === undefined ? {} : { onSession }) })
 
@@ -163,8 +188,6 @@ describe("a session from before", () => {
     await served.untilServed(at(pool, index))
     return at(pool, index)
   }
-
-  const isPresented = ({ fingerprint256 }: Issued) => until(`${fingerprint256} is presented`, async () => (await presented(port, HOST, authority.certificate)).fingerprint256 === fingerprint256)
 
   test.each(["TLSv1.3", "TLSv1.2"] as const)("a swap is resumed, without another certificate (%s)", async (maxVersion) => {
     const first = await swap(10)
