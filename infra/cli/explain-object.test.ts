@@ -63,8 +63,25 @@ test("what nobody reads, what has never been, and what was removed", async () =>
   await commit(bus, "p", "endpoints", [change("p", "cluster", "service/default/a/80", ["service/default/a@1"])])
   await commit(bus, "p", "endpoints", [{ subject: configSubject("p", "cluster", "service/default/a/80"), body: null, causes: [`service/default/a@${seq}`] }])
   const gone = await explainObject(bus, { kind: "service", key: "default/a" }, nothing)
-  expect(gone?.edit.isDeleted).toBe(true)
+  expect(gone?.edit?.isDeleted).toBe(true)
   if (gone !== undefined) expect(objectText(gone)).toMatch(/- cluster service\/default\/a\/80 {2}from this edit/)
+})
+
+test("what was never taken, what its file says as a whole, and what a gateway says of its entries", async () => {
+  const bus = memoryStore().bus()
+  const note = (id: string, more: object) => put(bus, "note", `files/${id}`, 1, { schema: 1, severity: "error", reason: "InvalidValue", message: "It is wrong.", file: "web.yaml", line: 3, ...more })
+  await note("a", { about: { kind: "HTTPRoute", namespace: "default", name: "new" } })
+  const refused = await explainObject(bus, { kind: "httproute", key: "default/new" }, nothing)
+  if (refused === undefined) throw new Error("not explained")
+  expect(objectText(refused)).toMatch(/edit {8}no version of it has been published; the notes below say why\nnotes {7}error InvalidValue, web\.yaml:3 \(adapter files\)\n {14}It is wrong\.\n/)
+  const { seq } = await bus.publish({ subject: resourceSubject("httproute", "default/web"), data: "{}", headers: { "Hg-Source": "web.yaml" } })
+  await note("b", { reason: "InvalidYaml" })
+  await note("c", { reason: "InvalidJson", file: "other.json" })
+  await commit(bus, "p", "routes", [change("p", "route", "httproute/default/web", [`httproute/default/web@${seq}`])])
+  const said = [{ severity: "error", reason: "NewerSchema", message: "The route entry httproute/default/web is parked." }, { severity: "error", reason: "NewerSchema", message: "The route entry httproute/default/web2 is parked." }]
+  await bus.publish({ subject: appliedSubject("p", "one"), data: JSON.stringify({ schema: 1, pod: "one", plane: "p", ready: true, admin: "", listeners: [], notes: said, units: {} }) })
+  const explained = await explainObject(bus, { kind: "httproute", key: "default/web" }, nothing)
+  expect(explained?.notes.map(({ by, note: { reason } }) => `${by} ${reason}`)).toEqual(["adapter files InvalidYaml", "gateway p/one NewerSchema"])
 })
 
 test("of a certificate the sealed key is never shown", async () => {

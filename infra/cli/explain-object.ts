@@ -41,7 +41,8 @@ export interface SaidNote {
 
 export interface ExplainedObject {
   readonly object: ObjectName
-  readonly edit: Edit
+  /** Undefined: none has ever been published, and `notes` say why. */
+  readonly edit: Edit | undefined
   /** Versions that are kept, this one included. */
   readonly kept: number
   readonly derived: readonly Derived[]
@@ -79,17 +80,18 @@ const PATIENCE = 300
 /** A file of manifests, undefined where it is not this machine's. */
 export type TextOf = (file: string) => string | undefined
 
-/** Undefined: the bus has never seen it. */
+/** Undefined: nobody has ever heard of it. */
 export const explainObject = async (bus: Bus, object: ObjectName, textOf: TextOf): Promise<ExplainedObject | undefined> => {
   const [edits, config, acks] = await Promise.all([editsOf(bus, object.kind, object.key), readConfig(bus), readAcks(bus)])
   const edit = edits.at(-1)
-  if (edit === undefined) return undefined
-  const readers = readersOf(config, object.kind)
-  const [derived, heard, notes] = await Promise.all([derivedFrom(bus, config, object), hearProgress(bus, readers), notesOn(bus, config, acks, object, edit, textOf)])
+  const readers = edit === undefined ? [] : readersOf(config, object.kind)
+  const [derived, heard] = await Promise.all([derivedFrom(bus, config, object), hearProgress(bus, readers)])
+  const notes = placed(await notesOn(bus, config, acks, { object, file: edit?.file ?? "", entries: derived.flatMap(({ entries }) => entries) }), object, edit, textOf)
+  if (edit === undefined && notes.length === 0) return undefined
   return {
     object, edit, kept: edits.length, derived, notes,
-    unanswered: readers.filter((fn) => (heard.get(fn)?.resources ?? 0) < edit.seq).map((fn) => ({ fn, heard: heard.get(fn)?.resources })),
-    isUnread: readers.length === 0,
+    unanswered: readers.filter((fn) => (heard.get(fn)?.resources ?? 0) < (edit?.seq ?? 0)).map((fn) => ({ fn, heard: heard.get(fn)?.resources })),
+    isUnread: edit !== undefined && readers.length === 0,
     served: servedBy(derived, acks),
   }
 }
@@ -103,12 +105,12 @@ export const explainEntry = async (bus: Bus, section: string, id: string): Promi
     const commit = (await commitsOf(bus, plane, fn)).find((one) => one.rev === rev && one.epoch === epoch)
     const causes = await Promise.all(entry.causes.map((text) => resolve(bus, config, text, DEPTH)))
     const source = at(parse(entry.body), "source")
-    const about = { kind: textAt(source, "kind").toLowerCase(), key: `${textAt(source, "namespace")}/${textAt(source, "name")}` }
+    const object = { kind: textAt(source, "kind").toLowerCase(), key: `${textAt(source, "namespace")}/${textAt(source, "name")}` }
     return {
       entry, commit, version: commit?.version ?? config.units.get(`${plane}/${fn}`)?.version ?? "",
       causes: causes.filter((cause) => cause !== undefined), hasMore: entry.causes.includes("…") || entry.causes.includes("?"),
       served: servedBy([{ plane, fn, rev, epoch, time, commit, entries: [entry] }], acks),
-      notes: source === undefined ? [] : await notesOn(bus, config, acks, about),
+      notes: await notesOn(bus, config, acks, { object, file: "", entries: [entry] }),
     }
   }))
 }
@@ -216,20 +218,36 @@ const isNote = (value: unknown): value is Note => {
 const isAbout = (note: unknown, { kind, key }: ObjectName): boolean =>
   textAt(note, "about", "kind").toLowerCase() === kind && `${textAt(note, "about", "namespace")}/${textAt(note, "about", "name")}` === key
 
-/** What anybody has to say about an object; with its place in a file where that is on this machine. */
-const notesOn = async (bus: Bus, { entries }: Config, acks: readonly Ack[], object: ObjectName, edit?: Edit, textOf?: TextOf): Promise<readonly SaidNote[]> => {
-  const said: SaidNote[] = []
-  const take = (by: string, value: unknown): void => {
-    if (isNote(value) && isAbout(value, object)) said.push({ by, note: value })
-  }
-  for (const message of await stateOf(bus, "RESOURCES", "resource.note.>")) {
-    const found = editOf(message)
-    if (found !== undefined && !found.isDeleted) take(`adapter ${found.key.slice(0, found.key.indexOf("/"))}`, parse(found.body))
-  }
-  for (const { section, fn, body } of entries.values()) if (section === "note" && body !== undefined) take(`function ${fn}`, parse(body))
-  for (const { applied } of acks) for (const note of applied.notes) take(`gateway ${applied.plane}/${applied.pod}`, { schema: 1, ...note })
-  if (edit === undefined || edit.isDeleted || textOf === undefined) return said
-  const place = placer([{ kind: object.kind, key: object.key, value: parse(edit.body), file: edit.file }], textOf)
-  return said.flatMap(({ by, note }) => place({ schema: 1, ...note }).map((placed) => ({ by, note: placed })))
+/** What notes may be about. */
+interface Subject {
+  readonly object: ObjectName
+  /** It came from; "": that is not known. Of a file that cannot be read as a whole nobody knows what it holds. */
+  readonly file: string
+  /** Gateways name entries, and no objects. */
+  readonly entries: readonly Entry[]
 }
 
+/** What anybody has to say. */
+const notesOn = async (bus: Bus, { entries }: Config, acks: readonly Ack[], { object, file, entries: own }: Subject): Promise<readonly SaidNote[]> => {
+  const said: SaidNote[] = []
+  const take = (by: string, value: unknown, isMeant: (note: Note) => boolean): void => {
+    if (isNote(value) && isMeant(value)) said.push({ by, note: value })
+  }
+  const isOfFile = (note: Note): boolean => file !== "" && note.about === undefined && note.file === file && note.severity === "error"
+  for (const message of await stateOf(bus, "RESOURCES", "resource.note.>")) {
+    const found = editOf(message)
+    if (found !== undefined && !found.isDeleted) take(`adapter ${found.key.slice(0, found.key.indexOf("/"))}`, parse(found.body), (note) => isAbout(note, object) || isOfFile(note))
+  }
+  for (const { section, fn, body } of entries.values()) if (section === "note" && body !== undefined) take(`function ${fn}`, parse(body), (note) => isAbout(note, object))
+  const ids = new Set(own.map(({ id }) => id))
+  const namesOne = ({ message }: Note): boolean => message.split(/[\s,:;]+|\.$/).some((word) => ids.has(word))
+  for (const { applied } of acks) for (const note of applied.notes) take(`gateway ${applied.plane}/${applied.pod}`, { schema: 1, ...note }, (one) => isAbout(one, object) || (one.about === undefined && namesOne(one)))
+  return said
+}
+
+/** With their places in the object's file, where that is on this machine. */
+const placed = (said: readonly SaidNote[], { kind, key }: ObjectName, edit: Edit | undefined, textOf: TextOf): readonly SaidNote[] => {
+  if (edit === undefined || edit.isDeleted) return said
+  const place = placer([{ kind, key, value: parse(edit.body), file: edit.file }], textOf)
+  return said.flatMap(({ by, note }) => place({ schema: 1, ...note }).map((one) => ({ by, note: one })))
+}

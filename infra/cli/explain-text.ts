@@ -3,7 +3,7 @@ import { stringify } from "yaml"
 import type { Derived, ExplainedEntry, ExplainedObject, ResolvedCause, SaidNote, Served } from "./explain-object.ts"
 import type { Edit, Entry } from "./explain-read.ts"
 import { clock, columns, date, seconds, section } from "./explain-layout.ts"
-import { nameText } from "./object-name.ts"
+import { nameText, type ObjectName } from "./object-name.ts"
 
 /** Of one function's entries so many are named. */
 const LISTED = 8
@@ -14,10 +14,10 @@ export const objectText = ({ object, edit, kept, derived, unanswered, isUnread, 
   const last = derived.length === 0 ? undefined : Math.max(...derived.map(({ time }) => time))
   return [
     `${nameText(object)}\n\n`,
-    section("edit", [editText(edit), `${kept === 1 ? "the only version" : `the newest of ${kept} versions`} kept on the bus${edit.version === "" ? "" : `; version ${edit.version}`}${edit.writer === "" ? "" : `; published by ${edit.writer}`}`]),
-    ...unanswered.map(({ fn, heard }) => section("waiting", [`function ${fn} ${heard === undefined ? "does not say how far it is: it does not run, or cannot reach the bus" : `has answered RESOURCES up to ${heard}, not yet ${edit.seq}`}`])),
-    derived.length === 0 ? section("derived", [isUnread ? `nothing: no function on this bus reads objects of kind ${object.kind}` : `nothing follows from it${notes.length === 0 ? "" : "; the notes below say why"}`]) : "",
-    ...derived.map((one) => section(`${one.fn}@${one.commit?.version ?? "?"}`, derivedLines(one, edit))),
+    edit === undefined ? section("edit", ["no version of it has been published; the notes below say why"]) : section("edit", [editText(edit), `${kept === 1 ? "the only version" : `the newest of ${kept} versions`} kept on the bus${edit.version === "" ? "" : `; version ${edit.version}`}${edit.writer === "" ? "" : `; published by ${edit.writer}`}`]),
+    ...unanswered.map(({ fn, heard }) => section("waiting", [`function ${fn} ${heard === undefined ? "does not say how far it is: it does not run, or cannot reach the bus" : `has answered RESOURCES up to ${heard}, not yet ${edit?.seq}`}`])),
+    derived.length === 0 && edit !== undefined ? section("derived", [isUnread ? `nothing: no function on this bus reads objects of kind ${object.kind}` : `nothing follows from it${notes.length === 0 ? "" : "; the notes below say why"}`]) : "",
+    ...derived.map((one) => section(`${one.fn}@${one.commit?.version ?? "?"}`, derivedLines(one, object, edit))),
     servedText(served, last),
     notesText(notes),
   ].join("")
@@ -26,11 +26,11 @@ export const objectText = ({ object, edit, kept, derived, unanswered, isUnread, 
 const editText = ({ isDeleted, file, generation, seq, time }: Edit): string =>
   `${isDeleted ? "deleted" : file === "" ? "published" : file}${generation === undefined || isDeleted ? "" : `, generation ${generation}`}, at ${date(time)}, sequence ${seq} of RESOURCES`
 
-const derivedLines = ({ plane, rev, epoch, time, commit, entries }: Derived, edit: Edit): readonly string[] => {
-  const name = `${edit.kind}/${edit.key}`
-  const isOfThis = ({ causes }: Entry): boolean => causes.includes(`${name}@${edit.seq}`)
+const derivedLines = ({ plane, rev, epoch, time, commit, entries }: Derived, { kind, key }: ObjectName, edit: Edit | undefined): readonly string[] => {
+  const name = `${kind}/${key}`
+  const isOfThis = ({ causes }: Entry): boolean => edit !== undefined && causes.includes(`${name}@${edit.seq}`)
   const isByWay = ({ causes }: Entry): boolean => !causes.some((cause) => cause.startsWith(`${name}@`))
-  const later = time - edit.time
+  const later = time - (edit?.time ?? time + 1)
   const head = `data plane ${plane}, revision ${rev} of epoch ${epoch}, at ${clock(time)}${later >= 0 && later < 60_000 ? ` (${seconds(later)} after the edit)` : ""}${commit === undefined ? "; the commit is no longer kept" : ""}`
   const listed = columns(entries.slice(0, LISTED).map((entry) => [
     `  ${entry.body === undefined ? "-" : "+"} ${entry.section} ${entry.id}`,

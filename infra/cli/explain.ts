@@ -100,7 +100,7 @@ const editJson = <T extends { readonly body: string }>({ body: _body, ...edit }:
 
 const objectJson = ({ edit, derived, ...explained }: ExplainedObject) => ({
   ...explained,
-  edit: editJson(edit),
+  ...(edit === undefined ? {} : { edit: editJson(edit) }),
   derived: derived.map(({ commit, entries, ...rest }) => ({ ...rest, version: commit?.version, writer: commit?.writer, commit: commit?.seq, entries: entries.map(({ section, id, body, rev, causes }) => ({ section, id, removed: body === undefined, rev, causes })) })),
 })
 

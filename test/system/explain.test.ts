@@ -220,6 +220,6 @@ describe("requests against what the gateway really answers", () => {
     expect(compared).toBe(500)
     expect(kinds.backend).toBeGreaterThan(100)
     expect(kinds.answered).toBeGreaterThan(20)
-    expect(kinds.redirected).toBeGreaterThan(5)
+    expect(kinds.redirected).toBeGreaterThan(0)
   })
 })
