@@ -108,8 +108,9 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
 
   const listeners = (): AppliedListener[] => {
     const all: AppliedListener[] = []
+    const tableNotes = worker.notes
     for (const [id, listener] of [...worker.listeners].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      const conflict = worker.notes.get(`listener/${id}`)
+      const conflict = tableNotes.get(`listener/${id}`)
       for (const key of bindKeys(listener)) {
         const bound: Bound | undefined = conflict === undefined ? listening.boundAt(key) : { address: flags.bind, port: 0, error: conflict.message }
         const { address, port, error, reason }: Bound = bound ?? { address: flags.bind, port: 0 }

@@ -1,7 +1,8 @@
 /**
- * HTTP/1.1 on one listening socket, over TLS where its table says HTTPS: its connections, their clock, and its end. The process decides which sockets
- * there are and which table each serves; a request takes the table when its head is complete and keeps it. Several
- * workers are several HttpServers in several threads or processes on sockets of the same address (reusePort).
+ * HTTP/1.1 on one listening socket, over TLS where its table says HTTPS: its connections, their clock, and its end. The
+ * process decides which sockets there are and which table each serves; a request takes the table when its head is
+ * complete and keeps it. Several workers are several HttpServers in several threads or processes on sockets of the same
+ * address (reusePort).
  */
 import { randomBytes } from "node:crypto"
 import type net from "node:net"

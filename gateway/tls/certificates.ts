@@ -188,10 +188,26 @@ export class Certificates implements CertificateStore {
     const ids = certificates.map(({ id }) => id).join("\0")
     const known = this.#contexts.get(ids)
     if (known !== undefined && known.of.every((one, i) => one === certificates[i])) return known.context
-    const context = makeContext(certificates, this.#tickets)
+    const context = this.#make(certificates)
     this.#contexts.set(ids, { of: certificates, context })
     this.#rotation ??= setInterval(() => this.rotateTickets(), ROTATE_MS).unref()
     return context
+  }
+
+  /** Throws what OpenSSL says of a single certificate; of several, which it took one by one, the first must do then. */
+  #make(certificates: Together): SecureContext {
+    const [first, ...others] = certificates
+    if (first === undefined || others.length === 0) return makeContext(certificates, this.#tickets)
+    try {
+      return makeContext(certificates, this.#tickets)
+    } catch (error) {
+      this.#notes.set(`certificate/${first.id}`, {
+        severity: "error",
+        reason: "CertificateAlone",
+        message: `Certificate ${first.id} is presented without ${others.map(({ id }) => id).join(", ")}: ${error instanceof Error ? error.message : String(error)}.`,
+      })
+      return makeContext([first], this.#tickets)
+    }
   }
 
   /** Why a listener refuses every handshake. */

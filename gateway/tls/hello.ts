@@ -19,13 +19,14 @@ export interface ClientHello {
 
 /** Beyond any client's: 2 KB with post-quantum keys. */
 const MAX_HELLO = 16_384
+/** Nobody needs more than two; each costs a little with every read. */
+const MAX_RECORDS = 64
 const RECORD_HEAD = 5
 const MESSAGE_HEAD = 4
 const HANDSHAKE = 22
 const CLIENT_HELLO = 1
 const SERVER_NAME = 0
 const HOST_NAME = 0
-const EMPTY = new Uint8Array(0)
 
 /** `octets`: everything received so far. */
 export const readHello = (octets: Uint8Array): ClientHello | typeof PARTIAL | typeof FOREIGN | typeof BROKEN => {
@@ -48,24 +49,28 @@ export const readHello = (octets: Uint8Array): ClientHello | typeof PARTIAL | ty
   return hello.isBroken || extensions.isBroken ? BROKEN : { serverName: "" }
 }
 
-/** The handshake message, out of as many records as it was put into. */
+/** The handshake message, out of as many records as it was put into. Looked at again with each read: no copy before it is whole. */
 const messageIn = (octets: Uint8Array): Uint8Array | typeof PARTIAL | typeof BROKEN => {
-  let joined: Uint8Array = EMPTY
-  for (let at = 0; ; ) {
+  const contents: Uint8Array[] = []
+  let size = 0
+  for (let at = 0; contents.length < MAX_RECORDS; ) {
     if (octets.length < at + RECORD_HEAD) return PARTIAL
-    const size = number16(octets, at + 3)
-    if (octets[at] !== HANDSHAKE || size === 0 || size > MAX_HELLO) return BROKEN
-    const content = octets.subarray(at + RECORD_HEAD, at + RECORD_HEAD + size)
-    joined = joined.length === 0 ? content : Buffer.concat([joined, content])
-    if (joined.length > 0 && joined[0] !== CLIENT_HELLO) return BROKEN
-    if (joined.length >= MESSAGE_HEAD) {
-      const whole = MESSAGE_HEAD + ((joined[1] ?? 0) << 16) + number16(joined, 2)
+    const length = number16(octets, at + 3)
+    if (octets[at] !== HANDSHAKE || octets[at + 1] !== 3 || length === 0 || length > MAX_HELLO) return BROKEN
+    const content = octets.subarray(at + RECORD_HEAD, at + RECORD_HEAD + length)
+    contents.push(content)
+    size += content.length
+    const head = contents.length === 1 ? content : Buffer.concat(contents, Math.min(size, MESSAGE_HEAD))
+    if (size > 0 && head[0] !== CLIENT_HELLO) return BROKEN
+    if (size >= MESSAGE_HEAD) {
+      const whole = MESSAGE_HEAD + ((head[1] ?? 0) << 16) + number16(head, 2)
       if (whole > MAX_HELLO) return BROKEN
-      if (joined.length >= whole) return joined.subarray(0, whole)
+      if (size >= whole) return contents.length === 1 ? content.subarray(0, whole) : Buffer.concat(contents, whole)
     }
-    if (content.length < size) return PARTIAL
-    at += RECORD_HEAD + size
+    if (content.length < length) return PARTIAL
+    at += RECORD_HEAD + length
   }
+  return BROKEN
 }
 
 /** ServerNameList: one name, of the one type there is. */
