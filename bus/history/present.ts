@@ -12,7 +12,7 @@ import { ackOf, resourceOf } from "./past.ts"
 import type { PastAck, PastEntry, PastResource, PastState, PastUnit } from "./state.ts"
 
 /** How long a busy stream is followed for a moment at which nothing is under way, ms. */
-const PATIENCE = 10_000
+const PATIENCE = 60_000
 
 /** Rejects with BusError; "timeout" when there was no moment at which it was all there. */
 export const readPresent = async (bus: Bus): Promise<{ readonly state: PastState; readonly head: Pick<CheckpointHead, "incarnations" | "positions"> }> => {
