@@ -4,11 +4,15 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Console, Effect, Exit, Option } from "effect"
 import { Argument, CliConfig, CliError, Command, Flag, GlobalFlag } from "effect/cli"
+import { atCommand } from "./at.ts"
 import { attempt, runningBus } from "./command.ts"
+import { diffCommand } from "./diff.ts"
 import { describeCommand } from "./describe-command.ts"
 import { events } from "./events.ts"
 import { explainCommand } from "./explain-command.ts"
 import { get } from "./get.ts"
+import { historyCommand } from "./history.ts"
+import { withMoments } from "./moment.ts"
 import { manifestText, observe } from "./observe.ts"
 import { traceCommand } from "./trace-command.ts"
 import { up } from "./up.ts"
@@ -85,7 +89,7 @@ const headgate = Command.make("headgate").pipe(
   HEADGATE_DATA (default .headgate) is the folder of one installation; several run side by side.
   Exit status: 0 done, 1 failed or problems found, 2 the command line is wrong, 3 there is no such thing, 4 outside the
   history that is kept.`),
-  Command.withSubcommands([upCommand, getCommand, describeCommand, eventsCommand, explainCommand, waitCommand, traceCommand, validateCommand]),
+  Command.withSubcommands([upCommand, getCommand, describeCommand, eventsCommand, atCommand, historyCommand, diffCommand, explainCommand, waitCommand, traceCommand, validateCommand]),
 )
 
 /** 2 for a command line that cannot be read, 1 for what failed or what a command has set. */
@@ -96,7 +100,12 @@ const exitStatus = <A, E>(exit: Exit.Exit<A, E>): number => {
   return error._tag === "ShowHelp" && error.errors.length === 0 ? 0 : 2
 }
 
-export const main = (): void =>
+export const main = (): void => {
+  process.argv.splice(2, Infinity, ...withMoments(process.argv.slice(2)))
+  run()
+}
+
+const run = (): void =>
   Command.run(headgate, { version }).pipe(
     Effect.catchTag("CommandFailed", (error) => Console.error(`headgate: ${error.message}`).pipe(Effect.andThen(Effect.sync(() => { process.exitCode = error.status })))),
     Effect.provide([NodeServices.layer, CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })]),
