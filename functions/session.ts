@@ -192,18 +192,11 @@ export class Session {
       clearTimeout(this.#remind)
     }
     if (this.#isReady) {
-      const { seen } = this.#following
-      const pass = this.#options.traces?.begin()
-      const traceparent = this.#inputs.takeTraceparent()
-      // What cannot be published is noted, and a note is derived too: twice at most.
-      const context = this.#options.traces === undefined ? traceparent : pass?.traceparent
-      do this.#outputs.publish(this.#engine.pass(pass?.ran, "urgent"), context)
-      while (this.#engine.isStale)
-      pass?.end()
-      const { ran, traceparent: first } = this.#postponed ?? {}
-      this.#postponed = { ran: ran ?? pass?.ran, traceparent: first ?? context, reached: { resources: seen, config: this.#reader.seen } }
-      if (this.#engine.hasLater) this.#later ??= setImmediate(() => this.#deriveLater())
-      else this.#deriveLater()
+      const reached = { resources: this.#following.seen, config: this.#reader.seen }
+      // Most turns bring only what these functions themselves have said.
+      if (this.#engine.isStale) this.#deriveUrgent(reached)
+      else if (this.#postponed === undefined) this.#progress?.reached(reached, () => this.#outputs.settled())
+      else this.#postponed = { ...this.#postponed, reached }
     } else if (this.#inputs.isRead) {
       // An adapter publishes its first list: what it takes to derive from it is done by its end. Nobody sees it before.
       this.#engine.pass(undefined, "urgent")
@@ -213,6 +206,20 @@ export class Session {
       resolve()
       return false
     })
+  }
+
+  #deriveUrgent(reached: Reached): void {
+    const pass = this.#options.traces?.begin()
+    const traceparent = this.#inputs.takeTraceparent()
+    const context = this.#options.traces === undefined ? traceparent : pass?.traceparent
+    // What cannot be published is noted, and a note is derived too: twice at most.
+    do this.#outputs.publish(this.#engine.pass(pass?.ran, "urgent"), context)
+    while (this.#engine.isStale)
+    pass?.end()
+    const { ran, traceparent: first } = this.#postponed ?? {}
+    this.#postponed = { ran: ran ?? pass?.ran, traceparent: first ?? context, reached }
+    if (this.#engine.hasLater) this.#later ??= setImmediate(() => this.#deriveLater())
+    else this.#deriveLater()
   }
 
   /** The functions nobody waits for, in a turn of their own: what they are passed by is on its way. */
