@@ -30,6 +30,8 @@ export interface Publisher {
   publish(message: Outgoing): Promise<Ack>
   disconnected(): void
   reconnected(): void
+  /** The server does not let this user publish there. */
+  refused(subject: string, message: string): void
   /** Resolves when everything called so far is answered or given up. */
   drain(): Promise<void>
 }
@@ -166,6 +168,10 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
     },
     reconnected: () => {
       isConnected = true
+      send()
+    },
+    refused: (subject, message) => {
+      for (const [number, pending] of inFlight) if (pending.subject === subject) take(number)?.reject(new BusError("rejected", `${subject}: ${message}`))
       send()
     },
     drain: () => (first >= waiting.length && inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),

@@ -120,10 +120,11 @@ const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): B
   let isRefused = false
   const watchStatus = async (): Promise<void> => {
     for await (const status of connection.status()) {
-      // Asked again and again, it would only be silent: whoever runs this process has to give it other credentials.
-      if (status.type === "error" && status.error instanceof PermissionViolationError && !isRefused) {
+      if (status.type === "error" && status.error instanceof PermissionViolationError) {
+        if (status.error.operation === "publish") outgoing.refused(status.error.subject, status.error.message)
+        // Asked again and again, it would only be silent: whoever runs this process has to give it other credentials.
+        if (!isRefused) process.emitWarning(`user ${user}: ${status.error.message}`, "BusRefuses")
         isRefused = true
-        process.emitWarning(`user ${user}: ${status.error.message}`, "BusRefuses")
       }
       if (status.type === "disconnect") {
         connections++

@@ -91,10 +91,11 @@ for (const role of ["functions", "gateway.default"]) {
       expect(seen.stalls).toEqual([])
     })
 
-    test("acks are stored, in its own plane, with their sequence", async () => {
-      expect(await writer.last("APPLIED", "applied.default.pod")).toBeUndefined()
-      const acks = role === "functions" ? [] : await Promise.all([1, 2].map((n) => bus.publish({ subject: "applied.default.pod", data: String(n) })))
-      expect(acks.map(({ seq }) => seq)).toEqual(role === "functions" ? [] : [1, 2])
+    test("what is stored is acked with its sequence; what is not as it expects is a conflict, and a retry is stored once", async () => {
+      const subject = role === "functions" ? "config.default.route.r" : "applied.default.pod"
+      const acks = await Promise.all([bus.publish({ subject, data: "1", expect: { seq: 0 } }), bus.publish({ subject, data: "2", msgId: "1:1" }), bus.publish({ subject, data: "2", msgId: "1:1" })])
+      expect(acks).toEqual([{ seq: 1, duplicate: false }, { seq: 2, duplicate: false }, { seq: 2, duplicate: true }])
+      await expect(bus.publish({ subject, data: "3", expect: { seq: 1 } })).rejects.toMatchObject({ name: "BusError", reason: "conflict" })
     })
 
     test("a unit in parts is read cold, also when a part has been followed by one of a commit that never came", async () => {
@@ -162,6 +163,7 @@ for (const role of ["functions", "gateway.default"]) {
       const reasonOf = (asked: Promise<unknown>) => asked.then(() => "", (error: unknown) => (error instanceof BusError ? `${error.reason} ${error.message}` : String(error)))
       const began = performance.now()
       expect(await reasonOf(role === "functions" ? bus.last("CHECKPOINTS", "checkpoint.x") : bus.at("CONFIG", 1))).toMatch(/^rejected .*Permissions Violation/)
+      expect(await reasonOf(bus.publish({ subject: "resource.httproute.shop.web", data: "" }))).toMatch(/^rejected .*Permissions Violation/)
       expect(performance.now() - began).toBeLessThan(1000)
       expect((await warned).message).toContain(`user ${role}: Permissions Violation`)
     })
