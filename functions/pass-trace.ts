@@ -26,6 +26,8 @@ export class PassTraces {
   #arrived: Arrived[] = []
   /** By `<plane>/<function>`: since when a commit is wanted, and the passes that want it. */
   readonly #staged = new Map<string, { readonly since: number; readonly passes: string[] }>()
+  /** The last pass, which nearly every commit is of. */
+  #pass: { readonly traceparent: string; readonly span: SpanId } | undefined
 
   constructor(tracing: Tracing) {
     this.#tracing = tracing
@@ -44,17 +46,28 @@ export class PassTraces {
     this.#arrived = []
     const tracing = this.#tracing
     const start = wallNow()
-    for (const { span: parent, stored } of [first, ...others.slice(0, MOST)]) tell(tracing, { name: spanName.deliver, kind: kind.consumer, start: Math.min(stored, start), parent }, start)
+    tracing.later(() => {
+      for (const { span: parent, stored } of [first, ...others.slice(0, MOST)]) tell(tracing, { name: spanName.deliver, kind: kind.consumer, start: Math.min(stored, start), parent }, start)
+    })
     const span = tracing.begin({
       name: spanName.derive, start, parent: first.span,
       ...(others.length === 0 ? {} : { links: others.slice(0, MOST).map((other) => other.span), attributes: { [attribute.edits]: others.length + 1 } }),
     })
     let derivations = 0
-    return {
-      traceparent: traceparentOf(span),
-      ran: (fn, collection, from, to, runs) => {
-        if (++derivations > MOST) return
+    let rows: Parameters<Ran>[] = []
+    const tellRows = (): void => {
+      for (const [fn, collection, from, to, runs] of rows) {
         tell(tracing, { name: `${fn}: ${collection}`, start: wallTime(from), parent: span, attributes: { [attribute.fn]: fn, [attribute.runs]: runs } }, wallTime(to))
+      }
+      rows = []
+    }
+    const traceparent = traceparentOf(span)
+    this.#pass = { traceparent, span }
+    return {
+      traceparent,
+      ran: (...row) => {
+        if (++derivations > MOST) return
+        if (rows.push(row) === 1) tracing.later(tellRows)
       },
       end: () => span.end(wallNow(), { [attribute.derivations]: derivations, ...(derivations > MOST ? { [attribute.leftOut]: derivations - MOST } : {}) }),
     }
@@ -80,7 +93,7 @@ export class PassTraces {
         open = undefined
         const staged = this.#staged.get(key)
         this.#staged.delete(key)
-        const pass = spanOf(parent)
+        const pass = parent === this.#pass?.traceparent ? this.#pass?.span : spanOf(parent)
         if (pass === undefined) return undefined
         const links = staged?.passes.filter((other) => other !== parent).flatMap((other) => spanOf(other) ?? []) ?? []
         open = this.#tracing.begin({

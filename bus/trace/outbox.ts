@@ -15,6 +15,7 @@ export class Outbox {
   readonly #send: (spans: readonly Span[], leftOut: number) => Promise<void>
   readonly #most: number
   #spans: Span[] = []
+  #makers: (() => void)[] = []
   #leftOut = 0
   #timer: NodeJS.Timeout | undefined
   #sending: Promise<void> | undefined
@@ -28,7 +29,14 @@ export class Outbox {
   readonly add = (span: Span): void => {
     if (this.#spans.length < this.#most) this.#spans.push(span)
     else this.#leftOut++
-    if (this.#timer === undefined) this.#later()
+    if (this.#timer === undefined) this.#schedule()
+  }
+
+  /** Of spans: run just before the next batch, which they go into. */
+  readonly later = (make: () => void): void => {
+    if (this.#makers.length < this.#most) this.#makers.push(make)
+    else this.#leftOut++
+    if (this.#timer === undefined) this.#schedule()
   }
 
   /** Resolves when what has been added is sent, or after 2 s. */
@@ -41,18 +49,19 @@ export class Outbox {
     await Promise.race([all, patience])
   }
 
-  #later(): void {
+  #schedule(): void {
     this.#timer = setTimeout(this.#onTimer, EVERY)
     this.#timer.unref()
   }
 
   readonly #onTimer = (): void => {
     this.#timer = undefined
-    if (this.#sending !== undefined) this.#later()
+    if (this.#sending !== undefined) this.#schedule()
     else void this.#sendNow()
   }
 
   #sendNow(): Promise<void> {
+    for (const make of this.#makers.splice(0)) make()
     clearTimeout(this.#timer)
     this.#timer = undefined
     const spans = this.#spans

@@ -32,9 +32,10 @@ export const startTracing = async ({ targets, part, service, instance }: Recordi
     sdk?.send(spans)
     await store?.add(spans)
   })
-  const tracing = new PlainTracing(outbox.add)
+  const tracing = new PlainTracing(outbox.add, outbox.later)
   return {
     begin: (span) => tracing.begin(span),
+    later: outbox.later,
     attach: (bus) => {
       store?.attach(bus)
       return {

@@ -13,6 +13,7 @@ export interface Beginning {
   readonly parent?: SpanId | undefined
   readonly links?: readonly SpanId[]
   readonly kind?: SpanKind
+  /** The span's from now on. */
   readonly attributes?: Attributes
 }
 
@@ -23,9 +24,14 @@ export interface OpenSpan extends SpanId {
 
 export interface Tracing {
   begin(span: Beginning): OpenSpan
+  /**
+   * Runs `make` when spans are sent on, with those of other edits: for spans that are over and on which nothing hangs.
+   * While an edit is on its way only what must be done then is done; it finds no code warm.
+   */
+  later(make: () => void): void
 }
 
-/** A span that is over already. */
+/** A span that is over already, within `later`. */
 export const tell = (tracing: Tracing, span: Beginning, end: number): void => tracing.begin(span).end(end)
 
 /** Of a header; undefined for none, and for what is no traceparent. */
@@ -46,6 +52,7 @@ class Recording implements Span, OpenSpan {
   readonly kind: SpanKind
   readonly from: number
   to = 0
+  /** Its own: more may be added. */
   attributes: Attributes
   readonly links: readonly SpanId[]
   failed = false
@@ -65,18 +72,20 @@ class Recording implements Span, OpenSpan {
 
   end(at: number, attributes?: Attributes, failed = false): void {
     this.to = at < this.from ? this.from : at
-    if (attributes !== undefined) this.attributes = this.attributes === NONE ? attributes : { ...this.attributes, ...attributes }
+    if (attributes !== undefined) this.attributes = this.attributes === NONE ? attributes : Object.assign(this.attributes, attributes)
     this.failed = failed
     this.#done(this)
   }
 }
 
-/** Ended spans as plain data, given to `done`. */
+/** Ended spans as plain data, given to `done`. `later`: what waits until they are sent on; by itself it does not wait. */
 export class PlainTracing implements Tracing {
   readonly #done: (span: Span) => void
+  readonly later: (make: () => void) => void
 
-  constructor(done: (span: Span) => void) {
+  constructor(done: (span: Span) => void, later: (make: () => void) => void = (make) => make()) {
     this.#done = done
+    this.later = later
   }
 
   begin(span: Beginning): OpenSpan {

@@ -47,8 +47,10 @@ export class SwapTraces {
     if (parent === undefined) return undefined
     const taken = this.#taken
     const offered = wallNow()
-    tell(this.#tracing, { name: spanName.deliver, kind: kind.consumer, start: Math.min(time, taken), parent }, taken)
-    tell(this.#tracing, { name: spanName.fold, start: taken, parent }, offered)
+    this.#tracing.later(() => {
+      tell(this.#tracing, { name: spanName.deliver, kind: kind.consumer, start: Math.min(time, taken), parent }, taken)
+      tell(this.#tracing, { name: spanName.fold, start: taken, parent }, offered)
+    })
     return { span: parent, unit: `${unit.plane}/${unit.fn}`, revision: rev, digest: digest.slice(0, 12), taken, offered, waitsFor: undefined, compiling: 0 }
   }
 
@@ -75,14 +77,16 @@ export class SwapTraces {
     const commits = this.#compiling
     if (commits.length === 0) return
     const since = wallNow()
-    const common = { [attribute.pod]: this.#pod, ...(commits.length > 1 ? { [attribute.commits]: commits.length } : {}) }
-    for (const commit of commits) {
-      const { span: parent, unit, revision, digest, compiling } = commit
-      tell(this.#tracing, { name: spanName.compile, start: compiling, parent }, this.#swapping)
-      tell(this.#tracing, { name: spanName.swap, start: this.#swapping, parent, attributes: { ...common, [attribute.unit]: unit, [attribute.revision]: revision, [attribute.digest]: digest } }, since)
-      this.#served.push({ commit, since })
-    }
+    const swapping = this.#swapping
     this.#compiling = []
+    for (const commit of commits) this.#served.push({ commit, since })
+    this.#tracing.later(() => {
+      for (const { span: parent, unit, revision, digest, compiling } of commits) {
+        tell(this.#tracing, { name: spanName.compile, start: compiling, parent }, swapping)
+        const several = commits.length > 1 ? { [attribute.commits]: commits.length } : {}
+        tell(this.#tracing, { name: spanName.swap, start: swapping, parent, attributes: { [attribute.pod]: this.#pod, [attribute.unit]: unit, [attribute.revision]: revision, [attribute.digest]: digest, ...several } }, since)
+      }
+    })
   }
 
   /** What is served now is being told; the traceparent that the message carries. */

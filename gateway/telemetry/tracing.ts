@@ -52,7 +52,7 @@ export const startTracing = async ({ targets, plane, pod, sampler, env, log }: T
   const swaps = outbox(Infinity)
   const requests = outbox(TO_THE_BUS)
   return {
-    swaps: new SwapTraces(new PlainTracing(swaps.add), pod),
+    swaps: new SwapTraces(new PlainTracing(swaps.add, swaps.later), pod),
     requests: sampler === null ? null : new RequestTraces(sampler, requests.add),
     attach: (bus) => store?.attach(bus),
     stop: async () => {

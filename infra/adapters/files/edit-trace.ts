@@ -87,26 +87,31 @@ export class EditTraces implements FileTraces {
       name: `${spanName.edit} ${nameOf(subjects)}`, start,
       attributes: { [attribute.file]: taken.length === 1 ? file : `${file} and ${taken.length - 1} more`, [attribute.objects]: subjects.size },
     })
-    const parent = root
-    if (start < seen.noticed) tell(tracing, { name: spanName.notice, start, parent }, seen.noticed)
-    // A file is looked at in the turn it is noticed, unless it has to be quiet first.
-    const looked = seen.reads === 0 ? seen.taken : seen.reads
-    if (looked - seen.noticed > 1) tell(tracing, { name: spanName.settle, start: seen.noticed, parent }, looked)
-    if (seen.parses > 0) {
-      tell(tracing, { name: spanName.read, start: seen.reads, parent }, seen.parses)
-      tell(tracing, { name: spanName.parse, start: seen.parses, parent }, wallNow())
-    }
+    const parsed = wallNow()
+    tracing.later(() => {
+      if (start < seen.noticed) tell(tracing, { name: spanName.notice, start, parent: root }, seen.noticed)
+      // A file is looked at in the turn it is noticed, unless it has to be quiet first.
+      const looked = seen.reads === 0 ? seen.taken : seen.reads
+      if (looked - seen.noticed > 1) tell(tracing, { name: spanName.settle, start: seen.noticed, parent: root }, looked)
+      if (seen.parses === 0) return
+      tell(tracing, { name: spanName.read, start: seen.reads, parent: root }, seen.parses)
+      tell(tracing, { name: spanName.parse, start: seen.parses, parent: root }, parsed)
+    })
     return new Edit(tracing, root, subjects.size)
   }
 }
 
 /** `httproute shop/cart`; of several the first, and how many more. What is said about objects comes last. */
 const nameOf = (subjects: ReadonlySet<string>): string => {
+  const [only = ""] = subjects
+  if (subjects.size === 1 && !only.startsWith(NOTES)) return objectOf(only)
   const names = [...subjects].map(objectOf)
   const objects = names.filter((name) => !name.startsWith("note "))
   const [first = ""] = objects.length > 0 ? objects.sort() : ["note"]
   return objects.length > 1 ? `${first} and ${objects.length - 1} more` : first
 }
+
+const NOTES = "resource.note."
 
 const objectOf = (subject: string): string => {
   const parsed = parseSubject(subject)
