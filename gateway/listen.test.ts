@@ -144,7 +144,7 @@ describe("sockets", () => {
     const gateway = new Process()
     gateway.update("192.0.2.1:8080")
     await gateway.until(() => gateway.listening.isSettled)
-    expect(gateway.listening.boundAt("192.0.2.1:8080")).toMatchObject({ port: 0, error: "this machine does not have the address" })
+    expect(gateway.listening.boundAt("192.0.2.1:8080")).toMatchObject({ port: 0, error: "this machine does not have the address", reason: "AddressNotUsable" })
   })
 
   it.runIf(process.getuid?.() !== 0)("a port that may not be bound is served higher", async () => {
