@@ -108,7 +108,7 @@ class Waiting {
       if (isDeleted(message.headers)) this.#plans.delete(message.subject)
       else this.#plans.set(message.subject, namesIn(at(parse(text(message)), "functions")))
     })
-    this.#follow("CONFIG", "config.*.certificate.*", (message) => this.#certificate(message))
+    if (options.objects.length === 0 || options.objects.some(({ kind }) => OF_CERTIFICATES.has(kind))) this.#follow("CONFIG", "config.*.certificate.*", (message) => this.#certificate(message))
     this.#config = this.#follow("CONFIG", "config.*.commit.*", (message) => this.#commits.set(message.subject, message))
     this.#follow("APPLIED", "applied.>", (message) => {
       const applied = appliedIn(message)
@@ -225,7 +225,7 @@ class Waiting {
       }
       // Hints and commits travel on ways of their own.
       if (lacking.length === 0 && (this.#config?.seen ?? 0) < this.#answering.committed) lacking.push(`commits up to ${this.#answering.committed} of CONFIG have not arrived here`)
-      if (lacking.length === 0 && kinds.some((kind) => OF_CERTIFICATES.has(kind))) lacking.push(...this.#unread())
+      if (lacking.length === 0) lacking.push(...this.#unread())
       if (lacking.length > 0) return lacking
       this.#targets = this.#lastCommits()
     }

@@ -217,33 +217,6 @@ test("while functions and gateway are killed and start again, wait is right", as
   }
 })
 
-test("by way of a function in another process: what it adds is served after wait, and gone after wait", async () => {
-  const outside = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), "functions", join(root, "test/fixtures/outside/maintenance.ts")], { cwd: world.folder, env: { ...process.env, HEADGATE_DATA: world.data }, stdio: "ignore" })
-  const ended = new Promise((resolve) => outside.once("exit", resolve))
-  const shop = (closed: boolean) => drop(world.manifests, "shop.yaml", yaml(route("shop", { gateway: "edge", backend: "a", path: "/shop", ...(closed ? { labels: { maintenance: "true" } } : {}) })))
-  try {
-    shop(true)
-    await until("it runs", async () => (await ask({ port, path: "/shop" })).status === 503, 30_000)
-    for (let i = 0; i < 30; i++) {
-      shop(i % 2 === 1)
-      expect(await waitFor(["httproute/shop"])).toMatchObject({ status: 0 })
-      expect((await ask({ port, path: "/shop" })).status).toBe(i % 2 === 1 ? 503 : 200)
-    }
-    const explained = await explain(bus, { words: ["httproute/shop"], namespace: undefined, headers: [], gateway: undefined, output: "text", textOf: () => undefined })
-    expect(explained).toMatch(/maintenance@1/)
-    expect(await explain(bus, { words: [`http://x.test:${port}/shop`], namespace: undefined, headers: [], gateway: undefined, output: "text", textOf: () => undefined })).toMatch(/overlays +of maintenance\/default\/shop\nanswer +503: the rule answers by itself/)
-    outside.kill("SIGSTOP")
-    shop(false)
-    expect(await waitFor(["httproute/shop"], { timeout: 2_000 })).toMatchObject({ status: 1, text: expect.stringMatching(/function maintenance has not said how far it is/) })
-    outside.kill("SIGCONT")
-    expect(await waitFor(["httproute/shop"], { timeout: 20_000 })).toMatchObject({ status: 0 })
-    expect((await ask({ port, path: "/shop" })).status).toBe(200)
-  } finally {
-    outside.kill("SIGKILL")
-    await ended
-  }
-})
-
 test("a Secret: after wait every new handshake shows the new certificate; one that cannot be used says why", async () => {
   const authority = new Authority()
   try {
@@ -275,4 +248,32 @@ test("without a folder of manifests the newest there is on the bus is waited for
   await until("it is deleted", async () => (await waitFor(["httproute/web"], { files: false })).status === 3)
   const gone = await waitFor(["httproute/web"], { files: false, for: "delete" })
   expect(gone.text).toMatch(/^httproute default\/web is gone: deleted at/)
+})
+
+// Last: what has run once is waited for, and this one will not run again.
+test("by way of a function in another process: what it adds is served after wait, and gone after wait", async () => {
+  const outside = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), "functions", join(root, "test/fixtures/outside/maintenance.ts")], { cwd: world.folder, env: { ...process.env, HEADGATE_DATA: world.data }, stdio: "ignore" })
+  const ended = new Promise((resolve) => outside.once("exit", resolve))
+  const shop = (closed: boolean) => drop(world.manifests, "shop.yaml", yaml(route("shop", { gateway: "edge", backend: "a", path: "/shop", ...(closed ? { labels: { maintenance: "true" } } : {}) })))
+  try {
+    shop(true)
+    await until("it runs", async () => (await ask({ port, path: "/shop" })).status === 503, 30_000)
+    for (let i = 0; i < 30; i++) {
+      shop(i % 2 === 1)
+      expect(await waitFor(["httproute/shop"])).toMatchObject({ status: 0 })
+      expect((await ask({ port, path: "/shop" })).status).toBe(i % 2 === 1 ? 503 : 200)
+    }
+    const explained = await explain(bus, { words: ["httproute/shop"], namespace: undefined, headers: [], gateway: undefined, output: "text", textOf: () => undefined })
+    expect(explained).toMatch(/maintenance@1/)
+    expect(await explain(bus, { words: [`http://x.test:${port}/shop`], namespace: undefined, headers: [], gateway: undefined, output: "text", textOf: () => undefined })).toMatch(/overlays +of maintenance\/default\/shop\nanswer +503: the rule answers by itself/)
+    outside.kill("SIGSTOP")
+    shop(false)
+    expect(await waitFor(["httproute/shop"], { timeout: 2_000 })).toMatchObject({ status: 1, text: expect.stringMatching(/function maintenance has not said how far it is/) })
+    outside.kill("SIGCONT")
+    expect(await waitFor(["httproute/shop"], { timeout: 20_000 })).toMatchObject({ status: 0 })
+    expect((await ask({ port, path: "/shop" })).status).toBe(200)
+  } finally {
+    outside.kill("SIGKILL")
+    await ended
+  }
 })
