@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest"
+import { AWAY_AFTER } from "../../bus/presence.ts"
 import { get } from "./get.ts"
-import type { Item, Observed } from "./observe.ts"
+import { podAs, type Item, type Observed } from "./observe.ts"
 
 const resource = (kind: string, key: string, value: unknown, file = ""): Item => ({ kind, plane: "", key, value, file })
 const entry = (kind: string, key: string, value: unknown): Item => ({ kind, plane: "default", key, value, file: "" })
@@ -89,6 +90,13 @@ describe("what function status says", () => {
     expect(one).toMatchObject({ kind: "httproute", key: "a/one", status: { observedGeneration: 1, parents: [{ conditions: [{ type: "Accepted" }, { type: "ResolvedRefs" }] }, {}] } })
     expect(get(all, { ...options, kind: "gateway", name: "new", output: "yaml" }, () => undefined)).not.toContain("status")
   })
+})
+
+test("a pod that has gone silent is not ready, one that stopped long ago is none", () => {
+  const [then, soon, late] = [Date.parse("2026-01-01T00:00:00Z"), AWAY_AFTER, AWAY_AFTER + 1]
+  expect(podAs({ pod: "a", ready: true }, then, then + soon)).toEqual([{ pod: "a", ready: true }])
+  expect(podAs({ pod: "a", ready: true }, then, then + late)).toEqual([{ pod: "a", ready: false, waiting: "It has said nothing since 2026-01-01T00:00:00.000Z." }])
+  expect(podAs({ pod: "a", ready: false, waiting: "The gateway is stopping." }, then, then + late)).toEqual([])
 })
 
 test("thousands of routes with a note each cost what they are, not their square, and each file is read once", () => {

@@ -3,6 +3,7 @@ import { join, sep } from "node:path"
 import type { Bus, Message, StreamName } from "../../bus/bus.ts"
 import { decodeHeader, header, isDeleted } from "../../bus/envelope.ts"
 import { connectBus } from "../../bus/jetstream.ts"
+import { AWAY_AFTER } from "../../bus/presence.ts"
 import { parseSubject } from "../../bus/subject.ts"
 import { readUnits } from "../../bus/unit/reader.ts"
 import type { UnitChange } from "../../bus/unit/unit.ts"
@@ -61,6 +62,12 @@ const parse = (text: string): unknown => {
 }
 const parseData = ({ data }: Message): unknown => parse(new TextDecoder().decode(data))
 
+/** What a pod last said, as of now: one that stopped long ago is left out, one that has gone silent is not ready (bus/presence.ts). */
+export const podAs = (value: unknown, time: number, now: number): readonly unknown[] => {
+  if (now - time <= AWAY_AFTER || typeof value !== "object" || value === null) return [value]
+  return "ready" in value && value.ready === true ? [{ ...value, ready: false, waiting: `It has said nothing since ${new Date(time).toISOString()}.` }] : []
+}
+
 /** What reads need to end also when the bus does not let them. */
 interface Reading {
   /** Why it cannot be finished, so far. */
@@ -118,7 +125,7 @@ export const observe = async (bus: Bus, patience = 10_000): Promise<Observed> =>
         return parsed?.is === "resource" && !isDeleted(message.headers) ? [{ kind: parsed.kind, plane: "", key: parsed.key, value: parseData(message), file: decodeHeader(message.headers[header.source] ?? "") }] : []
       }),
       entries,
-      applied: applied.map(parseData),
+      applied: applied.flatMap((message) => podAs(parseData(message), message.time, Date.now())),
     }
   } finally {
     clearTimeout(timer)
