@@ -48,9 +48,9 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await bus.close()
   await world.end()
   await Promise.all(backends.map((backend) => backend.stop()))
+  await bus.close()
 })
 
 describe("an object", () => {

@@ -54,9 +54,9 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await bus.close()
   await world.end()
   await backend.stop()
+  await bus.close()
 })
 
 test("200 times: an edit, wait, and the first request after it is served by the new version", async () => {
