@@ -169,12 +169,17 @@ export const followJetStream = ({ connection, manager, prefix, follower, infoOf,
     if (pending === "0") reachedEnd(attachedAt)
   }
 
-  /** Pending counts can stay above zero when what was counted is superseded; an idle consumer is asked. */
+  /**
+   * Pending counts can stay above zero when what was counted is superseded; an idle consumer is asked. Where what was
+   * counted was purged meanwhile its own count stays wrong too: another one counts what there is.
+   */
   const confirmEnd = async (attachedAt: StreamInfo): Promise<void> => {
     const mine = attempt
     if (consumer === undefined) return
     const info = await manager.consumers.info(stream, consumer).catch(() => undefined)
-    if (mine === attempt && info?.num_pending === 0 && info.delivered.consumer_seq < expected) reachedEnd(attachedAt)
+    if (mine !== attempt || info === undefined || info.delivered.consumer_seq >= expected) return
+    if (info.num_pending === 0) reachedEnd(attachedAt)
+    else void attach()
   }
 
   const watchdog = setInterval(() => {
