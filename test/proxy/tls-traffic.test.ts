@@ -1,6 +1,7 @@
 /** Traffic over TLS while things change under it: certificates, slow sides, clients that leave, the end of the process. */
 import { createHash } from "node:crypto"
 import { once } from "node:events"
+import net from "node:net"
 import type { TLSSocket } from "node:tls"
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest"
 import { Authority, certificateEntry, type Issued } from "../fixtures/authority.ts"
@@ -319,4 +320,26 @@ test("draining lets requests finish, ends idle connections, and takes no new one
   await busy.close()
   idle.socket.destroy()
   expect(await drained).toBe(0)
+})
+
+test("a handshake that has begun when draining begins is finished, and its request answered", async () => {
+  await begin(ok)
+  const onward = net.connect({ port: gateway.port, host: "127.0.0.1" })
+  const between = net.createServer((socket) => socket.pipe(onward)).listen(0, "127.0.0.1")
+  const [accepted] = [once(between, "connection"), await once(between, "listening")]
+  const address = between.address()
+  const connecting = handshake(address === null || typeof address === "string" ? 0 : address.port, { servername: "a.test" })
+  // The gateway has answered the client's first message; the client has not heard of it yet.
+  await once(onward, "readable")
+  const drained = gateway.http.drain(5_000)
+  const [socket]: unknown[] = await accepted
+  if (!(socket instanceof net.Socket)) throw new Error("no socket")
+  onward.pipe(socket)
+  const peer = new Peer(await connecting)
+  peer.say(GET)
+  const answer = await peer.message()
+  expect([answer.status, answer.field("connection")]).toEqual([200, "close"])
+  await peer.close()
+  expect(await drained).toBe(0)
+  between.close()
 })
