@@ -1,9 +1,9 @@
 import { expect, test } from "vitest"
 import type { Applied } from "../../bus/kinds/applied.ts"
 import { AWAY_AFTER } from "../../bus/presence.ts"
-import { type Ack, standing, type Target } from "./wait-gateways.ts"
+import { type Ack, standing, type Wanted } from "./wait-gateways.ts"
 
-const target = (fn: string, rev: number, more: Partial<Target> = {}): Target => ({ plane: "p", fn, rev, epoch: 1, digest: `${fn}${rev}`, hasListeners: true, ...more })
+const target = (fn: string, rev: number, more: Partial<Wanted> = {}): Wanted => ({ plane: "p", fn, rev, epoch: 1, digest: `${fn}${rev}`, hasListeners: true, ...more })
 const ack = (pod: string, units: Readonly<Record<string, number>>, more: Partial<Applied> = {}, time = 1_000_000): Ack => ({
   time,
   applied: {

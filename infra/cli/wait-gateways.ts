@@ -19,6 +19,9 @@ export interface Target {
   readonly rev: number
   readonly epoch: number
   readonly digest: string
+}
+
+export interface Wanted extends Target {
   /** Something is configured for the data plane, so that somebody has to serve it. */
   readonly hasListeners: boolean
 }
@@ -32,7 +35,7 @@ export interface Standing {
   readonly away: readonly string[]
 }
 
-export const standing = (targets: readonly Target[], acks: Iterable<Ack>, now: number): Standing => {
+export const standing = (targets: readonly Wanted[], acks: Iterable<Ack>, now: number): Standing => {
   const byPlane = Map.groupBy(acks, ({ applied }) => applied.plane)
   const serving: { pod: string; since: number }[] = []
   const lacking: string[] = []

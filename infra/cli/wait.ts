@@ -21,7 +21,7 @@ import { nameText, type ObjectName } from "./object-name.ts"
 import type { Manifests } from "./wait-files.ts"
 import { Answering, type Declared } from "./wait-functions.ts"
 import { Published, type Version } from "./wait-published.ts"
-import { type Ack, standing, type Standing, type Target } from "./wait-gateways.ts"
+import { type Ack, standing, type Standing, type Wanted } from "./wait-gateways.ts"
 
 export interface WaitOptions {
   /** None: everything. */
@@ -87,7 +87,7 @@ class Waiting {
   /** Highest sequence in RESOURCES of the versions waited for, once they are known. */
   #version: Version | undefined
   #answering: Answering | undefined
-  #targets: readonly Target[] | undefined
+  #targets: readonly Wanted[] | undefined
 
   constructor(bus: Bus, options: WaitOptions) {
     this.#bus = bus
@@ -245,7 +245,7 @@ class Waiting {
     return builtIn.filter((fn) => fn === ROUTES || planned.has(fn.name))
   }
 
-  #lastCommits(): readonly Target[] {
+  #lastCommits(): readonly Wanted[] {
     return [...this.#commits.values()].flatMap((message) => {
       const parsed = parseSubject(message.subject)
       if (parsed?.is !== "commit" || parsed.plane === CONTROL_PLANE) return []
