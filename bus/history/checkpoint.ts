@@ -3,6 +3,7 @@
  * then a head that names them and says up to which message of each stream it goes. A head is stored last, so that a
  * checkpoint whose head is there is whole, and everything in it was stored before its head.
  */
+import { isAscii } from "node:buffer"
 import { promisify } from "node:util"
 import { constants, zstdCompress, zstdDecompress } from "node:zlib"
 import type { Bus, Message } from "../bus.ts"
@@ -39,8 +40,8 @@ export interface StoredCheckpoint {
   readonly time: number
 }
 
-/** Texts with their lengths before them, so that a record is skipped without being read. */
-const record = (...texts: readonly string[]): string => `${texts.map(({ length }) => length).join(" ")}\n${texts.join("")}\n`
+/** Five texts with their lengths before them, so that a record is passed over without being read. */
+const record = (what: "r" | "e" | "a", ...texts: readonly [subject: string, a: string, b: string, c: string, body: string]): string => `${what}${texts.map(({ length }) => length).join(" ")}\n${texts.join("")}\n`
 
 /** One record a resource, entry and ack; each sort by subject. */
 const textOf = ({ resources, units, acks }: PastState): string => {
@@ -52,20 +53,72 @@ const textOf = ({ resources, units, acks }: PastState): string => {
   return records.join("")
 }
 
-function* recordsOf(text: string): Generator<readonly [what: string, subject: string, string, string, string, body: string]> {
-  for (let at = 0; at < text.length; ) {
-    const end = text.indexOf("\n", at)
-    const lengths = text.slice(at, end).split(" ")
-    at = end + 1
-    const next = (i: number): string => text.slice(at, (at += Number(lengths[i])))
-    yield [next(0), next(1), next(2), next(3), next(4), next(5)]
-    at++
+/** A record where it stands: of 40,000 that are loaded few are looked at. */
+class StoredRecord implements PastResource, PastAck, PastEntry {
+  readonly #text: string
+  /** Where the five texts begin, and the last ends. */
+  readonly #from: number
+  readonly #a: number
+  readonly #b: number
+  readonly #c: number
+  readonly #body: number
+  readonly end: number
+
+  constructor(text: string, from: number, a: number, b: number, c: number, body: number, end: number) {
+    this.#text = text
+    this.#from = from
+    this.#a = a
+    this.#b = b
+    this.#c = c
+    this.#body = body
+    this.end = end
+  }
+
+  get subject(): string {
+    return this.#text.slice(this.#from, this.#a)
+  }
+
+  /** Of an entry: whether it is of the unit with this key. */
+  isOf(key: string): boolean {
+    return this.#b - this.#a === key.length && this.#text.startsWith(key, this.#a)
+  }
+
+  get key(): string {
+    return this.#text.slice(this.#a, this.#b)
+  }
+
+  get seq(): number {
+    return Number(this.#text.slice(this.#a, this.#b))
+  }
+
+  get time(): number {
+    return Number(this.#text.slice(this.#b, this.#c))
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    const value: unknown = JSON.parse(this.#text.slice(this.#c, this.#body))
+    return typeof value === "object" && value !== null ? Object.fromEntries(Object.entries(value).map(([name, of]) => [name, String(of)])) : {}
+  }
+
+  get causes(): string {
+    return this.#text.slice(this.#c, this.#body)
+  }
+
+  get body(): string {
+    return this.#text.slice(this.#body, this.end)
   }
 }
 
-const readHeaders = (text: string): Readonly<Record<string, string>> => {
-  const value: unknown = JSON.parse(text)
-  return typeof value === "object" && value !== null ? Object.fromEntries(Object.entries(value).map(([name, of]) => [name, String(of)])) : {}
+/** The record at a position of the text. */
+const recordAt = (text: string, start: number): StoredRecord => {
+  let at = start + 1
+  const length = (): number => {
+    let value = 0
+    for (let digit = text.charCodeAt(at++); digit >= 48; digit = text.charCodeAt(at++)) value = 10 * value + digit - 48
+    return value
+  }
+  const [subject, a, b, c, body] = [length(), length(), length(), length(), length()]
+  return new StoredRecord(text, at, at + subject, at + subject + a, at + subject + a + b, at + subject + a + b + c, at + subject + a + b + c + body)
 }
 
 /** A state that goes on from a checkpoint: maps of its own. */
@@ -73,27 +126,6 @@ export interface MutableState {
   readonly resources: Map<string, PastResource>
   readonly units: Map<string, PastUnit & { readonly entries: Map<string, PastEntry> }>
   readonly acks: Map<string, PastAck>
-}
-
-/** Headers are parsed when they are looked at. */
-class StoredResource implements PastResource {
-  readonly subject: string
-  readonly seq: number
-  readonly time: number
-  readonly body: string
-  readonly #headers: string
-
-  constructor(subject: string, seq: number, time: number, headers: string, body: string) {
-    this.subject = subject
-    this.seq = seq
-    this.time = time
-    this.body = body
-    this.#headers = headers
-  }
-
-  get headers(): Readonly<Record<string, string>> {
-    return readHeaders(this.#headers)
-  }
 }
 
 /** Stores a checkpoint of `state`; resolves with what it weighs. Rejects with BusError. */
@@ -113,14 +145,24 @@ export const storeCheckpoint = async (bus: Bus, state: PastState, head: Omit<Che
 export const loadCheckpoint = async (bus: Bus, { units, chunks }: CheckpointHead): Promise<MutableState | undefined> => {
   const found = await Promise.all(chunks.map((seq) => bus.at("CHECKPOINTS", seq)))
   if (!found.every((chunk) => chunk !== undefined)) return undefined
-  const text = (await decompress(Buffer.concat(found.map(({ data }) => data)))).toString("utf8")
+  const bytes = await decompress(Buffer.concat(found.map(({ data }) => data)))
+  // Nearly always, and read in a fraction of the time.
+  const text = isAscii(bytes) ? bytes.toString("latin1") : bytes.toString("utf8")
   const state: MutableState = { resources: new Map(), units: new Map(), acks: new Map() }
-  const keyOf = new Map(units.map(({ unit, commit, seq, time }) => [unitKey(unit), { unit, commit, seq, time, entries: new Map<string, PastEntry>() }]))
-  for (const [key, unit] of keyOf) state.units.set(key, unit)
-  for (const [what, subject, a, b, c, body] of recordsOf(text)) {
-    if (what === "r") state.resources.set(subject, new StoredResource(subject, Number(a), Number(b), c, body))
-    else if (what === "e") keyOf.get(a)?.entries.set(subject, { body, causes: c })
-    else state.acks.set(subject, { subject, seq: Number(a), time: Number(b), body })
+  for (const { unit, commit, seq, time } of units) state.units.set(unitKey(unit), { unit, commit, seq, time, entries: new Map<string, PastEntry>() })
+  /** Entries of a unit stand together. */
+  let key = ""
+  let entries: Map<string, PastEntry> | undefined
+  for (let at = 0; at < text.length; ) {
+    const what = text[at]
+    const stored = recordAt(text, at)
+    at = stored.end + 1
+    if (what === "r") state.resources.set(stored.subject, stored)
+    else if (what === "a") state.acks.set(stored.subject, stored)
+    else {
+      if (entries === undefined || !stored.isOf(key)) entries = state.units.get((key = stored.key))?.entries
+      entries?.set(stored.subject, stored)
+    }
   }
   return state
 }
