@@ -35,6 +35,9 @@ const REMIND = 30_000
 /** How often pods that say nothing any more are looked for, ms; and how long after the bus was away they are given to say something. */
 const ROLL_CALL = 60_000
 
+/** How often functions declared `later` are derived while changes come without end, ms; at once where it was quiet. */
+const LATER_EVERY = 20
+
 interface Waiter {
   readonly until: () => boolean
   readonly resolve: () => void
@@ -53,7 +56,8 @@ export class Session {
   readonly #own: ReadonlySet<string>
   #progress: ProgressHints | undefined
   #flush: NodeJS.Immediate | undefined
-  #later: NodeJS.Immediate | undefined
+  #cancelLater: (() => void) | undefined
+  #laterAt = Number.NEGATIVE_INFINITY
   /** What functions declared `later` are still to be derived from: since the first of it, up to the last. */
   #postponed: { readonly ran: Ran | undefined; readonly traceparent: string | undefined; readonly reached: Reached } | undefined
   #remind: NodeJS.Timeout
@@ -141,6 +145,7 @@ export class Session {
 
   /** Everything derived so far is committed and stored, as far as this process may still write. */
   async settled(): Promise<void> {
+    this.#deriveLater()
     if (!this.#isOver) await this.#outputs.settled().catch(() => undefined)
   }
 
@@ -149,7 +154,7 @@ export class Session {
     clearTimeout(this.#remind)
     clearInterval(this.#rollCall)
     clearImmediate(this.#flush)
-    clearImmediate(this.#later)
+    this.#cancelLater?.()
     this.#progress?.stop()
     await this.#outputs.stop()
     await Promise.all([this.#following.stop(), this.#acks?.stop(), this.#reader.stop()])
@@ -218,16 +223,29 @@ export class Session {
     pass?.end()
     const { ran, traceparent: first } = this.#postponed ?? {}
     this.#postponed = { ran: ran ?? pass?.ran, traceparent: first ?? context, reached }
-    if (this.#engine.hasLater) this.#later ??= setImmediate(() => this.#deriveLater())
-    else this.#deriveLater()
+    if (!this.#engine.hasLater) this.#deriveLater()
+    else if (this.#cancelLater === undefined) this.#scheduleLater(this.#laterAt + LATER_EVERY - performance.now())
   }
 
-  /** The functions nobody waits for, in a turn of their own: what they are passed by is on its way. */
+  #scheduleLater(wait: number): void {
+    const derive = () => this.#deriveLater()
+    if (wait > 0) {
+      const timer = setTimeout(derive, wait)
+      this.#cancelLater = () => clearTimeout(timer)
+    } else {
+      const turn = setImmediate(derive)
+      this.#cancelLater = () => clearImmediate(turn)
+    }
+  }
+
+  /** The functions nobody waits for, in a turn of their own: what others wait for is on its way. */
   #deriveLater(): void {
-    this.#later = undefined
+    this.#cancelLater?.()
+    this.#cancelLater = undefined
     const postponed = this.#postponed
     if (this.#isOver || postponed === undefined) return
     this.#postponed = undefined
+    this.#laterAt = performance.now()
     if (this.#engine.hasLater) this.#outputs.publish(this.#engine.pass(postponed.ran, "later"), postponed.traceparent)
     // What of it cannot be published is noted.
     if (this.#engine.isStale) this.#changed()

@@ -1,6 +1,8 @@
 /** Starting again with nothing changed says nothing on the bus. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { Bus } from "../../bus/bus.ts"
+import { CONTROL_PLANE } from "../../bus/kinds/config.ts"
+import { configSubject } from "../../bus/subject.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
 import { connectTo } from "./bus.ts"
@@ -21,13 +23,16 @@ let version = 0
 const edit = () => drop(world.manifests, "web.yaml", yaml(route("web", { gateway: "edge", backend: "a", filters: [setHeader("x-version", String(++version))] })))
 
 /**
- * Makes one edit and waits for its answer. The edit passes through every process, so whatever a process wanted to say
- * before it is stored by then: positions afterwards are the ones before + what the edit itself costs.
+ * Makes one edit and waits for its answer, its entry and its status. The edit passes through every process, so whatever
+ * a process wanted to say before it is stored by then: positions afterwards are the ones before + what the edit itself costs.
  */
 const editAndWait = async () => {
   edit()
   const wanted = String(version)
   await until(`version ${wanted} is answered`, async () => (await ask({ port })).headers["x-version"] === wanted)
+  const body = async (plane: string, section: string) => new TextDecoder().decode((await bus.last("CONFIG", configSubject(plane, section, "httproute/default/web")))?.data)
+  // Each edit is a generation.
+  await until("its entry and its status are stored", async () => (await body("default", "route")).includes(`"x-version","${wanted}"`) && (await body(CONTROL_PLANE, "status")).includes(`"observedGeneration":${wanted}`))
 }
 
 const positions = async () => ({ resources: (await bus.info("RESOURCES")).lastSeq, config: (await bus.info("CONFIG")).lastSeq })
