@@ -1,0 +1,208 @@
+/**
+ * Questions about the past against an independent recording, with the real processes: random edits while each process
+ * is killed again and again. HEADGATE_EDITS and HEADGATE_MOMENTS scale it; HEADGATE_SEED repeats it.
+ */
+import { join } from "node:path"
+import fc from "fast-check"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { accessOf, CREDENTIALS } from "../../bus/access.ts"
+import type { Bus } from "../../bus/bus.ts"
+import { Recorder, type Expected } from "../../bus/history/oracle.ts"
+import { past } from "../../bus/history/past.ts"
+import { checkpoint } from "../../bus/history/recorder.ts"
+import type { Moment, PastState } from "../../bus/history/state.ts"
+import { connectBus } from "../../bus/jetstream.ts"
+import { systemClock } from "../../bus/unit/clock.ts"
+import { history } from "../../infra/cli/history.ts"
+import { targetOf } from "../../infra/cli/past-view.ts"
+import { connectTo } from "./bus.ts"
+import { newWorld, type Running } from "./headgate.ts"
+import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
+import type { Part } from "./processes.ts"
+import { freePorts, until } from "./until.ts"
+
+const EDITS = Number(process.env["HEADGATE_EDITS"] ?? 300)
+const MOMENTS = Number(process.env["HEADGATE_MOMENTS"] ?? 100)
+const SEED = Number(process.env["HEADGATE_SEED"] ?? Date.now() % 1_000_000_007)
+const ROUTES = 12
+const SERVICES = 4
+const PARTS: readonly Part[] = ["adapter", "functions", "gateway", "nats"]
+/** Edits between two kills, and between two checkpoints. */
+const KILL_EVERY = 30
+const CHECKPOINT_EVERY = 70
+
+const random = (() => {
+  let state = SEED
+  return (below: number): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
+})()
+
+const world = newWorld("history")
+let running: Running
+let bus: Bus
+let keeper: Bus
+let recorder: Recorder
+
+const routeFile = (i: number): string => `route-${i}.yaml`
+const serviceFile = (i: number): string => `service-${i}.yaml`
+const present = new Set<string>()
+
+/** Each edit of a route carries its own number, of a service its own port: what came of it can be told from the outside. */
+const edit = (number: number): void => {
+  const i = random(ROUTES)
+  if (random(5) === 0) drop(world.manifests, serviceFile(i % SERVICES), yaml(...service(`s${i % SERVICES}`, 80, [{ port: 10_000 + number }])))
+  else if (random(6) === 0 && present.delete(routeFile(i))) take(world.manifests, routeFile(i))
+  else {
+    present.add(routeFile(i))
+    drop(world.manifests, routeFile(i), yaml(route(`r${i}`, { gateway: "edge", hostnames: [`r${i}.example`], backend: `s${random(SERVICES)}`, filters: [setHeader("x-edit", `edit-${number}`)] })))
+  }
+}
+
+const shown = ({ resources, units, acks }: PastState): Expected => ({
+  resources: new Map([...resources].map(([subject, { body }]) => [subject, body])),
+  units: new Map([...units].map(([key, { commit, entries }]) => [key, { rev: commit.rev, entries: new Map([...entries].map(([subject, { body }]) => [subject, body])) }])),
+  acks: new Map([...acks].map(([subject, { body }]) => [subject, body])),
+})
+
+const check = async (moment: Exclude<Moment, "now">): Promise<void> => {
+  const { value, doubts } = await past(bus).stateAt(moment)
+  const what = `${JSON.stringify(moment)}, seed ${SEED}`
+  expect(doubts, what).toEqual([])
+  const [have, want] = [shown(value), recorder.at(moment)]
+  // Map by map: the difference of everything would fill screens.
+  expect(have.resources, what).toEqual(want.resources)
+  expect(have.acks, what).toEqual(want.acks)
+  expect([...have.units.keys()].sort(), what).toEqual([...want.units.keys()].sort())
+  for (const [key, unit] of want.units) expect(have.units.get(key), `${key} at ${what}`).toEqual(unit)
+}
+
+beforeAll(async () => {
+  const [port = 0] = await freePorts(1)
+  drop(world.manifests, "gateway.yaml", yaml(gatewayClass(), gateway("edge", { http: port })))
+  for (let i = 0; i < SERVICES; i++) drop(world.manifests, serviceFile(i), yaml(...service(`s${i}`, 80, [{ port: 9000 + i }])))
+  running = await world.up()
+  bus = await connectTo(running.ready)
+  keeper = await connectBus({ url: running.ready.nats, name: "keeper", access: accessOf(running.ready.nats, { [CREDENTIALS]: join(world.data, "credentials", "history") }) })
+  recorder = new Recorder(bus)
+})
+
+afterAll(async () => {
+  await bus.close()
+  await keeper.close()
+  await world.end()
+})
+
+test(`after ${EDITS} edits and kills of every process, ${MOMENTS} moments and as many sequences are answered exactly`, async () => {
+  const killed: Promise<unknown>[] = []
+  for (let number = 1; number <= EDITS; number++) {
+    edit(number)
+    if (number % CHECKPOINT_EVERY === 0) await until("a checkpoint is made", () => checkpoint(keeper, systemClock).then(() => true, () => false), 30_000)
+    if (number % KILL_EVERY === 0) {
+      await Promise.all(killed.splice(0))
+      const part = PARTS[(number / KILL_EVERY) % PARTS.length]
+      if (part !== undefined) killed.push(running.kill(part))
+    }
+    // Some together, some apart.
+    if (random(3) > 0) await new Promise((resolve) => setTimeout(resolve, random(30)))
+  }
+  await Promise.all(killed)
+  drop(world.manifests, "last.yaml", yaml(route("last", { gateway: "edge", hostnames: ["last.example"], backend: "s0" })))
+  expect((await world.cli(["wait", "--timeout", "60s"])).stderr).toBe("")
+  await until("everything is copied and recorded", async () => {
+    const [{ value, doubts }, { lastSeq }] = await Promise.all([past(bus).stateAt("now"), bus.info("APPLIED")])
+    return doubts.length === 0 && value.seq === recorder.resources.at(-1)?.seq && lastSeq === recorder.acks.at(-1)?.seq
+  }, 20_000)
+
+  const all = [...recorder.resources, ...recorder.commits, ...recorder.acks]
+  const { from, fromSeq, toSeq } = await past(bus).window()
+  const end = Math.max(...all.map(({ time }) => time))
+  for (let i = 0; i < MOMENTS; i++) {
+    // Half of them where it is hardest: in the millisecond of a message, the one before and the one after.
+    const at = (all[random(all.length)]?.time ?? from) - 1 + random(3)
+    await check({ time: random(2) === 0 ? Math.min(Math.max(at, from), end) : from + random(end - from + 1) })
+    await check({ seq: fromSeq + random(toSeq - fromSeq + 1) })
+  }
+}, 120_000 + EDITS * 300 + MOMENTS * 200)
+
+describe("who asks by command", () => {
+  test("sees at a moment what was configured and served, in every form", async () => {
+    const seq = recorder.resources.findLast(({ subject, isDeleted }) => subject.startsWith("resource.httproute.") && !isDeleted)?.seq ?? 0
+    const expected = recorder.at({ seq })
+    const { code, stdout } = await world.cli(["at", String(seq), "httproutes", "-o", "json"])
+    expect(code).toBe(0)
+    const answer: { asOf: { exact: boolean; seq: number }; objects: { key: string; value: unknown }[] } = JSON.parse(stdout)
+    expect(answer.asOf).toMatchObject({ exact: true, seq })
+    expect(new Map(answer.objects.map(({ key, value }) => [`resource.httproute.${key.replace("/", ".")}`, value])))
+      .toEqual(new Map([...expected.resources].filter(([subject]) => subject.startsWith("resource.httproute.")).map(([subject, body]) => [subject, JSON.parse(body)])))
+    const table = await world.cli(["at", "-1ms"])
+    expect(table.stdout).toMatch(/PODS\nPLANE +POD .*\ndefault +up +true .*routes@\d+/)
+    const one = await world.cli(["at", "now", "httproute/last"])
+    expect(one.stdout).toMatch(/key: default\/last/)
+    expect(one.stdout).toMatch(/up served it: .*routes@\d+/)
+  })
+
+  test("is told of a random 50 entries which edit made each of their versions", async () => {
+    const entries = fc.sample(fc.constantFrom(...new Set(recorder.commits.flatMap(({ body }) => {
+      const { diff = [] }: { diff?: [string, string | null][] } = JSON.parse(body)
+      return diff.map(([subject]) => subject)
+    }).filter((subject) => /^config\.default\.(?:route|cluster)\./.test(subject)))), { numRuns: 50, seed: SEED })
+    const by = new Map<string, number>()
+    for (const { seq, body } of recorder.resources) {
+      const [mark] = /edit-\d+/.exec(body) ?? /"port":1\d{4}/.exec(body) ?? []
+      // The first to say it: a restart says nothing twice.
+      if (mark !== undefined && !by.has(mark)) by.set(mark, seq)
+    }
+    let versions = 0
+    for (const subject of new Set(entries)) {
+      const { told, doubts } = await history(bus, { subject, text: subject }, undefined)
+      expect(doubts).toEqual([])
+      const bodies = recorder.commits.flatMap(({ body }) => {
+        const { diff = [] }: { diff?: [string, string | null][] } = JSON.parse(body)
+        return diff.filter(([of]) => of === subject).map(([, to]) => to)
+      })
+      expect(told.map(({ deleted }) => deleted), subject).toEqual(bodies.map((body) => body === null))
+      for (const [i, version] of told.entries()) {
+        const body = bodies[i] ?? ""
+        const [mark] = /edit-\d+/.exec(body) ?? /"port":1\d{4}/.exec(body) ?? []
+        const before = bodies[i - 1]
+        // A cluster that was not there comes with a route that asks for it, and one that says the same again with anything.
+        if (mark === undefined || before?.includes(mark) === true || (before == null && mark.startsWith('"port"'))) continue
+        versions++
+        const edits = version.causes.map((cause) => Number(cause.slice(cause.lastIndexOf("@") + 1)))
+        expect(edits, `${subject}, version ${i} (${mark}) because of ${version.causes.join(", ")}, seed ${SEED}`).toContain(by.get(mark))
+        // And of nothing later, nor of what an earlier version answers.
+        expect(Math.max(...edits), subject).toBeLessThanOrEqual(by.get(mark) ?? 0)
+      }
+    }
+    expect(versions).toBeGreaterThan(EDITS / 20)
+  }, 120_000)
+
+  test("sees what became of one object, from its file to the pod that served it", async () => {
+    const { told } = await history(bus, targetOf(["httproute/last"], undefined, "default"), undefined)
+    expect(told).toMatchObject([{ deleted: false, generation: 1, file: "last.yaml", served: [{ pod: "up" }] }])
+    expect(told[0]?.commits.map((commit) => commit.function)).toContain("routes")
+    const { code, stdout } = await world.cli(["history", "route", "httproute/default/last"])
+    expect(code).toBe(0)
+    expect(stdout).toContain(`because of httproute/default/last@${told[0]?.seq}`)
+  })
+
+  test("sees what differs between two moments", async () => {
+    const { seq } = recorder.resources.find(({ subject }) => subject === "resource.httproute.default.last") ?? { seq: 0 }
+    const { stdout } = await world.cli(["diff", String(seq - 1), "now", "-o", "json"])
+    const { differences }: { differences: { what: string; object: string }[] } = JSON.parse(stdout)
+    expect(differences).toContainEqual(expect.objectContaining({ what: "added", object: "httproute default/last" }))
+    expect(differences).toContainEqual(expect.objectContaining({ what: "added", object: "route httproute/default/last of default" }))
+    expect((await world.cli(["diff", "now", "now"])).stdout).toContain("nothing differs")
+  })
+
+  test("learns the window's bounds outside it, and that there was no such object", async () => {
+    const before = await world.cli(["at", "3d"])
+    expect([before.code, before.stderr]).toEqual([4, expect.stringMatching(/outside the window: the history that is kept goes from .* \(sequence 1\) to now/)])
+    const later = await world.cli(["at", "99999999"])
+    expect([later.code, later.stderr]).toEqual([4, expect.stringMatching(/still to come: the last of RESOURCES is \d+/)])
+    for (const args of [["at", "now", "httproute/nope"], ["history", "httproute/nope"], ["diff", "now", "now", "httproute/nope"]]) expect((await world.cli(args)).code, args.join(" ")).toBe(3)
+    for (const args of [["at", "yesterday"], ["history"], ["diff", "now", "25:00"]]) expect((await world.cli(args)).code, args.join(" ")).toBe(2)
+  })
+})
