@@ -40,7 +40,7 @@ it("of several edits the first goes on, the others are linked, each is delivered
   expect(named("deliver").map(({ traceId, parentId }) => ({ traceId, spanId: parentId }))).toEqual([first, second])
   // Stored by a clock that is ahead: not before, but at once.
   expect(named("deliver").map(({ from, to }) => Math.round(to - from))).toEqual([5, 0])
-  expect(named("routes: httproute > route")).toMatchObject([{ traceId: first.traceId, parentId: derive?.spanId, attributes: { "headgate.function": "routes", "headgate.runs": 2 } }])
+  expect(named("routes: httproute > route")).toMatchObject([{ traceId: first.traceId, parentId: derive?.spanId, attributes: { "headgate.runs": 2 } }])
 })
 
 it("names 32 of many edits and of many collections, and says how many more there were", () => {

@@ -57,7 +57,7 @@ export class PassTraces {
     let rows: Parameters<Ran>[] = []
     const tellRows = (): void => {
       for (const [fn, collection, from, to, runs] of rows) {
-        tell(tracing, { name: `${fn}: ${collection}`, start: wallTime(from), parent: span, attributes: { [attribute.fn]: fn, [attribute.runs]: runs } }, wallTime(to))
+        tell(tracing, { name: `${fn}: ${collection}`, start: wallTime(from), parent: span, ...(runs === 1 ? {} : { attributes: { [attribute.runs]: runs } }) }, wallTime(to))
       }
       rows = []
     }

@@ -43,9 +43,8 @@ export const attribute = {
   edits: "headgate.edits",
   /** Rows that a pass, or a commit, changed. */
   entries: "headgate.entries",
-  /** Keys for which a derivation ran. */
+  /** Keys for which a derivation ran, where there were several. */
   runs: "headgate.runs",
-  fn: "headgate.function",
   unit: "headgate.unit",
   revision: "headgate.revision",
   epoch: "headgate.epoch",

@@ -1,6 +1,6 @@
 /**
- * Spans as they are recorded and travel. On the bus a batch is JSON as it lies in memory, which costs least where edits
- * happen; for a collector it is one ExportTraceServiceRequest of OTLP/JSON
+ * Spans as they are recorded. How they travel on the bus: batch.ts. For a collector, and for people who want them as
+ * data, they are one ExportTraceServiceRequest of OTLP/JSON
  * (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): ids in hexadecimal, 64-bit numbers as text,
  * enumerations as numbers.
  */
@@ -33,7 +33,7 @@ export interface Span extends SpanId {
   readonly failed: boolean
 }
 
-/** Body of a message in TRACES, as JSON. `resource` is what all its spans have in common: the process. */
+/** Of one process: `resource` is what all its spans have in common. */
 export interface Batch {
   readonly resource: Attributes
   readonly spans: readonly Span[]

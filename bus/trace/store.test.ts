@@ -1,5 +1,6 @@
 import { expect, it } from "vitest"
 import { memoryStore } from "../memory.ts"
+import { decodeBatch } from "./batch.ts"
 import { PlainTracing } from "./tracing.ts"
 import type { Span } from "./span.ts"
 import { TraceStore } from "./store.ts"
@@ -12,7 +13,7 @@ const spans = (count: number, text: string): readonly Span[] => {
   return all
 }
 
-const namesIn = (data: Uint8Array): readonly string[] => [...new TextDecoder().decode(data).matchAll(/"name":"(\d+) /g)].map(([, name = ""]) => name)
+const namesIn = (data: Uint8Array): readonly string[] => decodeBatch(new TextDecoder().decode(data)).spans.map(({ name }) => name.slice(0, name.indexOf(" ")))
 
 it("a batch is one message of its part and instance; one too large for the bus becomes several, and nothing is lost", async () => {
   const memory = memoryStore()

@@ -5,7 +5,8 @@
 import type { Bus } from "../bus.ts"
 import { MAX_PAYLOAD } from "../streams.ts"
 import { encodeToken } from "../subject.ts"
-import type { Attributes, Batch, Span } from "./span.ts"
+import { encodeBatch } from "./batch.ts"
+import type { Attributes, Span } from "./span.ts"
 
 /** Of one message: well below what the server takes. */
 const LARGEST = MAX_PAYLOAD / 2
@@ -37,7 +38,7 @@ export class TraceStore {
   async add(spans: readonly Span[]): Promise<void> {
     if (spans.length === 0) return
     const bus = this.#bus
-    const data = JSON.stringify({ resource: this.#resource, spans } satisfies Batch)
+    const data = encodeBatch(this.#resource, spans)
     if (bus === undefined || (spans.length === 1 && data.length > LARGEST)) {
       this.lost += spans.length
       return

@@ -58,7 +58,7 @@ const objectOf = (words: readonly string[], namespace: string | undefined): { re
 const findById = async (bus: Bus, prefix: string): Promise<readonly SeenSpan[]> => {
   const known = (batches: readonly string[]): ReadonlySet<string> => {
     const ids = new Set<string>()
-    for (const batch of batches) for (const [, id = ""] of batch.matchAll(/"traceId":"([0-9a-f]{32})"/g)) if (id.startsWith(prefix)) ids.add(id)
+    for (const batch of batches) if (batch.includes(`"${prefix}`)) for (const { traceId } of spansIn(batch)) if (traceId.startsWith(prefix)) ids.add(traceId)
     return ids
   }
   let ids: ReadonlySet<string> = new Set()
