@@ -13,9 +13,10 @@
  *                     commit default/routes     from staged until CONFIG has stored it; its commit hangs on this span
  *   gateway             deliver                 from stored until it is taken up
  *                       fold                    verified, decoded, offered to the barrier
- *                       held                    waiting for clusters
+ *                       held                    waiting for clusters or certificates
  *                       compile, swap           the new table; from the assignment until every socket has it
- *                       ack                     until APPLIED has stored that this pod serves it
+ *                       ack                     until APPLIED has stored that this pod serves it; status hangs on it:
+ *   functions               deliver, derive, commit _/status
  *
  *   gateway     GET httproute/shop/cart/0       a request: server span of its own trace, or of its client's
  */
@@ -49,7 +50,7 @@ export const attribute = {
   revision: "headgate.revision",
   epoch: "headgate.epoch",
   digest: "headgate.digest",
-  /** Clusters a commit waited for. */
+  /** Clusters and certificates a commit waited for. */
   clusters: "headgate.clusters",
   /** Commits that one swap served. */
   commits: "headgate.commits",
