@@ -35,8 +35,8 @@ const ANY_ADDRESS = "*"
 export interface CertificateStore {
   set(id: string, certificate: Certificate): void
   remove(id: string): void
-  /** For a listener that names these, in this order. `release` ends it. */
-  present(listener: string, certificates: readonly string[]): Presenter
+  /** For a listener that names these, in this order. `release` ends it. `about`: whom notes on it are for. */
+  present(listener: string, certificates: readonly string[], about?: TableNote["about"]): Presenter
   release(listener: string): void
 }
 
@@ -188,7 +188,7 @@ export class TableCompiler {
   #compiledPorts: ReadonlyMap<string, CompiledPort> = new Map()
 
   #present(id: string, listener: Listener | null): void {
-    if (listener?.protocol === "HTTPS") this.#presenters.set(id, this.#certificates.present(id, certificatesNamed(listener)))
+    if (listener?.protocol === "HTTPS") this.#presenters.set(id, this.#certificates.present(id, certificatesNamed(listener), { kind: "Gateway", ...listener.gateway }))
     else if (this.#presenters.delete(id)) this.#certificates.release(id)
   }
 

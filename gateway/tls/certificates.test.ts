@@ -83,6 +83,11 @@ describe("what a listener presents", () => {
     expect(certificates.notes.size).toBe(0)
   })
 
+  it("has the Gateway in the note that says why it is nothing", () => {
+    certificates.present("infra/web/https", ["a"], { kind: "Gateway", namespace: "infra", name: "web" })
+    expect(certificates.notes.get("tls/infra/web/https")).toMatchObject({ reason: "NoCertificate", about: { kind: "Gateway", namespace: "infra", name: "web" } })
+  })
+
   it("stays while its Secret has not been read, and is what was read then", () => {
     certificates.set("a", certificateEntry("a", ec, key))
     const presenter = certificates.present("l", ["a"])

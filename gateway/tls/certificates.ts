@@ -77,9 +77,9 @@ export class Certificates implements CertificateStore {
     this.#dropUnused(id, live)
   }
 
-  present(listener: string, certificates: readonly string[]): Presenter {
+  present(listener: string, certificates: readonly string[], about?: TableNote["about"]): Presenter {
     const before = this.#presenters.get(listener)
-    const presenter = new ListenerPresenter(listener, certificates, certificates.map((id) => this.#at(id)), (of) => this.#contextOf(of))
+    const presenter = new ListenerPresenter({ listener, certificates, about, live: certificates.map((id) => this.#at(id)), contextOf: (of) => this.#contextOf(of) })
     for (const id of certificates) this.#at(id).listeners.add(presenter)
     this.#presenters.set(listener, presenter)
     if (before !== undefined) this.#unname(before)
@@ -211,7 +211,7 @@ export class Certificates implements CertificateStore {
   }
 
   /** Why a listener refuses every handshake. */
-  #explain({ listener, certificates, isEmpty }: ListenerPresenter): void {
+  #explain({ listener, certificates, about, isEmpty }: ListenerPresenter): void {
     if (!isEmpty) {
       this.#notes.delete(`tls/${listener}`)
       return
@@ -224,6 +224,7 @@ export class Certificates implements CertificateStore {
       severity: "error",
       reason: "NoCertificate",
       message: `Listener ${listener} refuses every handshake: ${reasons.length === 0 ? "it names no certificate" : `nothing can be presented of ${reasons.join(", ")}`}.`,
+      ...(about === undefined ? {} : { about }),
     })
   }
 }
@@ -231,16 +232,27 @@ export class Certificates implements CertificateStore {
 const isSameContent = (some: Certificate, other: Certificate): boolean =>
   some.chain === other.chain && some.key === other.key && some.empty === other.empty && some.names.join() === other.names.join()
 
+interface Presented {
+  readonly listener: string
+  readonly certificates: readonly string[]
+  readonly about: TableNote["about"]
+  /** Of `certificates`. */
+  readonly live: readonly Live[]
+  readonly contextOf: (of: Together) => SecureContext
+}
+
 class ListenerPresenter implements Presenter {
   readonly listener: string
   readonly certificates: readonly string[]
+  readonly about: TableNote["about"]
   readonly #live: readonly Live[]
   readonly #contextOf: (of: Together) => SecureContext
   #index: NameIndex | null = null
 
-  constructor(listener: string, certificates: readonly string[], live: readonly Live[], contextOf: (of: Together) => SecureContext) {
+  constructor({ listener, certificates, about, live, contextOf }: Presented) {
     this.listener = listener
     this.certificates = certificates
+    this.about = about
     this.#live = live
     this.#contextOf = contextOf
   }

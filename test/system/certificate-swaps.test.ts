@@ -8,7 +8,7 @@ import { Authority, type Issued } from "../fixtures/authority.ts"
 import { startBackend, type Backend } from "./backend.ts"
 import { connectTo } from "./bus.ts"
 import { newWorld, type Running } from "./headgate.ts"
-import { drop, gatewayClass, route, service, yaml } from "./manifests.ts"
+import { drop, gatewayClass, route, service, take, yaml } from "./manifests.ts"
 import { httpsGateway, keyOf, presented, secret } from "./secrets.ts"
 import { askOverTls, secureTraffic, type SecureAsk, type SecureTraffic } from "./secure-traffic.ts"
 import { followServed, type ServedCertificate } from "./served-certificate.ts"
@@ -212,6 +212,16 @@ describe("a session from before", () => {
     nameSecret("tls")
     await isPresented(first)
     expect(await ask({ session, maxVersion })).toMatchObject({ status: 200, isResumed: true })
+  })
+
+  test("the Secret was deleted is refused, and resumed once it is there again", async () => {
+    await swap(30)
+    const { session } = await begin("TLSv1.3")
+    take(world.manifests, "secret.yaml")
+    await until("nothing is presented", () => presented(port, HOST, authority.certificate).then(() => false, () => true))
+    await expect(ask({ session })).rejects.toThrow(/alert/i)
+    await swap(31)
+    expect(await ask({ session })).toMatchObject({ status: 200, isResumed: true })
   })
 
   test("a gateway that died is not resumed by its successor, which presents its certificate", async () => {
