@@ -63,6 +63,7 @@ export class Certificates implements CertificateStore {
     const isKnown = live.entry !== null && isSameContent(live.entry, entry) && !this.#notes.has(`certificate/${id}`)
     live.entry = entry
     if (isKnown) return
+    if (entry.empty !== undefined) this.#keyless.delete(id)
     if (entry.empty === undefined) this.#open(id, live, entry)
     else if (entry.empty !== "NotRead") this.#replace(id, live, null)
     for (const presenter of live.listeners) this.#explain(presenter)
@@ -177,7 +178,6 @@ export class Certificates implements CertificateStore {
     const before = live.open
     live.open = open
     this.#notes.delete(`certificate/${id}`)
-    if (open === null) this.#keyless.delete(id)
     if (before === null && open === null) return
     for (const [ids, { of }] of this.#contexts) if (of.some((one) => one.id === id && one !== open)) this.#contexts.delete(ids)
     for (const presenter of live.listeners) presenter.changed()
