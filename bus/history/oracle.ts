@@ -20,6 +20,12 @@ export interface Expected {
   readonly acks: ReadonlyMap<string, string>
 }
 
+interface Commit {
+  readonly rev: number
+  readonly diff?: [string, string | null][]
+  readonly parts?: { seq: number }[]
+}
+
 const recorded = (message: Message): Recorded => ({
   seq: message.seq, time: message.time, subject: message.subject, isDeleted: message.headers["Hg-Deleted"] === "1", body: Buffer.from(message.data).toString("utf8"),
 })
@@ -29,6 +35,7 @@ export class Recorder {
   readonly commits: Recorded[] = []
   readonly acks: Recorded[] = []
   readonly #parts = new Map<number, string>()
+  readonly #commits = new Map<Recorded, Commit>()
 
   /** Records everything from now on, of streams that are empty or hold everything still. */
   constructor(bus: Bus) {
@@ -52,12 +59,21 @@ export class Recorder {
     }
   }
 
+  #parsed(message: Recorded): Commit {
+    const known = this.#commits.get(message)
+    if (known !== undefined) return known
+    const commit: Commit = JSON.parse(message.body)
+    this.#commits.set(message, commit)
+    return commit
+  }
+
   #units(time: number): Expected["units"] {
     const units = new Map<string, { rev: number; entries: Map<string, string> }>()
-    for (const { subject, body } of this.commits.filter((message) => message.time <= time)) {
-      const [, plane, , fn] = subject.split(".")
+    for (const message of this.commits) {
+      if (message.time > time) continue
+      const [, plane, , fn] = message.subject.split(".")
       const unit = units.get(`${plane}.${fn}`) ?? { rev: 0, entries: new Map<string, string>() }
-      const commit: { rev: number; diff?: [string, string | null][]; parts?: { seq: number }[] } = JSON.parse(body)
+      const commit = this.#parsed(message)
       const rows = commit.diff ?? (commit.parts ?? []).flatMap(({ seq }): [string, string | null][] => JSON.parse(this.#parts.get(seq) ?? "missing"))
       for (const [of, now] of rows) {
         if (now === null) unit.entries.delete(of)

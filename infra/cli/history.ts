@@ -5,12 +5,13 @@ import type { Bus } from "../../bus/bus.ts"
 import { decodeHeader, header, numberHeader } from "../../bus/envelope.ts"
 import type { CopiedCommit } from "../../bus/history/commits.ts"
 import { causeOf, past, type Version } from "../../bus/history/past.ts"
-import { parseSubject } from "../../bus/subject.ts"
+import { parseSubject, resourceSubject } from "../../bus/subject.ts"
 import type { Row } from "../../bus/unit/unit.ts"
 import { changedPaths, changesText } from "./changes.ts"
 import { attempt, exit, failure, runningBus } from "./command.ts"
 import { printable } from "./get.ts"
 import { timeText } from "./moment.ts"
+import { resourceKind } from "./object-name.ts"
 import { answering, covers, neededOf, sayDoubts, servingOf, targetOf, type Target } from "./past-view.ts"
 
 /** One version, with everything that is known of it. */
@@ -32,11 +33,26 @@ export interface Told {
   readonly served: readonly { readonly pod: string; readonly plane: string; readonly time: string }[]
 }
 
-/** The changed inputs that made this row what it is. */
-export const causesOf = ({ commit }: CopiedCommit, [, , inputs, triggers]: Row): readonly string[] => {
+/** The changed inputs that made this row what it is; undefined where the commit does not say. */
+export const causesOf = ({ commit }: CopiedCommit, [, body, inputs, triggers]: Row): readonly string[] | undefined => {
   if (triggers !== undefined) return triggers
+  // What nobody derived any more when a function began to run was taken away by nothing that it saw happen.
+  if (body === null && inputs.length === 0) return undefined
   const own = commit.causes.filter((cause) => inputs.includes(cause))
   return own.length > 0 ? own : commit.causes
+}
+
+const REFERENCE = /^([^/]+)\/(.*)@(\d+)$/
+
+/** Of inputs as they were, those that had been changed or deleted by a moment: the edits since. */
+const editsSince = async (bus: Bus, inputs: readonly string[], time: number): Promise<readonly string[]> => {
+  const seqs = new Map(inputs.flatMap((cause) => {
+    const [, kind, key, seq] = REFERENCE.exec(cause) ?? []
+    return kind === undefined || key === undefined || resourceKind(kind) === undefined ? [] : [[resourceSubject(kind, key), Number(seq)] as const]
+  }))
+  if (seqs.size === 0) return []
+  const { messages } = await bus.asOf("RESOURCES_HISTORY", [...seqs.keys()], { time })
+  return messages.filter(({ subject, seq }) => seq > (seqs.get(subject) ?? 0)).map(({ subject, seq }) => causeOf(subject, seq))
 }
 
 const parse = (body: string): unknown => {
@@ -76,20 +92,24 @@ export const history = (bus: Bus, target: Target, tail: number | undefined): Pro
         if (pods !== undefined && !pods.has(ack.subject) && covers(serving, own.map(neededOf)) === true) pods.set(ack.subject, serving)
       }
     })
-    const told = shown.map((version, i): Told => tell(target, version, all[from + i - 1], commits[i] ?? [], [...(served[i]?.values() ?? [])]))
+    const told = await Promise.all(shown.map(async (version, i): Promise<Told> => {
+      const before = all[from + i - 1]
+      const row = version.commit?.rows.find(([subject]) => subject === target.subject)
+      const because = version.commit === undefined || row === undefined ? version.causes : (causesOf(version.commit, row) ?? (await editsSince(bus, before?.causes ?? [], version.time)))
+      return tell(version, before, because, commits[i] ?? [], [...(served[i]?.values() ?? [])], target)
+    }))
     return { told, doubts }
   })
 
-const tell = (target: Target, { seq, time, body, message, commit, causes }: Version, before: Version | undefined, commits: readonly CopiedCommit[], served: readonly { readonly pod: string; readonly plane: string; readonly time: number }[]): Told => {
+const tell = ({ seq, time, body, message }: Version, before: Version | undefined, causes: readonly string[], commits: readonly CopiedCommit[], served: readonly { readonly pod: string; readonly plane: string; readonly time: number }[], target: Target): Told => {
   const generation = message === undefined ? undefined : numberHeader(message.headers, header.generation)
   const file = message?.headers[header.source]
-  const row = commit?.rows.find(([subject]) => subject === target.subject)
   return {
     time: timeText(time), seq, deleted: body === undefined,
     ...(generation === undefined ? {} : { generation }),
     ...(file === undefined ? {} : { file: decodeHeader(file) }),
     changed: body === undefined || before?.body === undefined ? [] : changedPaths(parse(before.body), parse(body)),
-    causes: commit === undefined || row === undefined ? causes : causesOf(commit, row),
+    causes,
     commits: commits.map(({ unit, commit: { version, rev }, seq: of, time: at, rows }) => ({ plane: unit.plane, function: unit.fn, version, rev, seq: of, time: timeText(at), entries: entriesOf(target, rows) })),
     served: served.map(({ pod, plane, time: at }) => ({ pod, plane, time: timeText(at) })),
   }

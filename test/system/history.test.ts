@@ -126,6 +126,16 @@ test(`after ${EDITS} edits and kills of every process, ${MOMENTS} moments and as
   }
 }, 120_000 + EDITS * 300 + MOMENTS * 200)
 
+/** Of all commits, in order. */
+const rows = (): readonly (readonly [string, string | null])[] =>
+  recorder.commits.flatMap(({ body }) => {
+    const { diff = [] }: { diff?: [string, string | null][] } = JSON.parse(body)
+    return diff
+  })
+
+/** What an edit has written, and what is made of it repeats. */
+const markIn = (body: string): string | undefined => (/edit-\d+/.exec(body) ?? /"port":1\d{4}/.exec(body))?.[0]
+
 describe("who asks by command", () => {
   test("sees at a moment what was configured and served, in every form", async () => {
     const seq = recorder.resources.findLast(({ subject, isDeleted }) => subject.startsWith("resource.httproute.") && !isDeleted)?.seq ?? 0
@@ -144,39 +154,42 @@ describe("who asks by command", () => {
   })
 
   test("is told of a random 50 entries which edit made each of their versions", async () => {
-    const entries = fc.sample(fc.constantFrom(...new Set(recorder.commits.flatMap(({ body }) => {
-      const { diff = [] }: { diff?: [string, string | null][] } = JSON.parse(body)
-      return diff.map(([subject]) => subject)
-    }).filter((subject) => /^config\.default\.(?:route|cluster)\./.test(subject)))), { numRuns: 50, seed: SEED })
+    const entries = fc.sample(fc.constantFrom(...new Set(rows().map(([subject]) => subject).filter((subject) => /^config\.default\.(?:route|cluster)\./.test(subject)))), { numRuns: 50, seed: SEED })
     const by = new Map<string, number>()
     for (const { seq, body } of recorder.resources) {
-      const [mark] = /edit-\d+/.exec(body) ?? /"port":1\d{4}/.exec(body) ?? []
+      const mark = markIn(body)
       // The first to say it: a restart says nothing twice.
       if (mark !== undefined && !by.has(mark)) by.set(mark, seq)
     }
     let versions = 0
+    let removals = 0
     for (const subject of new Set(entries)) {
       const { told, doubts } = await history(bus, { subject, text: subject }, undefined)
       expect(doubts).toEqual([])
-      const bodies = recorder.commits.flatMap(({ body }) => {
-        const { diff = [] }: { diff?: [string, string | null][] } = JSON.parse(body)
-        return diff.filter(([of]) => of === subject).map(([, to]) => to)
-      })
+      const bodies = rows().filter(([of]) => of === subject).map(([, to]) => to)
       expect(told.map(({ deleted }) => deleted), subject).toEqual(bodies.map((body) => body === null))
       for (const [i, version] of told.entries()) {
-        const body = bodies[i] ?? ""
-        const [mark] = /edit-\d+/.exec(body) ?? /"port":1\d{4}/.exec(body) ?? []
+        const mark = markIn(bodies[i] ?? "")
         const before = bodies[i - 1]
+        if (version.deleted && subject.includes(".route.")) {
+          // The last word on the object before: that it is deleted, and by the time the commit was made nothing newer.
+          const name = subject.slice(subject.lastIndexOf("_s") + 2)
+          const last = recorder.resources.findLast((message) => message.subject === `resource.httproute.default.${name}` && message.time <= Date.parse(version.time) && message.isDeleted)
+          expect(version.causes, `${subject}, version ${i}, seed ${SEED}`).toContain(`httproute/default/${name}@${last?.seq}`)
+          removals++
+        }
         // A cluster that was not there comes with a route that asks for it, and one that says the same again with anything.
         if (mark === undefined || before?.includes(mark) === true || (before == null && mark.startsWith('"port"'))) continue
         versions++
         const edits = version.causes.map((cause) => Number(cause.slice(cause.lastIndexOf("@") + 1)))
         expect(edits, `${subject}, version ${i} (${mark}) because of ${version.causes.join(", ")}, seed ${SEED}`).toContain(by.get(mark))
-        // And of nothing later, nor of what an earlier version answers.
-        expect(Math.max(...edits), subject).toBeLessThanOrEqual(by.get(mark) ?? 0)
+        // A route is made of its own object alone; a cluster also of the routes that ask for it, as far as they were there.
+        if (subject.includes(".route.")) expect(Math.max(...edits), subject).toBe(by.get(mark))
+        for (const seq of edits) expect(recorder.resources.find((message) => message.seq === seq)?.time, subject).toBeLessThanOrEqual(Date.parse(version.time))
       }
     }
     expect(versions).toBeGreaterThan(EDITS / 20)
+    expect(removals).toBeGreaterThan(0)
   }, 120_000)
 
   test("sees what became of one object, from its file to the pod that served it", async () => {
@@ -206,3 +219,28 @@ describe("who asks by command", () => {
     for (const args of [["at", "yesterday"], ["history"], ["diff", "now", "25:00"]]) expect((await world.cli(args)).code, args.join(" ")).toBe(2)
   })
 })
+
+test("a store made without a history keeps none, and whoever asks is told", async () => {
+  const plain = newWorld("no history")
+  const before = process.env["HEADGATE_HISTORY"]
+  process.env["HEADGATE_HISTORY"] = "off"
+  try {
+    const [port = 0] = await freePorts(1)
+    drop(plain.manifests, "all.yaml", yaml(gatewayClass(), gateway("edge", { http: port }), ...service("a", 80, [{ port: 9 }]), route("web", { gateway: "edge", backend: "a" })))
+    const { ready } = await plain.up()
+    delete process.env["HEADGATE_HISTORY"]
+    // What the store was made with counts, not what the one who asks has set.
+    for (const args of [["at", "1s"], ["history", "httproute/web"], ["diff", "1s", "now"]]) {
+      const { code, stderr } = await plain.cli(args)
+      expect([code, stderr], args.join(" ")).toEqual([1, expect.stringContaining("keeps no history: it was made with HEADGATE_HISTORY=off")])
+    }
+    const other = await connectTo(ready)
+    expect((await other.info("APPLIED")).messages).toBe(1)
+    await expect(other.info("RESOURCES_HISTORY")).rejects.toMatchObject({ reason: "no-stream" })
+    await other.close()
+  } finally {
+    if (before === undefined) delete process.env["HEADGATE_HISTORY"]
+    else process.env["HEADGATE_HISTORY"] = before
+    await plain.end()
+  }
+}, 60_000)
