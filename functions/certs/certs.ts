@@ -53,7 +53,7 @@ export const certs = reconcile({
       const moments = momentsIn(read(chains, `${namespace}/${name}`))
       return [
         [`${CONTROL_PLANE}/certs/${plane}/${idOfKey(key)}`, { schema: 1, secret: { plane, namespace, name } }],
-        ...moments.map((moment): Member<Wanted> => [`${CONTROL_PLANE}/certs/moment/${moment}`, { schema: 1, moment }]),
+        ...moments.map(([id, moment]): Member<Wanted> => [`${CONTROL_PLANE}/certs/${id}`, { schema: 1, moment }]),
       ]
     }))
 
@@ -73,7 +73,7 @@ export const certs = reconcile({
 /** `fault`: what was published as content is none. */
 type Read = { readonly chain?: Chain; readonly fault?: true } | undefined
 
-const momentsIn = (read: Read): readonly string[] => (read?.chain === undefined ? [] : momentsWanted(read.chain))
+const momentsIn = (read: Read): ReturnType<typeof momentsWanted> => (read?.chain === undefined ? [] : momentsWanted(read.chain))
 
 const FIXES = {
   KeyMismatch: "Put the private key and its own certificate into one Secret.",

@@ -54,7 +54,7 @@ describe("validity", () => {
   const soonOf = (days: number): number => {
     const chain = chainWith("/CN=a.example", [], days)
     if (chain === undefined) throw new Error("no chain")
-    const soon = momentsWanted(chain)[2] ?? ""
+    const [, [, soon] = ["", ""]] = momentsWanted(chain)
     return Math.round((Date.parse(chain.notAfter) - Date.parse(soon)) / 86_400_000)
   }
   test("the end is said two weeks before, of a short life in its last third", () => {
@@ -63,7 +63,9 @@ describe("validity", () => {
   test("not yet is told from not yet answered", () => {
     const chain = chainWith("/CN=a.example", [])
     if (chain === undefined) throw new Error("no chain")
-    const [notBefore = "", probe = "", soon = "", notAfter = ""] = momentsWanted(chain)
+    const wanted = momentsWanted(chain)
+    expect(wanted.map(([id]) => id).toSorted().at(-1)).toMatch(/^probe\//)
+    const [notBefore = "", soon = "", notAfter = "", probe = ""] = wanted.map(([, moment]) => moment)
     const given = (...come: readonly string[]) => validityOf(chain, (moment) => come.includes(moment))
     expect([given(), given(probe), given(notBefore), given(notBefore, probe), given(notBefore, probe, soon), given(notBefore, probe, soon, notAfter)]).toEqual(["Valid", "NotYetValid", "Valid", "Valid", "ExpiresSoon", "Expired"])
   })

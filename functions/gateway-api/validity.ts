@@ -13,8 +13,8 @@ const CENTURY = 36_525 * DAY
 interface Moments {
   readonly notBefore: string
   /**
-   * Long past. An adapter answers the newest of what has come first; so once this is answered and notBefore is not,
-   * notBefore has not come, and is not merely unanswered.
+   * Long past, and wanted after the others. An adapter answers in that order, of several at once the newest first; so
+   * once this is answered and notBefore is not, notBefore has not come, and is not merely unanswered.
    */
   readonly probe: string
   readonly soon: string
@@ -31,7 +31,11 @@ const momentsOf = ({ notBefore, notAfter }: Term): Moments => ({
   notAfter,
 })
 
-export const momentsWanted = (term: Term): readonly string[] => Object.values(momentsOf(term))
+/** With the ids they are wanted under, by which they are committed in order: the probe last. */
+export const momentsWanted = (term: Term): readonly (readonly [id: string, moment: string])[] => {
+  const { probe, ...moments } = momentsOf(term)
+  return [...Object.values(moments).map((moment) => [`moment/${moment}`, moment] as const), [`probe/${probe}`, probe]]
+}
 
 export type Validity = "NotYetValid" | "Valid" | "ExpiresSoon" | "Expired"
 

@@ -1,10 +1,9 @@
 /** What functions want to see (kind `wanted`), followed in the control plane's part of CONFIG. */
-import type { Bus } from "../../../bus/bus.ts"
+import type { Bus, Message } from "../../../bus/bus.ts"
+import { isDeleted } from "../../../bus/envelope.ts"
 import { decoderOf } from "../../../bus/kinds/codec.ts"
 import { CONTROL_PLANE, kinds, type Wanted } from "../../../bus/kinds/config.ts"
 import { encodeToken, parseSubject } from "../../../bus/subject.ts"
-import { readUnits } from "../../../bus/unit/reader.ts"
-import type { UnitChange } from "../../../bus/unit/unit.ts"
 import { isMoment } from "./moments.ts"
 import type { WantedSecrets } from "./secrets.ts"
 
@@ -14,7 +13,7 @@ export interface Wants {
 }
 
 export interface FollowWantedOptions {
-  /** Everything wanted: once at first, then after each change. */
+  /** Everything wanted: once at first, then after changes. */
   onWants(wants: Wants): void
   onLost(reason: string): void
   /** Something cannot be understood and is left out. */
@@ -28,41 +27,52 @@ export interface FollowingWanted {
 }
 
 const decode = decoderOf(kinds.wanted)
+const text = ({ data }: Message): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
 
+/**
+ * Entries, not commits: what is wanted need not be seen all at once, and the units it is in hold a status for every
+ * object there is. An entry follows its commit, from a writer that is fenced.
+ */
 export const followWanted = (bus: Bus, { onWants, onLost, onNote }: FollowWantedOptions): FollowingWanted => {
   const bySubject = new Map<string, Wanted>()
   const ready = Promise.withResolvers<void>()
   let isReady = false
-  const take = ({ rows }: UnitChange): void => {
-    let changed = false
-    for (const [subject, body] of rows) {
-      const entry = parseSubject(subject)
-      if (entry?.is !== "entry" || entry.section !== kinds.wanted.name) continue
-      changed = true
-      bySubject.delete(subject)
-      if (body === null) continue
-      const wanted = understood(body)
-      if (wanted === undefined) onNote(`${entry.section} ${entry.id} is left out: it is not ${entry.section} as this adapter knows it`)
-      else bySubject.set(subject, wanted)
-    }
-    if (changed && isReady) onWants(wantsOf(bySubject.values()))
+  let soon: NodeJS.Immediate | undefined
+  const tell = (): void => {
+    soon = undefined
+    onWants(wantsOf(bySubject.values()))
   }
-  const reader = readUnits(bus, {
-    filter: `config.${encodeToken(CONTROL_PLANE)}.>`,
-    onChange: take,
+  const take = (message: Message): void => {
+    const entry = parseSubject(message.subject)
+    if (entry?.is !== "entry") return
+    bySubject.delete(message.subject)
+    if (isDeleted(message.headers)) return
+    const wanted = understood(text(message))
+    if (wanted === undefined) onNote(`${entry.section} ${entry.id} is left out: it is not ${entry.section} as this adapter knows it`)
+    else bySubject.set(message.subject, wanted)
+  }
+  const following = bus.follow({
+    stream: "CONFIG",
+    filter: `config.${encodeToken(CONTROL_PLANE)}.${encodeToken(kinds.wanted.name)}.>`,
+    from: "state",
+    onMessage: (message) => {
+      take(message)
+      // What one commit wants comes together.
+      if (isReady) soon ??= setImmediate(tell)
+    },
     onCaughtUp: () => {
       isReady = true
-      onWants(wantsOf(bySubject.values()))
+      tell()
       ready.resolve()
     },
     onLost,
-    onNote: (_reason, message) => onNote(message),
   })
   return {
     ready: ready.promise,
     stop: () => {
+      clearImmediate(soon)
       ready.resolve()
-      return reader.stop()
+      return following.stop()
     },
   }
 }
