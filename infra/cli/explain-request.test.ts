@@ -57,6 +57,13 @@ describe("https", () => {
     expect(requestText(question("https://b.wild.test/"), one(now, "https://b.wild.test/"), [], [])).toMatch(/certificate secret\/default\/wild \(ec\): \*\.wild\.test; valid 2026-01-01T00:00:00Z to\s+2027-01-01T00:00:00Z, SHA-256 f{16}…/)
   })
 
+  test("says when no listener is for the name, or for none", () => {
+    const named = plane([entry("listener", "l", listener("https", { protocol: "HTTPS", port: 443, hostname: "a.test", tls: { certificates: ["secret/default/a"] } })), certificate("a", ["a.test"])])
+    expect(one(named, "https://b.test/").answer).toEqual({ status: 0, why: "no listener is for b.test: the handshake fails (unrecognized_name)" })
+    for (const address of ["127.0.0.1", "[::1]"]) expect(one(named, `https://${address}/`).answer).toEqual({ status: 0, why: "no listener is for a client that names no server: the handshake fails (unrecognized_name)" })
+    expect(one(named, "https://A.test/").answer).toMatchObject({ status: 404 })
+  })
+
   test("says when there is none, when the scheme is another, and when a host belongs to another listener", () => {
     expect(one(now, "https://only.test/").answer).toEqual({ status: 0, why: "there is no certificate to present: the handshake fails" })
     expect(one(now, "http://a.wild.test:443/").answer).toMatchObject({ status: 0, why: "the port speaks HTTPS, the URL says http" })

@@ -176,6 +176,7 @@ const ofFailure = (failure: Failure): NonNullable<ExplainedRequest["answer"]> =>
 /** What is answered whatever the routes say; status 0: nothing is. */
 const beforeRoutes = (port: CompiledPort, head: RequestHead, { scheme, serverName }: Question, isPresenting: boolean): ExplainedRequest["answer"] => {
   if (port.protocol !== scheme.toUpperCase()) return { status: 0, why: `the port speaks ${port.protocol}, the URL says ${scheme}` }
+  if (scheme === "https" && port.presenter(sniOf(serverName)) === null) return { status: 0, why: `no listener is for ${sniOf(serverName) === "" ? "a client that names no server" : serverName}: the handshake fails (unrecognized_name)` }
   if (scheme === "https" && !isPresenting) return { status: 0, why: "there is no certificate to present: the handshake fails" }
   const refusal = refusalOf(head, scheme, defaults)
   if (refusal !== null) return ofFailure({ side: "downstream", reason: refusal })
@@ -240,9 +241,12 @@ const shareOf = (made: CompiledBackend, share: number, filters: readonly Filter[
 /** The same request for another host. */
 const named = (head: RequestHead, host: string): RequestView => ({ method: head.method, host: host.toLowerCase(), path: head.path, query: head.query, header: (name) => head.header(name) })
 
-/** As gateway/tls chooses: by the gateway's own index, of the listener that takes the name. A client that dials an address sends none. */
+/** A client that dials an address names no server (RFC 6066 §3). */
+const sniOf = (serverName: string): string => (isIP(serverName.replace(/^\[|\]$/g, "")) === 0 ? serverName.toLowerCase() : "")
+
+/** As gateway/tls chooses: by the gateway's own index, of the listener that takes the name. */
 const presented = (port: CompiledPort, head: RequestHead, serverName: string, { listeners, certificates }: Values): ExplainedRequest["certificates"] => {
-  const name = isIP(serverName.replace(/^\[|\]$/g, "")) === 0 ? serverName.toLowerCase() : ""
+  const name = sniOf(serverName)
   const listener = listeners.get(servingIn(look(port, named(head, name))) ?? "")
   const usable = (listener?.tls?.certificates ?? []).flatMap((id) => {
     const value = certificates.get(id)
