@@ -1,7 +1,7 @@
 /**
  * `applied.<plane>.<pod>` in APPLIED: what one gateway pod serves now; published after each swap and whenever a
- * field changes, and from time to time though nothing has: an ack that has expired is of a pod that is gone. Written by
- * gateways (plain TypeScript: types only), read by people's tools and functions.
+ * field changes, and from time to time though nothing has (bus/presence.ts). Written by gateways (plain TypeScript: types
+ * only), read by people's tools and functions.
  */
 import { Schema, Struct as Fields } from "effect"
 import { Note } from "./config.ts"
