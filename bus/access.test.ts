@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { accessOf, withoutPassword } from "./access.ts"
 import { connectBus } from "./jetstream.ts"
-import { CONTROL_PLANE } from "./kinds/config.ts"
+import { CONTROL_PLANE, kinds } from "./kinds/config.ts"
 import { findNatsServer, renderRoles, roleNames, startNatsServer, type NatsServer } from "./server.ts"
 import { encodeToken } from "./subject.ts"
 
@@ -90,8 +90,8 @@ describe("mutual TLS", () => {
   })
 })
 
-test("the control plane's part of CONFIG, as the adapter may read it, is where functions put it", () => {
+test("what is wanted, as the adapter may read it, is where functions put it", () => {
   const config: { accounts: { CONTROL: { users: { user: string; permissions: { publish: { allow: string[] } } }[] } } } = JSON.parse(renderRoles([], new Map(roleNames([]).map((role) => [role, role]))))
   const adapter = config.accounts.CONTROL.users.find(({ user }) => user === "adapter")
-  expect(adapter?.permissions.publish.allow).toContain(`$JS.API.DIRECT.GET.CONFIG.config.${encodeToken(CONTROL_PLANE)}.>`)
+  expect(adapter?.permissions.publish.allow).toContain(`$JS.API.DIRECT.GET.CONFIG.config.${encodeToken(CONTROL_PLANE)}.${encodeToken(kinds.wanted.name)}.>`)
 })

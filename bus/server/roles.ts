@@ -33,7 +33,7 @@ export const roles = {
   /** People's commands, and `up`: reads everything and writes nothing but questions. */
   operator: { reads: ALL.map((stream) => [stream, ">"] as const), readsAll: ALL, publishes: ["ask.progress"], listens: ["progress.>"], ensures: true },
   adapter: {
-    reads: [["RESOURCES", "resource.>"], ["CONFIG", `config.${encodeToken(CONTROL_PLANE)}.>`], ["INTENTS", "intent.>"], ["LEASES", leaseSubject("adapter.files")]],
+    reads: [["RESOURCES", "resource.>"], ["CONFIG", `config.${encodeToken(CONTROL_PLANE)}.wanted.>`], ["INTENTS", "intent.>"], ["LEASES", leaseSubject("adapter.files")]],
     publishes: ["resource.>", leaseSubject("adapter.files"), "trace.adapter.>"],
     purges: ["RESOURCES"],
     ensures: true,
