@@ -341,10 +341,9 @@ class Log implements Past {
         return undefined
       })
     }
-    await readOn(time + USUAL_LAG)
     // What CONFIG says now, asked after the moment.
     const lasts = new Map<string, Message>()
-    await readLog(this.#bus, "CONFIG", "config.*.commit.*", "state", (message) => void lasts.set(keyOfCommit(message.subject), message))
+    await Promise.all([readOn(time + USUAL_LAG), readLog(this.#bus, "CONFIG", "config.*.commit.*", "state", (message) => void lasts.set(keyOfCommit(message.subject), message))])
     const isProven = (key: string): boolean => {
       const last = lasts.get(key)
       const unit = units.get(key)
@@ -391,7 +390,7 @@ const beginning = ({ RESOURCES, CONFIG, APPLIED, HISTORY }: Streams): StoredChec
   time: 0,
   head: {
     schema: 1, incarnations: { RESOURCES: RESOURCES.incarnation, CONFIG: CONFIG.incarnation, APPLIED: APPLIED.incarnation, HISTORY: HISTORY.incarnation },
-    positions: { RESOURCES: 0, HISTORY: 0, APPLIED: 0 }, units: [], missing: 0, records: 0, chunks: [],
+    positions: { RESOURCES: 0, HISTORY: 0, APPLIED: 0 }, units: [], missing: 0, records: 0, raw: 0, chunks: [],
   },
 })
 

@@ -10,8 +10,9 @@ import type { Clock } from "../unit/unit.ts"
 import { lastHead, storeCheckpoint, type CheckpointHead } from "./checkpoint.ts"
 import { readPresent } from "./present.ts"
 
-/** How often it looks, ms. */
-const LOOK = 5000
+/** How often it looks, ms: seldom while little comes, in time for the next checkpoint while much does. */
+const LOOK = 3000
+const SOONEST = 250
 /** Messages of all streams behind a checkpoint that make the next one due. A question about the past reads no more than these. */
 export const EVENTS = 10_000
 /** A checkpoint so old, ms, is followed by another where nothing else asks for one: the window begins at the oldest that is kept. */
@@ -39,11 +40,16 @@ export interface Checkpoint {
 
 /** Runs until the signal. Resolves at once in a store without a history. */
 export const recordCheckpoints = async ({ bus, clock, signal, events = EVENTS, onCheckpoint, onTrouble }: RecorderOptions): Promise<void> => {
+  let before = { behind: 0, at: clock.monotonic() }
   for (let attempt = 0; !signal.aborted; ) {
     try {
-      if (await isDue(bus, clock, events)) onCheckpoint?.(await checkpoint(bus, clock))
+      const { behind, isDue } = await look(bus, clock, events)
+      if (isDue) onCheckpoint?.(await checkpoint(bus, clock))
       attempt = 0
-      await delay(clock, LOOK * (0.75 + clock.random() / 2), signal)
+      const at = clock.monotonic()
+      const rate = Math.max(0, behind - before.behind) / Math.max(1, at - before.at)
+      before = { behind: isDue ? 0 : behind, at }
+      await delay(clock, Math.min(LOOK, Math.max(SOONEST, (events - before.behind) / rate)) * (0.75 + clock.random() / 4), signal)
     } catch (error) {
       const reason = reasonOf(error)
       if (reason === "closed" || (reason === "no-stream" && (await hasNone(bus)))) return
@@ -64,15 +70,17 @@ export const checkpoint = async (bus: Bus, clock: Clock): Promise<Checkpoint> =>
 
 const missingIn = ({ firstSeq, lastSeq, messages }: { readonly firstSeq: number; readonly lastSeq: number; readonly messages: number }): number => Math.max(0, lastSeq - firstSeq + 1 - messages)
 
-/** Whether enough has come behind the newest checkpoint, or it says nothing of what is there now. */
-const isDue = async (bus: Bus, clock: Clock, events: number): Promise<boolean> => {
+/** How many messages have come behind the newest checkpoint, and whether the next one is due: for that, or because the newest says nothing of what is there now. */
+const look = async (bus: Bus, clock: Clock, events: number): Promise<{ readonly behind: number; readonly isDue: boolean }> => {
   const [resources, config, applied, history, mirror, last] = await Promise.all([bus.info("RESOURCES"), bus.info("CONFIG"), bus.info("APPLIED"), bus.info("HISTORY"), bus.info("RESOURCES_HISTORY"), lastHead(bus, Infinity)])
-  if (last === undefined) return resources.lastSeq > 0
-  const { incarnations, positions, missing } = last.head
-  if (incarnations.RESOURCES !== resources.incarnation || incarnations.CONFIG !== config.incarnation || incarnations.APPLIED !== applied.incarnation || incarnations.HISTORY !== history.incarnation) return resources.lastSeq > 0
+  const now = { RESOURCES: resources, CONFIG: config, APPLIED: applied, HISTORY: history }
+  if (last === undefined || STREAMS.some((stream) => last.head.incarnations[stream] !== now[stream].incarnation)) return { behind: resources.lastSeq, isDue: resources.lastSeq > 0 }
+  const { positions, missing } = last.head
   const behind = resources.lastSeq - positions.RESOURCES + (history.lastSeq - positions.HISTORY) + (applied.lastSeq - positions.APPLIED)
   // Missing messages make every answer inexact until a checkpoint knows better.
-  return behind >= events || clock.wall() - last.time > OLDEST || missingIn(mirror) > missing
+  return { behind, isDue: behind >= events || clock.wall() - last.time > OLDEST || missingIn(mirror) > missing }
 }
+
+const STREAMS = ["RESOURCES", "CONFIG", "APPLIED", "HISTORY"] as const
 
 const hasNone = async (bus: Bus): Promise<boolean> => bus.info("CHECKPOINTS").then(() => false, (error: unknown) => reasonOf(error) === "no-stream")

@@ -150,7 +150,7 @@ const questions = async (argv: readonly string[]): Promise<void> => {
     figures.push(["headgate at TIME httproute/r1, the whole command", "5", middle(command)])
     const held = async (stream: StreamName): Promise<string> => `${stream} ${(await bus.info(stream)).messages}`
     report(`History: questions at ${routes} routes and ${events} events`, ["question", "asked", "ms, p50 / p99 / max"], figures, [
-      `Moments chosen evenly over the window (${((to - from) / 1000).toFixed(0)} s; filled in ${filled.toFixed(0)} s). Checkpoints after ${EVENTS} events, looked for every 5 s. Budget: p99 300 ms.`,
+      `Moments chosen evenly over the window (${((to - from) / 1000).toFixed(0)} s; filled in ${filled.toFixed(0)} s). Checkpoints after ${EVENTS} events, looked for every 0.25 to 3 s. Budget: p99 300 ms.`,
       `Messages: ${(await Promise.all((["RESOURCES_HISTORY", "HISTORY", "APPLIED", "CHECKPOINTS"] as const).map(held))).join(", ")}; the store has ${(bytesIn(folder) / 2 ** 20).toFixed(0)} MiB.`,
     ])
   } finally {
