@@ -81,10 +81,12 @@ export class EditTraces implements FileTraces {
   }
 
   #begin(subjects: ReadonlySet<string>, [file, seen]: readonly [string, Seen], taken: readonly (readonly [string, Seen])[]): Edit {
-    const start = Math.min(...taken.map(([, { changed, noticed }]) => (changed === 0 ? noticed : changed)))
+    let start = startOf(seen)
+    for (const [, other] of taken) start = Math.min(start, startOf(other))
     const tracing = this.#tracing
+    const name = nameOf(subjects)
     const root = tracing.begin({
-      name: `${spanName.edit} ${nameOf(subjects)}`, start,
+      name: `${spanName.edit} ${name}`, start,
       attributes: { [attribute.file]: taken.length === 1 ? file : `${file} and ${taken.length - 1} more`, [attribute.objects]: subjects.size },
     })
     const parsed = wallNow()
@@ -97,9 +99,11 @@ export class EditTraces implements FileTraces {
       tell(tracing, { name: spanName.read, start: seen.reads, parent: root }, seen.parses)
       tell(tracing, { name: spanName.parse, start: seen.parses, parent: root }, parsed)
     })
-    return new Edit(tracing, root, subjects.size)
+    return new Edit(tracing, root, subjects.size, name)
   }
 }
+
+const startOf = ({ changed, noticed }: Seen): number => (changed === 0 ? noticed : changed)
 
 /** `httproute shop/cart`; of several the first, and how many more. What is said about objects comes last. */
 const nameOf = (subjects: ReadonlySet<string>): string => {
@@ -107,10 +111,11 @@ const nameOf = (subjects: ReadonlySet<string>): string => {
   if (subjects.size === 1 && !only.startsWith(NOTES)) return objectOf(only)
   const names = [...subjects].map(objectOf)
   const objects = names.filter((name) => !name.startsWith("note "))
-  const [first = ""] = objects.length > 0 ? objects.sort() : ["note"]
+  const [first = ""] = objects.length > 0 ? objects.sort() : [NOTE]
   return objects.length > 1 ? `${first} and ${objects.length - 1} more` : first
 }
 
+const NOTE = "note"
 const NOTES = "resource.note."
 
 const objectOf = (subject: string): string => {
@@ -123,10 +128,13 @@ export class Edit {
   readonly #tracing: Tracing
   readonly #root: OpenSpan
   readonly #open = new Map<string, OpenSpan>()
+  /** Of the object, where it is the only one. */
+  readonly #name: string | undefined
   #left: number
   #spans = 0
 
-  constructor(tracing: Tracing, root: OpenSpan, objects: number) {
+  constructor(tracing: Tracing, root: OpenSpan, objects: number, name: string) {
+    this.#name = objects === 1 && name !== NOTE ? name : undefined
     this.#tracing = tracing
     this.#root = root
     this.#left = objects
@@ -136,7 +144,7 @@ export class Edit {
   publishing(subject: string): string {
     if (this.#spans >= MOST) return traceparentOf(this.#root)
     this.#spans++
-    const span = this.#tracing.begin({ name: `${spanName.publish} ${objectOf(subject)}`, kind: kind.producer, start: wallNow(), parent: this.#root, attributes: { "messaging.system": "nats", [attribute.subject]: subject } })
+    const span = this.#tracing.begin({ name: `${spanName.publish} ${this.#name ?? objectOf(subject)}`, kind: kind.producer, start: wallNow(), parent: this.#root, attributes: { "messaging.system": "nats", [attribute.subject]: subject } })
     this.#open.set(subject, span)
     return traceparentOf(span)
   }
