@@ -1,7 +1,10 @@
 /**
- * `npm run bench -- propagation|routechange|proxy|tls|scale|history|traces [options]`. Prints a Markdown table and puts it into
- * RESULTS.md beside this, with the command and the machine. Traffic goes to 127.0.0.1 only and every loop is bounded.
+ * `npm run bench [-- NAME [options]]`; without a name all of them, one after the other, each in a process of its own.
+ * Prints Markdown tables and puts them into RESULTS.md beside this, with the command and the machine. Traffic goes to
+ * 127.0.0.1 only and every loop is bounded.
  */
+import { spawnSync } from "node:child_process"
+
 const benches = {
   propagation: () => import("./propagation.ts"),
   routechange: () => import("./routechange.ts"),
@@ -14,11 +17,20 @@ const benches = {
 
 const isBench = (name: string): name is keyof typeof benches => name in benches
 
-const [name = "", ...argv] = process.argv.slice(2)
-if (isBench(name)) {
+const [name, ...argv] = process.argv.slice(2)
+if (name === undefined) {
+  const failed = Object.keys(benches).filter((each) => {
+    console.log(`\n## ${each}\n`)
+    return spawnSync(process.execPath, [import.meta.filename, each], { stdio: "inherit" }).status !== 0
+  })
+  if (failed.length > 0) {
+    console.error(`failed: ${failed.join(", ")}`)
+    process.exitCode = 1
+  }
+} else if (isBench(name)) {
   const { run } = await benches[name]()
   await run(argv)
 } else {
-  console.error(`usage: npm run bench -- ${Object.keys(benches).join("|")} [--rounds N] [--edits N]`)
+  console.error(`usage: npm run bench [-- ${Object.keys(benches).join("|")} [--rounds N] [--edits N]]`)
   process.exitCode = 2
 }
