@@ -1,10 +1,11 @@
 /** `headgate history`: every version of one object or entry, what each came from and what followed. */
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import type { Bus } from "../../bus/bus.ts"
-import { decodeHeader, header, numberHeader } from "../../bus/envelope.ts"
+import type { Bus, Message } from "../../bus/bus.ts"
+import { decodeHeader, header, isDeleted, numberHeader } from "../../bus/envelope.ts"
 import type { CopiedCommit } from "../../bus/history/commits.ts"
 import { causeOf, past, type Version } from "../../bus/history/past.ts"
+import { readLog } from "../../bus/history/read.ts"
 import { parseSubject, resourceSubject } from "../../bus/subject.ts"
 import type { Row } from "../../bus/unit/unit.ts"
 import { changedPaths, changesText } from "./changes.ts"
@@ -44,15 +45,22 @@ export const causesOf = ({ commit }: CopiedCommit, [, body, inputs, triggers]: R
 
 const REFERENCE = /^([^/]+)\/(.*)@(\d+)$/
 
-/** Of inputs as they were, those that had been changed or deleted by a moment: the edits since. */
+/**
+ * Of the inputs of what was taken away, the edits since that may have done it: of each input its last deletion up to
+ * the moment (it may be there again before the removal is committed), else its last change.
+ */
 const editsSince = async (bus: Bus, inputs: readonly string[], time: number): Promise<readonly string[]> => {
-  const seqs = new Map(inputs.flatMap((cause) => {
+  const edits = await Promise.all(inputs.map(async (cause) => {
     const [, kind, key, seq] = REFERENCE.exec(cause) ?? []
-    return kind === undefined || key === undefined || resourceKind(kind) === undefined ? [] : [[resourceSubject(kind, key), Number(seq)] as const]
+    if (kind === undefined || key === undefined || resourceKind(kind) === undefined) return undefined
+    const subject = resourceSubject(kind, key)
+    const since: Message[] = []
+    await readLog(bus, "RESOURCES_HISTORY", subject, { after: Number(seq) }, (message) => void (message.time <= time && since.push(message)))
+    return (since.findLast(({ headers }) => isDeleted(headers)) ?? since.at(-1))
   }))
-  if (seqs.size === 0) return []
-  const { messages } = await bus.asOf("RESOURCES_HISTORY", [...seqs.keys()], { time })
-  return messages.filter(({ subject, seq }) => seq > (seqs.get(subject) ?? 0)).map(({ subject, seq }) => causeOf(subject, seq))
+  const found = edits.filter((edit) => edit !== undefined)
+  const deleted = found.filter(({ headers }) => isDeleted(headers))
+  return (deleted.length > 0 ? deleted : found).map(({ subject, seq }) => causeOf(subject, seq))
 }
 
 const parse = (body: string): unknown => {
