@@ -87,3 +87,15 @@ it("a commit of nothing traced carries nothing, and one that another writer's ca
   onCommitted(head(5), 8)
   expect(named("commit default/routes").map(({ failed }) => failed)).toEqual([true, false])
 })
+
+it("what runs after the pass, because nobody waits for it, is told with the wait", () => {
+  const { traces, arrive, edit, named } = scene()
+  arrive(edit())
+  const pass = traces.begin()
+  pass?.end()
+  const from = performance.now() + 20
+  pass?.ran("status", "httproute > 4", from, from + 1, 1)
+  const [derive, postponed] = [named("derive")[0], named("postponed")[0]]
+  expect(postponed).toMatchObject({ parentId: derive?.spanId, from: derive?.to })
+  expect(postponed?.to).toBeCloseTo(named("status: httproute > 4")[0]?.from ?? Number.NaN, 6)
+})

@@ -54,8 +54,12 @@ export class PassTraces {
       ...(others.length === 0 ? {} : { links: others.slice(0, MOST).map((other) => other.span), attributes: { [attribute.edits]: others.length + 1 } }),
     })
     let derivations = 0
+    /** Milliseconds since 1970, 0: it has not. */
+    let ended = 0
     let rows: Parameters<Ran>[] = []
     const tellRows = (): void => {
+      const late = ended === 0 ? undefined : rows.find(([, , from]) => wallTime(from) > ended)
+      if (late !== undefined) tell(tracing, { name: spanName.postponed, start: ended, parent: span }, wallTime(late[2]))
       for (const [fn, collection, from, to, runs] of rows) {
         tell(tracing, { name: `${fn}: ${collection}`, start: wallTime(from), parent: span, ...(runs === 1 ? {} : { attributes: { [attribute.runs]: runs } }) }, wallTime(to))
       }
@@ -69,7 +73,7 @@ export class PassTraces {
         if (++derivations > MOST) return
         if (rows.push(row) === 1) tracing.later(tellRows)
       },
-      end: () => span.end(wallNow(), { [attribute.derivations]: derivations, ...(derivations > MOST ? { [attribute.leftOut]: derivations - MOST } : {}) }),
+      end: () => span.end((ended = wallNow()), { [attribute.derivations]: derivations, ...(derivations > MOST ? { [attribute.leftOut]: derivations - MOST } : {}) }),
     }
   }
 

@@ -10,6 +10,7 @@
  *   functions       deliver                     from stored until a pass takes it up
  *                   derive                      one pass. Of several edits it continues the first, and links to the others
  *                     routes: httproute > route what ran of a function: what it runs over, and what it makes
+ *                     postponed                 until functions that nobody waits for (status) had their turn
  *                     commit default/routes     from staged until CONFIG has stored it; its commit hangs on this span
  *   gateway             deliver                 from stored until it is taken up
  *                       fold                    verified, decoded, offered to the barrier
@@ -22,7 +23,7 @@
  */
 export const spanName = {
   edit: "edit", notice: "notice", settle: "settle", read: "read", parse: "parse", publish: "publish",
-  deliver: "deliver", derive: "derive", commit: "commit",
+  deliver: "deliver", derive: "derive", postponed: "postponed", commit: "commit",
   fold: "fold", held: "held", compile: "compile", swap: "swap", ack: "ack",
 } as const
 
