@@ -17,19 +17,24 @@ import { configSubject, resourceSubject } from "../../bus/subject.ts"
 import { openUnit } from "../../bus/unit/writer.ts"
 import { root, type Running } from "../system/headgate.ts"
 import { drop, route, setHeader, yaml } from "../system/manifests.ts"
-import { usage, type Part } from "../system/processes.ts"
+import { pidOf, usage, type Part } from "../system/processes.ts"
 import { until } from "../system/until.ts"
 import { middle, option, report, spread } from "./report.ts"
 import { Prober, stage, timeUntil } from "./stage.ts"
 
-const parts: readonly Part[] = ["nats", "adapter", "functions", "gateway"]
+const parts: readonly Part[] = ["nats", "adapter", "functions", "gateway", "checkpoints"]
 const WARM_UP = 100
 
 /** Bytes of all files below. */
 const bytesIn = (folder: string): number =>
   readdirSync(folder, { withFileTypes: true, recursive: true }).reduce((sum, entry) => sum + (entry.isFile() ? statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false })?.size ?? 0 : 0), 0)
 
-const cpuNow = (running: Running): readonly number[] => parts.map((part) => usage(running.pid(part)).cpu)
+/** 0 for a part that does not run: without a history there are no checkpoints. */
+const cpuNow = (running: Running): readonly number[] =>
+  parts.map((part) => {
+    const pid = pidOf(running.supervisor, part)
+    return pid === undefined ? 0 : usage(pid).cpu
+  })
 
 interface Cost {
   readonly bytes: number

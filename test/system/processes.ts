@@ -32,13 +32,14 @@ const fromPs = (): readonly Process[] =>
 
 const all = () => (existsSync("/proc/self/stat") ? fromProc() : fromPs())
 
-export type Part = "nats" | "adapter" | "functions" | "gateway"
+export type Part = "nats" | "adapter" | "functions" | "gateway" | "checkpoints"
 
 const parts: readonly (readonly [Part, RegExp])[] = [
   ["nats", /nats-server/],
   ["adapter", /\sadapter\s/],
   ["functions", /\sfunctions(\s|$)/],
   ["gateway", /\sgateway(\s|$)/],
+  ["checkpoints", /\scheckpoints(\s|$)/],
 ]
 
 /** Everything below `root`, children of children too. */
