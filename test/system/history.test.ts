@@ -96,18 +96,27 @@ afterAll(async () => {
 
 test(`after ${EDITS} edits and kills of every process, ${MOMENTS} moments and as many sequences are answered exactly`, async () => {
   const killed: Promise<unknown>[] = []
+  /** How often each was killed, and when it last came back: one that dies again and again is started later and later. */
+  const deaths = new Map<Part, { readonly count: number; readonly back: number }>()
+  const kill = async (part: Part): Promise<void> => {
+    const { count, back } = deaths.get(part) ?? { count: 0, back: 0 }
+    if (count >= 3 && performance.now() - back < 11_000) return
+    await running.kill(part)
+    deaths.set(part, { count: count + 1, back: performance.now() })
+  }
   for (let number = 1; number <= EDITS; number++) {
     edit(number)
     if (number % CHECKPOINT_EVERY === 0) await until("a checkpoint is made", () => checkpoint(keeper, systemClock).then(() => true, () => false), 30_000)
     if (number % KILL_EVERY === 0) {
       await Promise.all(killed.splice(0))
       const part = PARTS[(number / KILL_EVERY) % PARTS.length]
-      if (part !== undefined) killed.push(running.kill(part))
+      if (part !== undefined) killed.push(kill(part))
     }
     // Some together, some apart.
     if (random(3) > 0) await new Promise((resolve) => setTimeout(resolve, random(30)))
   }
   await Promise.all(killed)
+  expect([...deaths.keys()]).toEqual(expect.arrayContaining(EDITS < PARTS.length * KILL_EVERY ? [] : [...PARTS]))
   drop(world.manifests, "last.yaml", yaml(route("last", { gateway: "edge", hostnames: ["last.example"], backend: "s0" })))
   expect((await world.cli(["wait", "--timeout", "60s"])).stderr).toBe("")
   await until("everything is copied and recorded", async () => {
