@@ -1,6 +1,8 @@
 /** Notes on matches that never see a request because another has the same: of the route itself, or of an older one. */
 import { canonical } from "../../bus/canonical.ts"
 import type { Match, Route } from "../../bus/kinds/config.ts"
+import { ANY_HOST } from "../gateway-api/hostname.ts"
+import { matchText } from "../gateway-api/match-text.ts"
 import { idOfKey, olderFirst, planeOfKey } from "../gateway-api/names.ts"
 import type { Collection } from "../reconcile.ts"
 import { reporter, type Report } from "../gateway-api/report.ts"
@@ -42,10 +44,11 @@ export const noteShadows = (entries: Collection<Route>): void => {
         .map(([key, { source, created, priority }]) => ({ id: idOfKey(key), source, created, priority }))
         .sort((a, b) => b.priority - a.priority || olderFirst(a, b))
       const [winner] = ranked
-      const [, listener, hostname, match]: readonly string[] = JSON.parse(place)
+      const [, listener, hostname, text = ""]: readonly string[] = JSON.parse(place)
+      const match: Match = JSON.parse(text)
       for (const loser of ranked.slice(1)) {
         if (winner === undefined || (loser.source.namespace === winner.source.namespace && loser.source.name === winner.source.name)) continue
-        reporter(read, loser.source)("warning", "Shadowed", "spec.rules", `${winner.source.kind} ${winner.source.namespace}/${winner.source.name} has the same match ${match} for host ${hostname} on listener ${listener}, and is older or comes first by name: it gets the requests.`, "Change one of the two matches, or remove one.")
+        reporter(read, loser.source)("warning", "Shadowed", "spec.rules", `${winner.source.kind} ${winner.source.namespace}/${winner.source.name} has the same match (${matchText(match)}) for ${hostname === ANY_HOST ? "every host" : `host ${hostname}`} on listener ${listener}, and is older or comes first by name: it gets the requests.`, "Change one of the two matches, or remove one.")
       }
       return undefined
     },

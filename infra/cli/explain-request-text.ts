@@ -1,11 +1,13 @@
 /** What was explained of a request, in words. */
-import type { Filter, Match, RuleOverlay } from "../../bus/kinds/config.ts"
+import type { Filter, RuleOverlay } from "../../bus/kinds/config.ts"
+import { matchText } from "../../functions/gateway-api/match-text.ts"
 import type { Considered, Rank } from "../../gateway/table/explain.ts"
 import type { Candidate } from "../../gateway/table/candidate.ts"
 import type { ValueTest } from "../../gateway/table/conditions.ts"
 import { columns, clock, section } from "./explain-layout.ts"
 import type { ExplainedRequest, Question, Share } from "./explain-request.ts"
 import type { CommitAt } from "./explain-read.ts"
+import { originOf } from "./origin.ts"
 import type { Ack } from "./wait-gateways.ts"
 
 /** Of candidates whose path is another so many are named, of listeners and others more. */
@@ -15,9 +17,10 @@ const MANY = 20
 export const requestText = (question: Question, explained: ExplainedRequest, units: readonly CommitAt[], acks: readonly Ack[]): string => {
   const { plane, port, protocol, looked, route, overlays, merged, answer, shares, certificates } = explained
   const served = acks.flatMap(({ applied }) => applied.listeners.filter(({ id, specPort }) => `:${specPort}` === port.slice(port.lastIndexOf(":")) && looked.listeners.some((listener) => listener.id === id)).map((listener) => `${listener.address}:${listener.port}`))
+  const matched = route?.rule.matches[route.matchIndex]
   const serving = looked.listeners.find(({ verdict }) => verdict === "serves")
   return [
-    `${question.method} ${question.scheme}://${question.host}${question.target}${question.headers.map(([name, value]) => `  ${name}: ${value}`).join("")}\n\n`,
+    `${question.method} ${originOf(question.scheme, question.host, question.port)}${question.target}${question.headers.map(([name, value]) => `  ${name}: ${value}`).join("")}\n\n`,
     section("arrives at", [`data plane ${plane}, port ${port.replace(/^\*:/, "")} (${protocol})${served.length === 0 ? "" : `, bound to ${[...new Set(served)].join(", ")}`}`]),
     section("listener", [
       ...(looked.listeners.length === 0 ? [] : [serving === undefined ? `none takes the host ${question.host}` : `${serving.id}, for ${hostWords(serving.pattern)}`]),
@@ -29,9 +32,9 @@ export const requestText = (question: Question, explained: ExplainedRequest, uni
       ...some(looked.hosts.filter(({ takes }) => !takes).map(({ pattern }) => `- ${hostWords(pattern)}`), FEW, "that do not take it"),
     ]),
     section("candidates", candidateLines(looked.candidates)),
-    route === undefined ? "" : section("route", [`${route.id}, rule ${route.rule.name ?? route.ruleIndex}, match ${route.matchIndex}: ${matchWords(route.rule.matches[route.matchIndex])}`]),
+    route === undefined ? "" : section("route", [`${route.id}, rule ${route.rule.name ?? route.ruleIndex}, match ${route.matchIndex}: ${matched === undefined ? "" : matchText(matched)}`]),
     route === undefined || route.rule.filters.length === 0 ? "" : section("filters", route.rule.filters.flatMap(filterWords)),
-    section("overlays", [...(merged.length === 0 ? [] : [`of ${some(merged, FEW, "more").join(", ")}`]), ...overlays.map(({ index, overlay }) => `${index + 1} of ${route?.rule.overlays?.length ?? 0}${overlay.match === undefined ? "" : `, for ${matchWords(overlay.match)}`}: ${overlayWords(overlay)}`)]),
+    section("overlays", [...(merged.length === 0 ? [] : [`of ${some(merged, FEW, "more").join(", ")}`]), ...overlays.map(({ index, overlay }) => `${index + 1} of ${route?.rule.overlays?.length ?? 0}${overlay.match === undefined ? "" : `, for ${matchText(overlay.match)}`}: ${overlayWords(overlay)}`)]),
     answer === undefined ? "" : section("answer", [`${answer.status === 0 ? "none" : answer.status}: ${answer.why}${answer.location === undefined ? "" : `, to ${answer.location}`}`]),
     section(shares.length === 1 ? "backend" : "backends", shares.flatMap((share) => shareLines(share, shares.length > 1))),
     section("answered so", podLines(units, acks)),
@@ -86,9 +89,6 @@ const testWords = (prefix: string, tests: readonly ValueTest[] | null): readonly
 
 const conditionsWords = ({ path, method, headers, query }: Candidate): string =>
   [path.type === "regex" ? `regex ${path.value.source}` : `${path.type} ${path.value === "" ? "/" : path.value}`, ...(method === null ? [] : [method]), ...testWords("", headers), ...testWords("?", query)].join(", ")
-
-const matchWords = (match: Match | undefined): string =>
-  match === undefined ? "" : [`${match.path.type} ${match.path.value}`, ...(match.method === undefined ? [] : [match.method]), ...match.headers.map(({ name, type, value }) => `${name} ${type === "exact" ? "=" : "~"} ${value}`), ...match.query.map(({ name, type, value }) => `?${name} ${type === "exact" ? "=" : "~"} ${value}`)].join(", ")
 
 const pathWords = (path: { readonly type: "full" | "prefix"; readonly value: string } | undefined): string => (path === undefined ? "" : path.type === "full" ? `path ${path.value}` : `${path.value === "" ? "/" : path.value} in place of the matched prefix`)
 

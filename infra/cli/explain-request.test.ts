@@ -21,6 +21,16 @@ const one = (now: PlaneNow, words: string, headers: readonly string[] = []) => {
   return explained
 }
 
+test("the title is the URL that was asked for, its port included", () => {
+  const now = plane([entry("listener", "l", listener("http", { port: 8080 }))])
+  const explained = one(now, "http://h:8080/x")
+  const titleOf = (url: string, headers: readonly string[] = []) => requestText(question(url, headers), explained, [], now.acks).split("\n")[0]
+  expect(titleOf("http://h:8080/x")).toBe("GET http://h:8080/x")
+  expect(titleOf("http://h:80/x")).toBe("GET http://h/x")
+  expect(titleOf("https://[::1]:8443/x")).toBe("GET https://[::1]:8443/x")
+  expect(titleOf("http://h:8080/x", ["Host: shop.example"])).toBe("GET http://shop.example:8080/x")
+})
+
 test("what overlays do to a request is said where they act on it, and how it is answered follows from all of them", () => {
   const filters = [{ type: "responseHeaders" as const, set: [["x-o", "1"] as const], add: [], remove: [] }]
   const now = plane([

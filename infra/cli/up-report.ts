@@ -1,5 +1,6 @@
 /** What `up` prints when traffic flows. */
 import type { Applied, AppliedListener } from "../../bus/kinds/applied.ts"
+import { originOf } from "./origin.ts"
 import { reachable } from "./readiness.ts"
 
 type Listener = Pick<AppliedListener, "protocol" | "hostname" | "address" | "port" | "specPort"> & { readonly name: string }
@@ -21,11 +22,9 @@ const gatewaysOf = (listeners: readonly AppliedListener[]): readonly Gateway[] =
 /** What a client on this machine dials. */
 const dialled = ({ address }: Listener): string => reachable(address)
 
-/** As a browser writes it: without the port that goes without saying. */
 const urlOf = (listener: Listener): string => {
   const { protocol, hostname = bracketed(dialled(listener)), port } = listener
-  const scheme = protocol === "HTTPS" ? "https" : "http"
-  return `${scheme}://${hostname}${port === (scheme === "https" ? 443 : 80) ? "" : `:${port}`}`
+  return originOf(protocol === "HTTPS" ? "https" : "http", hostname, port)
 }
 
 const bracketed = (address: string): string => (address.includes(":") ? `[${address}]` : address)
