@@ -9,6 +9,7 @@ import { readUnits } from "../unit/reader.ts"
 import type { UnitChange } from "../unit/unit.ts"
 import type { CheckpointHead } from "./checkpoint.ts"
 import { ackOf, resourceOf } from "./past.ts"
+import { readLog } from "./read.ts"
 import type { PastAck, PastEntry, PastResource, PastState, PastUnit } from "./state.ts"
 
 /** How long a busy stream is followed for a moment at which nothing is under way, ms. */
@@ -18,6 +19,14 @@ const PATIENCE = 60_000
 export const readPresent = async (bus: Bus): Promise<{ readonly state: PastState; readonly head: Pick<CheckpointHead, "incarnations" | "positions"> }> => {
   const [config, history] = await Promise.all([bus.info("CONFIG"), bus.info("HISTORY")])
   const [resources, units, acks] = await Promise.all([lastOf(bus, "RESOURCES", "resource.>", resourceOf), unitsOf(bus), lastOf(bus, "APPLIED", "applied.>", ackOf)])
+  let missing: string | undefined
+  // A unit that a replay passed over would be missing from every answer until the next checkpoint.
+  await readLog(bus, "CONFIG", "config.*.commit.*", "state", ({ subject }) => {
+    const [, plane = "", , fn = ""] = subject.split(".")
+    if (!units.has(`${plane}.${fn}`)) missing = `${plane}.${fn}`
+    return undefined
+  })
+  if (missing !== undefined) throw new BusError("timeout", `the unit ${missing} was passed over by the read`)
   return {
     state: { seq: resources.seq, resources: resources.found, units, acks: acks.found },
     head: {
