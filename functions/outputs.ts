@@ -49,6 +49,8 @@ const place = (key: Key): { readonly plane: string; readonly id: string } => {
   return { plane: key.slice(0, slash), id: key.slice(slash + 1) }
 }
 
+const turn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
+
 const LIMIT = 64
 const withoutSeq = (cause: string): string => cause.slice(0, cause.lastIndexOf("@"))
 
@@ -98,11 +100,17 @@ export class Outputs {
     this.#started = true
     for (const fn of this.#backwards()) if (fn.later !== true) this.#stageAll(fn)
     if (engine.hasLater) {
-      // What gateways wait for is on its way first. Removals of the others are known once they are derived from what is now.
-      await new Promise((resolve) => setImmediate(resolve))
+      // What gateways wait for is on its way first, and edits that come meanwhile go before each of the others. Removals
+      // of those are known once they are derived from what is now.
+      await turn()
       if (this.#isOver) return
-      this.publish(engine.pass(undefined, "later"), undefined)
-      for (const fn of this.#backwards()) if (fn.later === true) this.#stageAll(fn)
+      const later = this.#backwards().filter((fn) => fn.later === true)
+      this.publish(engine.pass(undefined, "later").filter((change) => !later.some(({ name }) => name === change.fn)), undefined)
+      for (const fn of later) {
+        await turn()
+        if (this.#isOver) return
+        this.#stageAll(fn)
+      }
     }
     this.#stored = new Map()
   }

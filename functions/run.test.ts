@@ -5,7 +5,7 @@ import { canonical } from "../bus/canonical.ts"
 import { CONTROL_PLANE } from "../bus/kinds/config.ts"
 import { configKind, openKind, resourceKind } from "../bus/kinds/kind.ts"
 import { memoryStore, type MemoryBus, type MemoryStore } from "../bus/memory.ts"
-import { configSubject, parseSubject, resourceSubject } from "../bus/subject.ts"
+import { commitSubject, configSubject, parseSubject, resourceSubject } from "../bus/subject.ts"
 import { readUnits } from "../bus/unit/reader.ts"
 import type { UnitChange } from "../bus/unit/unit.ts"
 import { given, run as once } from "./once.ts"
@@ -203,6 +203,38 @@ describe("what must be there before anything is published", () => {
     await turns()
     expect(own.messages("CONFIG").length).toBe(before)
   })
+})
+
+test("what gateways wait for is on its way before functions declared later derive at all, at the start and at each change", async () => {
+  const it = world()
+  const order: string[] = []
+  const late = reconcile({
+    name: "late", version: "1", later: true, reads: [thing], writes: [label],
+    derive: ({ from, into }) =>
+      into(label, from(thing).flatMap(({ size }, _read, key) => {
+        order.push(`late derives ${size}`)
+        return [[`p${key}`, { text: `size ${size}` }]]
+      })),
+  })
+  // A server's answer takes longer than a turn.
+  const wrap = (bus: Bus): Bus => ({
+    ...bus,
+    info: async (stream) => {
+      await turns(5)
+      return bus.info(stream)
+    },
+    publish: (message) => {
+      if (message.subject === commitSubject("p", "shapes")) order.push("shapes commits")
+      return bus.publish(message)
+    },
+  })
+  await it.put(thing, "/a", { plane: "p", size: 1 })
+  await it.synced(thing)
+  start(it.store, [shapes, late], { wrap })
+  await it.until(() => it.entries.get("label p/a") === '{"text":"size 1"}')
+  await it.put(thing, "/a", { plane: "p", size: 2 })
+  await it.until(() => it.entries.get("label p/a") === '{"text":"size 2"}')
+  expect(order).toEqual(["shapes commits", "late derives 1", "shapes commits", "late derives 2"])
 })
 
 describe("a restart", () => {

@@ -58,6 +58,8 @@ export class Session {
   #flush: NodeJS.Immediate | undefined
   #cancelLater: (() => void) | undefined
   #laterAt = Number.NEGATIVE_INFINITY
+  /** It has its leases and is about to publish: what is derived later waits until what gateways wait for is on its way. */
+  #isTakingOver = false
   /** What functions declared `later` are still to be derived from: since the first of it, up to the last. */
   #postponed: { readonly ran: Ran | undefined; readonly traceparent: string | undefined; readonly reached: Reached } | undefined
   #remind: NodeJS.Timeout
@@ -125,6 +127,7 @@ export class Session {
    */
   async upToDate(): Promise<void> {
     const { bus } = this.#options
+    this.#isTakingOver = true
     await this.#until(() => this.#isReady)
     await this.#caughtUp("RESOURCES", this.#following)
     if (this.#acks !== undefined) await this.#caughtUp("APPLIED", this.#acks)
@@ -139,7 +142,9 @@ export class Session {
   async publish(mandates: ReadonlyMap<string, Mandate>): Promise<void> {
     await this.#outputs.start(mandates)
     if (this.#isOver) return
+    this.#isTakingOver = false
     this.#progress = new ProgressHints(this.#options.bus, this.functions.map(({ name }) => name), () => this.#outputs.committed)
+    this.#deriveLater()
     this.#changed()
   }
 
@@ -243,7 +248,7 @@ export class Session {
     this.#cancelLater?.()
     this.#cancelLater = undefined
     const postponed = this.#postponed
-    if (this.#isOver || postponed === undefined) return
+    if (this.#isOver || this.#isTakingOver || postponed === undefined) return
     this.#postponed = undefined
     this.#laterAt = performance.now()
     if (this.#engine.hasLater) this.#outputs.publish(this.#engine.pass(postponed.ran, "later"), postponed.traceparent)
