@@ -33,13 +33,13 @@ export const certs = reconcile({
       const entry = { schema: 1, source: { kind: "Secret", namespace, name }, names: [] } as const
       const secret = read(secrets, `${namespace}/${name}`)
       if (secret === undefined) {
-        report("error", "InvalidCertificateRef", "metadata.name", `Listeners refer to Secret ${namespace}/${name}, which does not exist: there is no certificate to present.`, "Create the Secret, or correct the certificateRef.")
+        report("error", "InvalidCertificateRef", "metadata.name", `Listeners refer to Secret ${namespace}/${name}, which does not exist: nothing can be presented of it.`, "Create the Secret, or correct the certificateRef.")
         return { ...entry, empty: "NoSuchSecret" }
       }
       const sealed = secret.tls?.sealed[planeOfKey(key)]
       const found = sealed === undefined ? undefined : read(chains, `${namespace}/${name}`)
       noteProblem(secret, found?.chain !== undefined, report)
-      if (found?.fault === true) report("error", "InvalidCertificate", "data.tls.crt", "None of its certificates can be read and has its private key: there is no certificate to present.", FIXES.InvalidCertificate)
+      if (found?.fault === true) report("error", "InvalidCertificate", "data.tls.crt", "None of its certificates can be read and has its private key: nothing can be presented of it.", FIXES.InvalidCertificate)
       if (sealed === undefined || found?.chain === undefined) return { ...entry, empty: secret.problem === undefined && found === undefined ? "NotRead" : "Unusable" }
       noteChain(found.chain, report)
       noteValidity(found.chain, validityOf(found.chain, (moment) => read(clocks, `/${moment}`) !== undefined), report)
@@ -90,15 +90,16 @@ const fixOf = (reason: string): string => Object.entries(FIXES).find(([name]) =>
 const noteProblem = ({ problem }: Secret, isServed: boolean, report: Report): void => {
   // Another data plane's key is missing.
   if (problem === undefined || (problem.reason === "NoPlaneKey" && isServed)) return
-  report("error", problem.reason, problem.field === "" ? "metadata.name" : problem.field, `${problem.message} ${isServed ? "The last good certificate stays in use." : "There is no certificate to present."}`, fixOf(problem.reason))
+  report("error", problem.reason, problem.field === "" ? "metadata.name" : problem.field, `${problem.message} ${isServed ? "The last good certificate stays in use." : "Nothing can be presented of it."}`, fixOf(problem.reason))
 }
 
 /** RSA keys below are broken within reach (NIST SP 800-131A); OpenSSL refuses them at its usual level. */
 const LEAST_BITS = 2048
 
-const noteChain = ({ isReordered, strays, bits }: Chain, report: Report): void => {
+const noteChain = ({ isReordered, strays, bits, keyType }: Chain, report: Report): void => {
   if (isReordered) report("warning", "ChainOrder", "data.tls.crt", "The certificates are not in the order in which each is signed by the next; they are presented in that order.", "Write the leaf first, then the one that signed it, and so on.")
   if (strays > 0) report("warning", "StrayCertificate", "data.tls.crt", `${strays === 1 ? "One certificate is" : `${strays} certificates are`} no part of the leaf's chain and left out.`, "Remove what does not belong to the chain.")
+  if (keyType === "ed25519") report("warning", "RareKeyType", "data.tls.key", "The key is of type Ed25519: no browser takes such a certificate, and other clients may not.", "Issue a certificate for an ECDSA key on P-256, and let the listener refer to it as well, or instead.")
   if (bits !== undefined && bits < LEAST_BITS) report("warning", "WeakKey", "data.tls.key", `The RSA key has ${bits} bits: gateway and clients may refuse it.`, `Issue a certificate for a key with at least ${LEAST_BITS} bits, or for ECDSA.`)
 }
 
