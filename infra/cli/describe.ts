@@ -3,6 +3,7 @@ import { stringify } from "yaml"
 import type { Note } from "../../bus/kinds/config.ts"
 import { parentText } from "./columns.ts"
 import { conditionsIn, isGood, statuses } from "./conditions.ts"
+import { secretBody } from "./describe-secret.ts"
 import { columns, section } from "./explain-layout.ts"
 import { at, list } from "./field.ts"
 import { notesOn, printable } from "./get.ts"
@@ -57,6 +58,8 @@ const bodyOf = (item: Item, status: unknown, observed: Observed): readonly strin
       return routeBody(item, status, observed)
     case "gatewayclass":
       return [section("controller", [text(at(item.value, "spec", "controllerName"))]), section("conditions", conditionLines(status)), section("features", [list(at(status, "supportedFeatures")).map((feature) => text(at(feature, "name"))).join(" ")])]
+    case "secret":
+      return secretBody(item.value)
     default:
       return [section(at(item.value, "spec") === undefined ? "value" : "spec", stringify(at(item.value, "spec") ?? item.value).trimEnd().split("\n"))]
   }
