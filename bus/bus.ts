@@ -70,7 +70,10 @@ export interface Follower {
   readonly filter: string
   /** "state": the last message of each subject, then everything new; a number: everything after that sequence. */
   readonly from: "state" | { readonly after: number }
-  /** In stream order; each sequence at most once. */
+  /**
+   * In stream order; each sequence at most once. Only a replay of the state that had to begin anew may deliver, before
+   * onCaughtUp, a message older than one before it.
+   */
   onMessage(message: Message): void
   /** Once: everything stored when the follower attached has been delivered. Also for an empty stream. */
   onCaughtUp?(info: StreamInfo): void

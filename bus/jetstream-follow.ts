@@ -34,8 +34,12 @@ export interface Attached extends Following {
 export const followJetStream = ({ connection, manager, prefix, follower, infoOf, onStop }: Options): Attached => {
   const { stream, filter, from } = follower
   let seen = 0
-  /** Everything up to here needs no delivery. */
+  /** The highest sequence delivered. After the replay of the state everything up to here needs no delivery. */
   let position = from === "state" ? 0 : from.after
+  /** What the replay of the state has delivered, until it is over. */
+  let replayed: number[] = []
+  /** The same for a replay begun anew. */
+  let delivered: ReadonlySet<number> = new Set()
   let incarnation: string | undefined
   let caughtUp = false
   let ended = false
@@ -77,6 +81,8 @@ export const followJetStream = ({ connection, manager, prefix, follower, infoOf,
   const reachedEnd = (info: StreamInfo): void => {
     if (caughtUp || ended) return
     caughtUp = true
+    replayed = []
+    delivered = new Set()
     tell(() => follower.onCaughtUp?.(info))
   }
 
@@ -104,6 +110,7 @@ export const followJetStream = ({ connection, manager, prefix, follower, infoOf,
       incarnation = info.incarnation
       expected = 1
       lastHeard = performance.now()
+      delivered = new Set(replayed)
       const name = randomBytes(16).toString("base64url")
       const created = await manager.consumers.add(stream, consumerConfig(name))
       if (mine !== attempt) return void manager.consumers.delete(stream, name).catch(() => undefined)
@@ -137,8 +144,8 @@ export const followJetStream = ({ connection, manager, prefix, follower, infoOf,
     mem_storage: true,
     num_replicas: 1,
     max_deliver: 1,
-    // A replay of the state that broke off starts anew: what was delivered is skipped, and a subject whose last
-    // message is newer than `seen` comes again as it is now.
+    // A replay of the state that broke off starts anew: what was delivered is skipped, by its sequence; a subject that
+    // has a newer message by now, or whose message never came, comes as it is now.
     ...(from === "state" && !caughtUp ? { deliver_policy: DeliverPolicy.LastPerSubject } : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: position + 1 }),
   })
 
@@ -147,8 +154,8 @@ export const followJetStream = ({ connection, manager, prefix, follower, infoOf,
     // The server's own words come under the subject asked with, what is stored under its own.
     if (message.subject === inbox) {
       if (!puller.told(message)) return attachLater()
-      const delivered = message.headers?.get("Nats-Last-Consumer") ?? ""
-      if (delivered !== "" && Number(delivered) >= expected) void attach()
+      const last = message.headers?.get("Nats-Last-Consumer") ?? ""
+      if (last !== "" && Number(last) >= expected) void attach()
       else if (!caughtUp) void confirmEnd(attachedAt)
       return
     }
@@ -161,9 +168,10 @@ export const followJetStream = ({ connection, manager, prefix, follower, infoOf,
     if (consumerSeq !== expected) return void attach()
     expected++
     const pending = token[base + 6]
-    if (seq > position) {
-      position = seq
-      seen = seq
+    const isNew = caughtUp || from !== "state" ? seq > position : !delivered.has(seq)
+    if (isNew) {
+      position = seen = Math.max(seq, position)
+      if (!caughtUp && from === "state") replayed.push(seq)
       tell(() => follower.onMessage(new Received(message, seq, Number((token[base + 5] ?? "").slice(0, -6)))))
     }
     if (pending === "0") reachedEnd(attachedAt)
