@@ -16,6 +16,7 @@
  */
 import type { Certificate, Cluster, Listener, Route } from "../bus/kinds/config.ts"
 import type { EntryChange } from "./entries.ts"
+import type { Entry } from "./table/entry.ts"
 
 /** One verified commit of one unit, decoded. `commit` is the caller's and comes back when it took effect. */
 export interface Offer<C> {
@@ -82,10 +83,10 @@ export class Barrier<C> {
     for (const { section, id, entry } of offer.changes) {
       if (section === "cluster") {
         this.#clusters.set(id, entry?.section === section ? entry.value : null)
-        mark(this.#present.clusters, id, entry !== null)
+        mark(this.#present.clusters, id, isPresent(entry))
       } else if (section === "certificate") {
         this.#certificates.set(id, entry?.section === section ? entry.value : null)
-        mark(this.#present.certificates, id, entry?.section === section && entry.value.empty !== "NotRead")
+        mark(this.#present.certificates, id, isPresent(entry))
       } else mayHold = true
     }
     if (!mayHold) {
@@ -170,6 +171,9 @@ export class Barrier<C> {
     for (const ids of named.listener.values()) for (const id of ids) if (!this.#present.certificates.has(id)) lacking.certificates.add(id)
   }
 }
+
+/** Whether a cluster or certificate may be named: it is not removed, and its Secret was read (B2). */
+export const isPresent = (entry: Entry | null): boolean => entry !== null && !(entry.section === "certificate" && entry.value.empty === "NotRead")
 
 /** Makes `present` what `wanted` is; null for each that went. */
 const removed = (present: Set<string>, wanted: ReadonlySet<string>): Map<string, null> => {

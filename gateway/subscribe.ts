@@ -11,11 +11,13 @@ import type { Bus } from "../bus/bus.ts"
 import { configSubject, encodeToken, parseSubject } from "../bus/subject.ts"
 import { readUnits } from "../bus/unit/reader.ts"
 import type { Row, UnitChange, UnitReader } from "../bus/unit/unit.ts"
-import { Barrier, PATIENCE, type Offer, type Referents, type Step } from "./barrier.ts"
+import { Barrier, isPresent, PATIENCE, type Offer, type Referents, type Step } from "./barrier.ts"
 import { decodeRows, UNSPOKEN } from "./entries.ts"
+import { Lacking } from "./lacking.ts"
 import type { Notes } from "./notes.ts"
 import type { LoadedSnapshot, UnitHead, Units } from "./snapshot.ts"
 import type { TableNote } from "./table/compile.ts"
+import { decodeEntry } from "./table/entry.ts"
 import type { SwapTraces, TracedCommit } from "./telemetry/swap-trace.ts"
 import type { Worker } from "./workers.ts"
 
@@ -60,6 +62,7 @@ export class Subscription {
   readonly #options: SubscribeOptions
   readonly #now: () => number
   readonly #barrier: Barrier<Pending>
+  readonly #lacking: Lacking
   readonly #units = new Map<string, { head: UnitHead; entries: Map<string, string> }>()
   #live: Reading | undefined
   #next: Reading | undefined
@@ -77,7 +80,9 @@ export class Subscription {
   constructor(options: SubscribeOptions) {
     this.#options = options
     this.#now = options.now ?? (() => performance.now())
-    this.#barrier = new Barrier(options.patience ?? PATIENCE)
+    const { notes, patience = PATIENCE } = options
+    this.#barrier = new Barrier(patience)
+    this.#lacking = new Lacking(notes, patience)
   }
 
   /** What is served, as verified states. */
@@ -251,16 +256,16 @@ export class Subscription {
     this.#options.onReplaced()
   }
 
-  /** Parked ones do not count. */
+  /** Parked ones do not count, nor do certificates that have not been read. */
   #presentIn(units: Units): Referents<ReadonlySet<string>> {
     const present = { clusters: new Set<string>(), certificates: new Set<string>() }
     for (const { entries } of units.values()) {
-      for (const subject of entries.keys()) {
+      for (const [subject, body] of entries) {
         const parsed = appliesAtOnce(subject) ? parseSubject(subject) : undefined
         const noted = this.#options.notes.get(`entry/${subject}`)
         if (parsed?.is !== "entry" || (noted !== undefined && noted.reason !== UNSPOKEN)) continue
         if (parsed.section === "cluster") present.clusters.add(parsed.id)
-        else present.certificates.add(parsed.id)
+        else if (isPresent(decodeEntry("certificate", parsed.id, body))) present.certificates.add(parsed.id)
       }
     }
     return present
@@ -285,18 +290,13 @@ export class Subscription {
   }
 
   /** One swap. */
-  #take({ clusters, certificates, listeners, routes, commits, lacking }: Step<Pending>): void {
-    const { workers, notes, onStep, onApplied, traces } = this.#options
+  #take(step: Step<Pending>): void {
+    const { clusters, certificates, listeners, routes, commits } = step
+    const { workers, onStep, onApplied, traces } = this.#options
     traces?.compiling(commits.map(({ commit }) => commit.trace))
     const served = Promise.all(workers.map((worker) => worker.apply({ clusters, certificates, listeners, routes })))
     traces?.swapped()
-    for (const [id, entry] of [...clusters, ...certificates]) if (entry !== null) notes.clear(`barrier/${id}`)
-    for (const id of lacking.certificates) {
-      notes.set(`barrier/${id}`, { severity: "warning", reason: "CertificateMissing", message: `Listeners name the certificate ${id}, which did not arrive within ${this.#options.patience ?? PATIENCE} ms; they are served without it.` })
-    }
-    for (const id of lacking.clusters) {
-      notes.set(`barrier/${id}`, { severity: "warning", reason: "ClusterMissing", message: `Routes name the cluster ${id}, which did not arrive within ${this.#options.patience ?? PATIENCE} ms; they are served, its share answers 503.` })
-    }
+    this.#lacking.update(step)
     for (const { unit, commit } of commits) {
       this.#record(unit, commit)
       if (commit.head !== undefined) onStep(unit, commit.head, commit.rows)
