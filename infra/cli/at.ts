@@ -79,5 +79,9 @@ export const atCommand = Command.make(
     yield* Effect.sync(() => process.stdout.write(text))
     yield* sayDoubts(doubts)
   }, Effect.scoped),
-).pipe(Command.withDescription(`Show what was configured and served at a moment of the past, exactly. Exit status: 3 there was
-  no such object then, 4 the moment is outside the history that is kept`))
+).pipe(
+  Command.withShortDescription("Show what was configured and served at a moment of the past"),
+  Command.withDescription(`Show what was configured and served at a moment of the past, exactly.
+
+  Exit status: 3 there was no such object then, 4 the moment is outside the history that is kept.`),
+)

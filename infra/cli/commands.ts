@@ -77,7 +77,12 @@ const validateCommand = Command.make(
     })
     if (found.notes.some(({ severity }) => severity === "error")) process.exitCode = 1
   }),
-).pipe(Command.withDescription("Check a folder of manifests without starting anything; exit status 1 when there are errors"))
+).pipe(
+  Command.withShortDescription("Check a folder of manifests without starting anything"),
+  Command.withDescription(`Check a folder of manifests without starting anything.
+
+  Exit status: 1 there are errors.`),
+)
 
 const headgate = Command.make("headgate").pipe(
   Command.withDescription(`A Kubernetes gateway whose control plane is an event log.

@@ -28,5 +28,9 @@ export const describeCommand = Command.make(
     const where = options.namespace === undefined ? "" : ` in namespace ${options.namespace}`
     return yield* failure(`there is no ${options.kind} "${options.name}"${where}${close.length === 0 ? "" : `. Like it: ${close.join(", ")}`}`, exit.notFound)
   }, Effect.scoped),
-).pipe(Command.withDescription(`Show one object: what it asks for, its conditions with their reasons, notes with file and line, who serves it.
-  Exit status: 2 it cannot be understood, 3 there is no such object`))
+).pipe(
+  Command.withShortDescription("Show one object, what became of it, and why"),
+  Command.withDescription(`Show one object: what it asks for, its conditions with their reasons, notes with file and line, who serves it.
+
+  Exit status: 2 it cannot be understood, 3 there is no such object.`),
+)

@@ -81,5 +81,9 @@ export const diffCommand = Command.make(
     yield* Effect.sync(() => process.stdout.write(text))
     yield* sayDoubts(doubts)
   }, Effect.scoped),
-).pipe(Command.withDescription(`Show what was added, removed and changed between two moments. Exit status: 3 there was no such
-  object at either, 4 a moment is outside the history that is kept`))
+).pipe(
+  Command.withShortDescription("Show what was added, removed and changed between two moments"),
+  Command.withDescription(`Show what was added, removed and changed between two moments.
+
+  Exit status: 3 there was no such object at either, 4 a moment is outside the history that is kept.`),
+)

@@ -19,5 +19,9 @@ export const explainCommand = Command.make(
     })
     yield* Effect.sync(() => process.stdout.write(text))
   }, Effect.scoped),
-).pipe(Command.withDescription(`Explain what became of an object, what a config entry was made from, or why a request goes where it goes.
-  Exit status: 2 it cannot be understood, 3 there is no such thing`))
+).pipe(
+  Command.withShortDescription("Explain what became of an object, or why a request goes where it goes"),
+  Command.withDescription(`Explain what became of an object, what a config entry was made from, or why a request goes where it goes.
+
+  Exit status: 2 it cannot be understood, 3 there is no such thing.`),
+)

@@ -6,10 +6,12 @@ import { decodeHeader, header, isDeleted, numberHeader } from "../../bus/envelop
 import type { CopiedCommit } from "../../bus/history/commits.ts"
 import { causeOf, past, type Version } from "../../bus/history/past.ts"
 import { readLog } from "../../bus/history/read.ts"
+import { kinds } from "../../bus/kinds/config.ts"
 import { parseSubject, resourceSubject } from "../../bus/subject.ts"
 import type { Row } from "../../bus/unit/unit.ts"
 import { changedPaths, changesText } from "./changes.ts"
 import { attempt, exit, failure, runningBus } from "./command.ts"
+import { at } from "./field.ts"
 import { printable } from "./get.ts"
 import { timeText } from "./moment.ts"
 import { resourceKind } from "./object-name.ts"
@@ -71,9 +73,14 @@ const parse = (body: string): unknown => {
   }
 }
 
-const entryText = ([subject, body]: Row): string => {
+/** `+route httproute/default/web`. A note's id is a hash, which says nothing to people: its reason does, as long as it is said. */
+export const entryText = ([subject, body]: Row): string => {
   const parsed = parseSubject(subject)
-  return `${body === null ? "-" : "+"}${parsed?.is === "entry" ? `${parsed.section} ${parsed.id}` : subject}`
+  const sign = body === null ? "-" : "+"
+  if (parsed?.is !== "entry") return `${sign}${subject}`
+  if (parsed.section !== kinds.note.name) return `${sign}${parsed.section} ${parsed.id}`
+  const reason = body === null ? undefined : at(parse(body), "reason")
+  return `${sign}note${typeof reason === "string" ? ` ${reason}` : ""}`
 }
 
 /** Versions of the target, oldest first; of the last `tail` of them, where that is given. Throws CommandFailed when there never was one. */
@@ -160,5 +167,10 @@ export const historyCommand = Command.make(
     yield* Effect.sync(() => process.stdout.write(output === "json" ? `${JSON.stringify({ object: target.text, exact: doubts.length === 0, doubts, versions: told }, null, 2)}\n` : historyText(target, told)))
     yield* sayDoubts(doubts)
   }, Effect.scoped),
-).pipe(Command.withDescription(`Show every version of an object or an entry, oldest first: what changed, which edit caused it, what
-  followed from it, which pods served it. Exit status: 3 there is no such object in the history`))
+).pipe(
+  Command.withShortDescription("Show every version of an object or an entry, and which pods served it"),
+  Command.withDescription(`Show every version of an object or an entry, oldest first: what changed, which edit caused it, what followed from it,
+  which pods served it.
+
+  Exit status: 3 there is no such object in the history.`),
+)

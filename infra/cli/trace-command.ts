@@ -16,4 +16,9 @@ export const traceCommand = Command.make(
     const text = yield* attempt(() => traceText(connected, { words: what, namespace: Option.getOrUndefined(namespace), output }))
     yield* Effect.sync(() => process.stdout.write(text))
   }, Effect.scoped),
-).pipe(Command.withDescription("Show where the time of an object's last change went, from its file to every gateway; exit status 3: no such object or trace"))
+).pipe(
+  Command.withShortDescription("Show where the time of an object's last change went"),
+  Command.withDescription(`Show where the time of an object's last change went, from its file to every gateway.
+
+  Exit status: 3 there is no such object or trace.`),
+)

@@ -35,5 +35,10 @@ export const waitCommand = Command.make(
     const close = status === exit.notFound && only !== undefined && names.length === 1 ? yield* attempt(() => closeObjects(connected, only)) : []
     return yield* failure(close.length === 0 ? text : `${text}. Like it: ${close.join(", ")}`, status)
   }, Effect.scoped),
-).pipe(Command.withDescription(`Wait until every gateway serves the newest version of objects. Exit status: 0 they do, 1 not in
-  time (says who lacks what) or the version in the files cannot be taken, 3 there is no such object`))
+).pipe(
+  Command.withShortDescription("Wait until every gateway serves the newest version of objects"),
+  Command.withDescription(`Wait until every gateway serves the newest version of objects.
+
+  Exit status: 0 they do, 1 not in time (says who lacks what) or the version in the files cannot be taken, 3 there is no
+  such object.`),
+)
