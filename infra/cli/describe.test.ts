@@ -36,7 +36,7 @@ const observed: Observed = {
     entry("cluster", "default", "service/shop/cart/80", { endpoints: [1, 2, 3, 4].map((n) => ({ address: `10.1.0.${n}`, port: 8080 })) }),
     entry("cluster", "default", "service/other/gone/80", { endpoints: [], empty: "NoSuchService" }),
     entry("note", "_", "routes/x", { schema: 1, severity: "warning", reason: "Shadowed", message: "Another \u001b[2Jroute has it.", about: { kind: "HTTPRoute", namespace: "shop", name: "cart" }, field: "spec.parentRefs[1]", fix: "Change it." }),
-    entry("note", "_", "routes/y", { schema: 1, severity: "error", reason: "Worse", message: "First.", about: { kind: "HTTPRoute", namespace: "shop", name: "cart" } }),
+    entry("note", "_", "routes/y", { schema: 1, severity: "error", reason: "Worse", message: "spec.rules: First.", field: "spec.rules", about: { kind: "HTTPRoute", namespace: "shop", name: "cart" } }),
   ],
   applied: [pod("up", 2), pod("old", 1, { ready: false, waiting: "The gateway is stopping." })],
 }
@@ -83,8 +83,8 @@ rules       0: GET Exact /x headers v=2 query q=1 or PathPrefix /, URLRewrite
 reached as  a.example on infra/web/http
 served by   default/old, The gateway is stopping
             default/up, ready
-notes       error Worse  routes.yaml:6
-              First.
+notes       error Worse  routes.yaml:8
+              spec.rules: First.
             warning Shadowed  routes.yaml:10  spec.parentRefs[1]
               Another  [2Jroute has it.
               Change it.

@@ -5,7 +5,7 @@ import { parentText } from "./columns.ts"
 import { conditionsIn, isGood, statuses } from "./conditions.ts"
 import { secretBody } from "./describe-secret.ts"
 import { columns, section } from "./explain-layout.ts"
-import { at, list } from "./field.ts"
+import { at, fieldBeside, list } from "./field.ts"
 import { notesOn, printable } from "./get.ts"
 import type { Item, Observed } from "./observe.ts"
 import { closeTo } from "./object-name.ts"
@@ -154,7 +154,7 @@ const ruleLines = (rule: unknown, i: number, own: string, clusters: ReadonlyMap<
 }
 
 const noteLines = ({ severity, reason, message, field, fix, file, line }: Note): readonly string[] => [
-  [`${severity} ${reason}`, file === undefined ? "" : `${file}${line === undefined ? "" : `:${line}`}`, field ?? ""].filter((part) => part !== "").join("  "),
+  [`${severity} ${reason}`, file === undefined ? "" : `${file}${line === undefined ? "" : `:${line}`}`, fieldBeside({ field, message })].filter((part) => part !== "").join("  "),
   `  ${printable(message)}`,
   ...(fix === undefined ? [] : [`  ${printable(fix)}`]),
 ]

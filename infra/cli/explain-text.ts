@@ -3,6 +3,7 @@ import { stringify } from "yaml"
 import type { Derived, ExplainedEntry, ExplainedObject, ResolvedCause, SaidNote, Served } from "./explain-object.ts"
 import type { Edit, Entry } from "./explain-read.ts"
 import { clock, columns, date, seconds, section } from "./explain-layout.ts"
+import { fieldBeside } from "./field.ts"
 import { nameText, type ObjectName } from "./object-name.ts"
 
 /** Of one function's entries so many are named. */
@@ -50,7 +51,7 @@ const servedText = (served: readonly Served[], last: number | undefined): string
 
 const notesText = (notes: readonly SaidNote[]): string =>
   section("notes", notes.flatMap(({ by, note: { severity, reason, message, field, fix, file, line } }) => [
-    `${severity} ${reason}${field === undefined ? "" : ` at ${field}`}${file === undefined ? "" : `, ${file}${line === undefined ? "" : `:${line}`}`} (${by})`,
+    `${severity} ${reason}${fieldBeside({ field, message }) === "" ? "" : ` at ${field}`}${file === undefined ? "" : `, ${file}${line === undefined ? "" : `:${line}`}`} (${by})`,
     `  ${message}${fix === undefined ? "" : ` ${fix}`}`,
   ]))
 

@@ -6,3 +6,6 @@ export const at = (value: unknown, ...path: readonly (string | number)[]): unkno
 
 /** Empty for what is no list. */
 export const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
+
+/** The field of a note to be shown beside its message; "" where the message begins with it. */
+export const fieldBeside = ({ field = "", message }: { readonly field?: string | undefined; readonly message: string }): string => (message.startsWith(`${field}: `) ? "" : field)

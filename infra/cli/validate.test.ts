@@ -71,6 +71,7 @@ test("every problem is listed in the order of files and lines, with what to do",
   const found = validate(folder)
   expect(found.notes.map(({ file, line, reason }) => `${file}:${line} ${reason}`)).toEqual(["a.yaml:10 UnknownField", "a.yaml:14 InvalidValue", "b.yaml:13 InvalidYaml"])
   expect(validationText(found)).toMatch(/^a\.yaml:10: warning: UnknownField at spec\.parentRefs\[0\]\.sectionNam\n {4}.*\n {4}Check the spelling/)
+  expect(validationText(found)).toMatch(/^a\.yaml:14: error: InvalidValue\n {4}spec\.rules\[0\]\.backendRefs\[0\]\.port: /m)
   expect(validationText(found)).toMatch(/2 files, 2 objects: 2 errors, 1 warning\n$/)
 })
 

@@ -11,6 +11,7 @@ import { clock } from "../../bus/kinds/ours.ts"
 import { OWN_CONTROLLER } from "../adapters/files/manifest.ts"
 import { identityOf, readFile, statOf } from "../adapters/files/read.ts"
 import { OfflineDerivation } from "./derive-offline.ts"
+import { fieldBeside } from "./field.ts"
 import { placer } from "./placed-notes.ts"
 
 export interface Validation {
@@ -65,7 +66,7 @@ const byPlace = (a: Note, b: Note): number =>
 export const validationText = ({ notes, files, objects }: Validation): string => {
   const blocks = notes.map(({ file, line, severity, reason, field, message, fix }) => {
     const place = `${file ?? "-"}${line === undefined ? "" : `:${line}`}`
-    return `${place}: ${severity}: ${reason}${field === undefined ? "" : ` at ${field}`}\n    ${message}\n${fix === undefined ? "" : `    ${fix}\n`}`
+    return `${place}: ${severity}: ${reason}${fieldBeside({ field, message }) === "" ? "" : ` at ${field}`}\n    ${message}\n${fix === undefined ? "" : `    ${fix}\n`}`
   })
   const count = (severity: Note["severity"], one: string): string => {
     const found = notes.filter((note) => note.severity === severity).length
