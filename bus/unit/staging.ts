@@ -92,13 +92,16 @@ export class Staging {
       rows.push(isAll ? [subject, body ?? null, limitCauses(causes)] : [subject, body ?? null, limitCauses(causes), limitCauses(triggers)])
     }
     this.#changed = new Map()
-    if (rows.length === 0 && this.#force !== true) return undefined
-    const { epoch, writer, version } = this.#options
-    const head = { rev: this.#rev + 1, prev: this.#rev, epoch, writer, version, digest: this.#digest.hex(), count: this.#digest.count, causes: limitCauses([...this.#causes]) }
-    this.#pending = { head, rows, traceparent: this.#traceparent }
-    this.#force = false
+    const causes = limitCauses([...this.#causes])
+    const traceparent = this.#traceparent
+    // Also where all of it was taken back: the next commit has other causes.
     this.#causes = new Set()
     this.#traceparent = undefined
+    if (rows.length === 0 && this.#force !== true) return undefined
+    const { epoch, writer, version } = this.#options
+    const head = { rev: this.#rev + 1, prev: this.#rev, epoch, writer, version, digest: this.#digest.hex(), count: this.#digest.count, causes }
+    this.#pending = { head, rows, traceparent }
+    this.#force = false
     return this.#pending
   }
 
