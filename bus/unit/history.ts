@@ -3,7 +3,7 @@
  * the sequence and time they have in CONFIG. What a writer that died left out is copied at open, from the 64 that are
  * kept; what is not there either stays missing, and shows as a gap between two revisions.
  */
-import type { Bus, Message } from "../bus.ts"
+import { BusError, type Bus, type Message } from "../bus.ts"
 import { header, numberHeader } from "../envelope.ts"
 import { commitSubject, encodeToken, historySubject } from "../subject.ts"
 import { backoff, delay } from "./clock.ts"
@@ -144,31 +144,47 @@ export class History {
     if (!this.#isKept || copied >= seq) return
     for (const stored of await this.#kept(copied, seq)) {
       this.#times.set(stored.seq, stored.time)
-      const commit = decodeCommit(stored.data)
-      const chunks = await this.#chunksOf(commit)
+      const commit = this.#decoded(stored)
+      const chunks = commit && (await this.#chunksOf(commit))
+      if (commit === undefined) continue
       if (chunks === undefined) this.#missing(commit.rev, "its diff is no longer kept")
       else await this.#copy({ head: headOf(commit), seq: stored.seq, chunks, headers: stored.headers })
+    }
+  }
+
+  /** Somebody may have written anything there: no reader has shown it either. */
+  #decoded({ headers, data }: Message): Commit | undefined {
+    try {
+      return decodeCommit(data)
+    } catch (error) {
+      this.#missing(numberHeader(headers, header.rev), error instanceof Error ? error.message : String(error))
+      return undefined
     }
   }
 
   /** Commits of the unit in CONFIG after one sequence, to and with another. */
   #kept(after: number, last: number): Promise<readonly Message[]> {
     const { bus, unit } = this.#options
-    return new Promise((resolve) => {
+    const { signal } = this.#stop
+    return new Promise((resolve, reject) => {
       const found: Message[] = []
-      const finish = (): void => {
+      const finish = (result: () => void): void => {
+        signal.removeEventListener("abort", giveUp)
         // `follow` may call back before it returns.
         queueMicrotask(() => void following.stop())
-        resolve(found)
+        result()
       }
+      // Some of them would do harm: what is copied after them would hide that the others are missing.
+      const giveUp = (): void => finish(() => reject(new BusError("closed", "the copying was given up")))
+      signal.addEventListener("abort", giveUp)
       const following = bus.follow({
         stream: "CONFIG", filter: commitSubject(unit.plane, unit.fn), from: { after },
         onMessage: (message) => { if (message.seq <= last) found.push(message) },
-        onCaughtUp: finish,
+        onCaughtUp: () => finish(() => resolve(found)),
         // The writer learns it too, and ends.
-        onLost: finish,
+        onLost: (reason) => finish(() => reject(new BusError("no-stream", `CONFIG was lost: ${reason}`))),
       })
-      this.#stop.signal.addEventListener("abort", finish, { once: true })
+      if (signal.aborted) giveUp()
     })
   }
 

@@ -331,6 +331,7 @@ class Writer implements UnitWriter {
     if (lastCommit === undefined || known === undefined) return
     if (known.epoch > this.#options.epoch) return this.#outranked(known.epoch)
     this.#incarnation = incarnation
+    this.#history.open(incarnation, lastCommit.seq)
     this.#seq = lastCommit.seq
     this.#unstored = []
     this.#staging.continueFrom({ state, digest, rev: known.rev, force: "with-next" })
