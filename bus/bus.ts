@@ -59,6 +59,8 @@ export interface StreamInfo {
   readonly firstSeq: number
   readonly lastSeq: number
   readonly messages: number
+  /** That have a message, tombstones too. */
+  readonly subjects: number
 }
 
 export type LostReason = "recreated" | "sequence-went-back" | "stream-missing"

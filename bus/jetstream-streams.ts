@@ -84,7 +84,7 @@ export const streamInfo = async (connection: NatsConnection, apiPrefix: string, 
     if (list(answer["missing"]).includes(stream)) throw new BusError("timeout", `stream ${stream} does not answer`)
     throw new BusError("no-stream", `stream ${stream} does not exist`)
   }
-  return { incarnation: String(found["created"]), firstSeq: Number(state["first_seq"]), lastSeq: Number(state["last_seq"]), messages: Number(state["messages"]) }
+  return { incarnation: String(found["created"]), firstSeq: Number(state["first_seq"]), lastSeq: Number(state["last_seq"]), messages: Number(state["messages"]), subjects: Number(state["num_subjects"] ?? 0) }
 }
 
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])

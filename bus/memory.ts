@@ -119,7 +119,7 @@ export const memoryStore = ({ now, manual = false, history = true }: MemoryOptio
   const infoOf = (name: StreamName): StreamInfo => {
     const stream = streamNamed(name)
     const [first] = stream.messages.keys()
-    return { incarnation: stream.incarnation, firstSeq: first ?? stream.last + 1, lastSeq: stream.last, messages: stream.messages.size }
+    return { incarnation: stream.incarnation, firstSeq: first ?? stream.last + 1, lastSeq: stream.last, messages: stream.messages.size, subjects: stream.bySubject.size }
   }
 
   const asOf: (...asked: Parameters<Bus["asOf"]>) => Awaited<ReturnType<Bus["asOf"]>> = (name, subjects, upTo) => {
@@ -225,7 +225,9 @@ export const memoryStore = ({ now, manual = false, history = true }: MemoryOptio
         for (const [subject, kept] of bySubject) {
           if (!subjectMatches(filter, subject)) continue
           for (const seq of kept) if (seq <= upTo) messages.delete(seq)
-          bySubject.set(subject, kept.filter((seq) => seq > upTo))
+          const left = kept.filter((seq) => seq > upTo)
+          if (left.length > 0) bySubject.set(subject, left)
+          else bySubject.delete(subject)
         }
       }),
       hint: (subject, data) => {

@@ -49,15 +49,18 @@ const record = (what: "r" | "e" | "a", ...texts: readonly [subject: string, a: s
 const textOf = ({ resources, units, acks }: PastState): string => {
   const sorted = <T>(map: ReadonlyMap<string, T>): readonly (readonly [string, T])[] => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
   const records: string[] = []
-  for (const [subject, { seq, time, headers, body }] of sorted(resources)) records.push(record("r", subject, String(seq), String(time), JSON.stringify(headers), body))
-  for (const [key, { entries }] of sorted(units)) for (const [subject, { causes, body }] of sorted(entries)) records.push(record("e", subject, key, "", causes, body))
-  for (const [subject, { seq, time, body }] of sorted(acks)) records.push(record("a", subject, String(seq), String(time), "", body))
+  // Nearly all of them are as the checkpoint before had them.
+  const put = <T extends object>(value: T, written: (value: T) => string): void => void records.push(value instanceof StoredRecord ? value.written : written(value))
+  for (const [subject, resource] of sorted(resources)) put(resource, ({ seq, time, headers, body }) => record("r", subject, String(seq), String(time), JSON.stringify(headers), body))
+  for (const [key, { entries }] of sorted(units)) for (const [subject, entry] of sorted(entries)) put(entry, ({ causes, body }) => record("e", subject, key, "", causes, body))
+  for (const [subject, ack] of sorted(acks)) put(ack, ({ seq, time, body }) => record("a", subject, String(seq), String(time), "", body))
   return records.join("")
 }
 
 /** A record where it stands: of 40,000 that are loaded few are looked at. */
 class StoredRecord implements PastResource, PastAck, PastEntry {
   readonly #text: string
+  readonly #start: number
   /** Where the five texts begin, and the last ends. */
   readonly #from: number
   readonly #a: number
@@ -66,14 +69,20 @@ class StoredRecord implements PastResource, PastAck, PastEntry {
   readonly #body: number
   readonly end: number
 
-  constructor(text: string, from: number, a: number, b: number, c: number, body: number, end: number) {
+  constructor(text: string, start: number, from: number, a: number, b: number, c: number, body: number, end: number) {
     this.#text = text
+    this.#start = start
     this.#from = from
     this.#a = a
     this.#b = b
     this.#c = c
     this.#body = body
     this.end = end
+  }
+
+  /** The whole of it. */
+  get written(): string {
+    return this.#text.slice(this.#start, this.end + 1)
   }
 
   get subject(): string {
@@ -120,7 +129,7 @@ const recordAt = (text: string, start: number): StoredRecord => {
     return value
   }
   const [subject, a, b, c, body] = [length(), length(), length(), length(), length()]
-  return new StoredRecord(text, at, at + subject, at + subject + a, at + subject + a + b, at + subject + a + b + c, at + subject + a + b + c + body)
+  return new StoredRecord(text, start, at, at + subject, at + subject + a, at + subject + a + b, at + subject + a + b + c, at + subject + a + b + c + body)
 }
 
 /** A state that goes on from a checkpoint: maps of its own. */

@@ -48,6 +48,11 @@ export class Copies {
     return { unit, commit: headOf(commit), seq, time, rows, defect }
   }
 
+  /** The first part whose commit has not been seen; Infinity: there is none. */
+  get pendingFrom(): number {
+    return Math.min(Infinity, ...[...this.#parts.values()].flatMap((parts) => [...parts.keys()].slice(0, 1)))
+  }
+
   #rows(key: string, commit: Commit, plane: string): { readonly rows: readonly Row[]; readonly defect: string | undefined } {
     const parts = this.#parts.get(key)
     this.#parts.delete(key)

@@ -131,6 +131,36 @@ test("a message that was never copied makes answers inexact that may need it, un
   expect(after.value.resources.get("resource.httproute.n.lost")?.body).toBe("lost")
 })
 
+test("a checkpoint goes on from the one before, and is read anew where anything since is missing", async () => {
+  const { bus, store, writers: [routes] } = await newWorld()
+  const made: string[] = []
+  const make = async (): Promise<void> => {
+    const { from, head } = await checkpoint(bus, systemClock)
+    made.push(from)
+    expect(head.positions.RESOURCES).toBe((await bus.info("RESOURCES")).lastSeq)
+  }
+  await put(bus, "a", "1")
+  await make()
+  await put(bus, "b", "2")
+  await make()
+  await put(bus, "lost", "3")
+  await put(bus, "c", "4")
+  await bus.purge("RESOURCES_HISTORY", "resource.httproute.n.lost")
+  await make()
+  await put(bus, "a", null)
+  await make()
+  for (const name of ["a", "b"]) routes?.stage([{ subject: `config.default.route.${name}`, body: "1", causes: [] }])
+  await routes?.settled()
+  await store.settle()
+  await bus.purge("HISTORY", "history.>")
+  await make()
+  expect(made).toEqual(["streams", "checkpoint", "streams", "checkpoint", "streams"])
+  const { value, doubts } = await past(bus).stateAt("now")
+  expect(doubts).toEqual([])
+  expect([...value.resources.keys()].map((subject) => subject.slice(-1)).sort()).toEqual(["b", "c", "t"])
+  expect(value.units.get("default.routes")?.entries.size).toBe(2)
+})
+
 test("a commit that was never copied is named, until a digest proves that nothing of it is left", async () => {
   const { bus, store, tick, writers: [routes, endpoints] } = await newWorld()
   await put(bus, "a", "1")

@@ -9,17 +9,12 @@
 import { BusError, type Bus, type Message, type StreamInfo } from "../bus.ts"
 import { isDeleted } from "../envelope.ts"
 import { parseSubject } from "../subject.ts"
-import { decodeCommit, unitKey } from "../unit/commit.ts"
-import { unitOfTokens } from "../unit/fold.ts"
-import { firstHead, lastHead, loadCheckpoint, type MutableState, type StoredCheckpoint } from "./checkpoint.ts"
-import { Copies, UnitPast, type CopiedCommit } from "./commits.ts"
-import { readLog, within } from "./read.ts"
+import { unitKey } from "../unit/commit.ts"
+import { firstHead, lastHead, loadCheckpoint, type CheckpointHead, type MutableState, type StoredCheckpoint } from "./checkpoint.ts"
+import { Copies, type CopiedCommit } from "./commits.ts"
+import { PATIENCE, readLog, within } from "./read.ts"
 import { HistoryError, type Answer, type Moment, type PastAck, type PastResource, type PastState } from "./state.ts"
-
-/** How long a copy that is on its way is waited for, ms. */
-const PATIENCE = 2000
-/** Copies are usually stored so soon after their originals, ms; what comes later is looked for unit by unit. */
-const USUAL_LAG = 1000
+import { foldUnits } from "./units.ts"
 
 export interface Window {
   /** First and last moment that can be asked for, ms. */
@@ -51,11 +46,19 @@ export interface Wanted {
   readonly acks?: boolean
 }
 
+/** What a checkpoint is made of. */
+export interface Present {
+  readonly state: PastState
+  readonly head: Pick<CheckpointHead, "incarnations" | "positions">
+}
+
 export interface Past {
   /** Throws HistoryError "off" in a store without a history. */
   window(): Promise<Window>
   /** Throws HistoryError for a moment outside the window, BusError for a bus that is away. */
   stateAt(moment: Moment, wanted?: Wanted): Promise<Answer<PastState>>
+  /** Everything stored when asked, and up to where, from the newest checkpoint on; undefined when there is none that reaches. Throws as stateAt does. */
+  present(): Promise<Answer<Present> | undefined>
   /** One resource by its subject; undefined: there was none. Throws as stateAt does. */
   resourceAt(subject: string, moment: Moment): Promise<Answer<PastResource | undefined>>
   /** Every version of a resource or of an entry in the window, oldest first; where it begins later, the one that was before it too. */
@@ -113,13 +116,24 @@ class Log implements Past {
     const doubts: string[] = []
     const bounds = await this.#bounds(moment, streams, doubts)
     const base = await this.#base(bounds, streams)
-    const [seq = base.head.positions.RESOURCES, past] = await Promise.all([
+    const [read, past] = await Promise.all([
       resources ? this.#resources(base, bounds, doubts) : undefined,
-      units ? this.#units(base, bounds, streams, doubts) : undefined,
+      units ? foldUnits(this.#bus, base, bounds.time, streams.CONFIG.incarnation, doubts) : undefined,
       acks ? this.#acks(base, bounds) : undefined,
     ])
-    const folded = new Map([...(past ?? new Map<string, UnitPast>())].flatMap(([key, { value }]) => (value === undefined ? [] : [[key, value] as const])))
-    return { value: { seq, resources: base.state.resources, units: folded, acks: base.state.acks }, doubts }
+    return { value: { seq: read?.taken ?? base.head.positions.RESOURCES, resources: base.state.resources, units: past?.units ?? new Map(), acks: base.state.acks }, doubts }
+  }
+
+  async present(): Promise<Answer<Present> | undefined> {
+    const streams = await this.#streams()
+    const last = await lastHead(this.#bus, Infinity)
+    const state = last !== undefined && reaches(last, streams) ? await loadCheckpoint(this.#bus, last.head) : undefined
+    if (last === undefined || state === undefined) return undefined
+    const { head: { incarnations } } = last
+    const doubts: string[] = []
+    const [base, bounds] = [{ ...last, state }, { time: Infinity, seq: Infinity }]
+    const [{ taken, passed }, { units, position }, acked] = await Promise.all([this.#resources(base, bounds, doubts), foldUnits(this.#bus, base, Infinity, incarnations.CONFIG, doubts), this.#acks(base, bounds)])
+    return { value: { state: { seq: taken, resources: state.resources, units, acks: state.acks }, head: { incarnations, positions: { RESOURCES: passed, HISTORY: position, APPLIED: acked } } }, doubts }
   }
 
   async resourceAt(subject: string, moment: Moment): Promise<Answer<PastResource | undefined>> {
@@ -271,7 +285,7 @@ class Log implements Past {
     throw new HistoryError("outside-window", `${seq === Infinity ? new Date(time).toISOString() : `sequence ${seq}`} is outside the window: ${bounds}`)
   }
 
-  async #resources({ head, state: { resources } }: { readonly head: StoredCheckpoint["head"]; readonly state: MutableState }, bounds: Bounds, doubts: string[]): Promise<number> {
+  async #resources({ head, state: { resources } }: { readonly head: StoredCheckpoint["head"]; readonly state: MutableState }, bounds: Bounds, doubts: string[]): Promise<{ readonly taken: number; readonly passed: number }> {
     const isComplete = await this.#isMirrored(bounds)
     let last = head.positions.RESOURCES
     let taken = last
@@ -281,6 +295,7 @@ class Log implements Past {
       last = seq
     }
     const { lastSeq } = await this.#bus.info("RESOURCES_HISTORY")
+    let passedTo = last
     if (lastSeq > last) {
       const end = await readLog(this.#bus, "RESOURCES_HISTORY", "resource.>", { after: last }, (message) => {
         if (bounds.seq === Infinity ? message.time > bounds.time : message.seq > bounds.seq) {
@@ -294,87 +309,26 @@ class Log implements Past {
         return message.seq === bounds.seq ? "enough" : undefined
       })
       if (end !== undefined) passed(Math.min(end.lastSeq, bounds.seq) + 1)
+      passedTo = Math.max(taken, end === undefined ? 0 : Math.min(end.lastSeq, bounds.seq))
     }
     const several = gaps.length > 1 || gaps[0]?.includes(" ") === true
     if (gaps.length > 0) doubts.push(`${several ? "sequences" : "sequence"} ${gaps.slice(0, 3).join(", ")}${gaps.length > 3 ? ` and ${gaps.length - 3} more` : ""} of RESOURCES ${several ? "are" : "is"} not in the history`)
     if (!isComplete) doubts.push("the history of resources is not complete yet: the newest messages have not been copied")
-    return taken
+    return { taken, passed: passedTo }
   }
 
-  async #acks({ head, state: { acks } }: { readonly head: StoredCheckpoint["head"]; readonly state: MutableState }, { time }: Bounds): Promise<void> {
-    const after = head.positions.APPLIED
-    if ((await this.#bus.info("APPLIED")).lastSeq <= after) return
-    await readLog(this.#bus, "APPLIED", "applied.>", { after }, (message) => {
+  /** Up to which message of APPLIED it went. */
+  async #acks({ head, state: { acks } }: { readonly head: StoredCheckpoint["head"]; readonly state: MutableState }, { time }: Bounds): Promise<number> {
+    let last = head.positions.APPLIED
+    if ((await this.#bus.info("APPLIED")).lastSeq <= last) return last
+    await readLog(this.#bus, "APPLIED", "applied.>", { after: last }, (message) => {
       if (message.time > time) return "enough"
+      last = message.seq
       if (isDeleted(message.headers)) acks.delete(message.subject)
       else acks.set(message.subject, ackOf(message))
       return undefined
     })
-  }
-
-  /** Folds every unit up to the bounds, and proves of each that no further commit belongs to it. */
-  async #units({ head, state }: { readonly head: StoredCheckpoint["head"]; readonly state: MutableState }, { time }: Bounds, { CONFIG }: Streams, doubts: string[]): Promise<ReadonlyMap<string, UnitPast>> {
-    const units = new Map<string, UnitPast>([...state.units].map(([key, base]) => [key, new UnitPast(base.unit, base)]))
-    const unitOf = (key: string, copy: Pick<CopiedCommit, "unit">): UnitPast => {
-      const unit = units.get(key) ?? new UnitPast(copy.unit)
-      units.set(key, unit)
-      return unit
-    }
-    /** Units of which a commit after the bounds was seen. */
-    const closed = new Set<string>()
-    const copies = new Copies(CONFIG.incarnation)
-    let position = head.positions.HISTORY
-    const take = (message: Message): void => {
-      const copy = copies.take(message)
-      if (copy === undefined) return
-      const key = unitKey(copy.unit)
-      if (closed.has(key)) return
-      if (copy.time > time) closed.add(key)
-      else unitOf(key, copy).apply(copy)
-    }
-    const readOn = async (until: number): Promise<void> => {
-      if ((await this.#bus.info("HISTORY")).lastSeq <= position) return
-      await readLog(this.#bus, "HISTORY", "history.>", { after: position }, (message) => {
-        if (message.time > until) return "enough"
-        position = message.seq
-        take(message)
-        return undefined
-      })
-    }
-    // What CONFIG says now, asked after the moment.
-    const lasts = new Map<string, Message>()
-    await Promise.all([readOn(time + USUAL_LAG), readLog(this.#bus, "CONFIG", "config.*.commit.*", "state", (message) => void lasts.set(keyOfCommit(message.subject), message))])
-    const isProven = (key: string): boolean => {
-      const last = lasts.get(key)
-      const unit = units.get(key)
-      if (last === undefined || closed.has(key) || last.seq <= (unit?.seq ?? 0)) return true
-      return last.time > time && decodeCommit(last.data).prev === (unit?.head?.rev ?? 0)
-    }
-    const open = (): readonly string[] => [...lasts.keys()].filter((key) => !isProven(key))
-    // Seldom: copies that came late, and units that rest for long. Those are asked for one by one.
-    for (const key of open()) {
-      await readLog(this.#bus, "HISTORY", planeOf(key), { after: position }, (message) => (take(message), closed.has(key) ? "enough" : undefined))
-    }
-    if (open().length > 0) {
-      const waiting = new Map(open().map((key) => [key, position]))
-      await within(PATIENCE, async () => {
-        for (const [key, after] of waiting) {
-          await readLog(this.#bus, "HISTORY", planeOf(key), { after }, (message) => {
-            waiting.set(key, message.seq)
-            take(message)
-            return closed.has(key) ? "enough" : undefined
-          })
-          if (isProven(key)) waiting.delete(key)
-        }
-        return waiting.size === 0 || undefined
-      })
-    }
-    for (const key of open()) {
-      const unit = unitOfTokens(...tokensOf(key))
-      doubts.push(`the history of the unit ${unit?.plane ?? "?"}/${unit?.fn ?? "?"} is not complete yet: commits after revision ${units.get(key)?.head?.rev ?? 0} have not been copied`)
-    }
-    for (const { doubt } of units.values()) if (doubt !== undefined) doubts.push(doubt)
-    return units
+    return last
   }
 }
 
@@ -398,15 +352,3 @@ const textOf = ({ data }: Message): string => Buffer.from(data.buffer, data.byte
 export const resourceOf = (message: Message): PastResource => ({ subject: message.subject, seq: message.seq, time: message.time, headers: message.headers, body: textOf(message) })
 export const ackOf = (message: Message): PastAck => ({ subject: message.subject, seq: message.seq, time: message.time, body: textOf(message) })
 const splitCauses = (causes: string): readonly string[] => (causes === "" ? [] : causes.split(","))
-
-/** Of `config.<plane>.commit.<fn>`: `<plane>.<fn>`. */
-const keyOfCommit = (subject: string): string => {
-  const [, plane = "", , fn = ""] = subject.split(".")
-  return `${plane}.${fn}`
-}
-/** Commits and parts of the unit's plane: parts have a token more than commits, so that no filter has those of one unit alone. */
-const planeOf = (key: string): string => `history.*.${key.slice(0, key.indexOf("."))}.>`
-const tokensOf = (key: string): [string, string] => {
-  const [plane = "", fn = ""] = key.split(".")
-  return [plane, fn]
-}

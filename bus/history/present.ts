@@ -1,22 +1,21 @@
 /**
- * The state of the log now, for a checkpoint: read from the streams that hold it, not folded from the history, so that
- * a gap in the history ends at the next checkpoint.
+ * The state of the log now, read from the streams that hold it and not folded from the history: for the first
+ * checkpoint, and for one that ends a gap in the history.
  */
 import { BusError, type Bus, type Message, type StreamName } from "../bus.ts"
 import { isDeleted } from "../envelope.ts"
 import { unitKey } from "../unit/commit.ts"
 import { readUnits } from "../unit/reader.ts"
 import type { UnitChange } from "../unit/unit.ts"
-import type { CheckpointHead } from "./checkpoint.ts"
-import { ackOf, resourceOf } from "./past.ts"
+import { ackOf, resourceOf, type Present } from "./past.ts"
 import { readLog } from "./read.ts"
-import type { PastAck, PastEntry, PastResource, PastState, PastUnit } from "./state.ts"
+import type { PastAck, PastEntry, PastResource, PastUnit } from "./state.ts"
 
 /** How long a busy stream is followed for a moment at which nothing is under way, ms. */
 const PATIENCE = 60_000
 
-/** Rejects with BusError; "timeout" when there was no moment at which it was all there. */
-export const readPresent = async (bus: Bus): Promise<{ readonly state: PastState; readonly head: Pick<CheckpointHead, "incarnations" | "positions"> }> => {
+/** Rejects with BusError; "timeout" when there was no moment at which it was all there, or something was passed over. */
+export const readPresent = async (bus: Bus): Promise<Present> => {
   const [config, history] = await Promise.all([bus.info("CONFIG"), bus.info("HISTORY")])
   const [resources, units, acks] = await Promise.all([lastOf(bus, "RESOURCES", "resource.>", resourceOf), unitsOf(bus), lastOf(bus, "APPLIED", "applied.>", ackOf)])
   let missing: string | undefined
@@ -44,7 +43,8 @@ interface Last<T> {
 
 /**
  * The last message of each subject as of one sequence. While older ones come in, a subject may be changed so often that
- * what it was is dropped before it is delivered; at the end of the stream that is made up for, so it is read to its end.
+ * what it was is dropped before it is delivered; at the end of the stream that is made up for, so it is read to its
+ * end. There as many subjects must have been delivered as the server says there are.
  */
 const lastOf = <T extends PastResource | PastAck>(bus: Bus, stream: StreamName, filter: string, valueOf: (message: Message) => T): Promise<Last<T>> =>
   new Promise((resolve, reject) => {
@@ -59,21 +59,25 @@ const lastOf = <T extends PastResource | PastAck>(bus: Bus, stream: StreamName, 
       settle()
     }
     let seq = 0
+    /** All that were delivered, of what is deleted too. */
+    const subjects = new Set<string>()
     const look = async (): Promise<void> => {
       const before = seq
-      const { lastSeq, incarnation } = await bus.info(stream)
+      const { lastSeq, incarnation, subjects: there } = await bus.info(stream)
       if (isDone) return
       // The last one may have been purged; then nothing more is delivered.
       const isGone = seq < lastSeq && seq === before && (await bus.at(stream, lastSeq)) === undefined && seq === before
       if (isDone) return
-      if (seq === lastSeq || isGone) finish(() => resolve({ found, seq: lastSeq, incarnation }))
+      if ((seq === lastSeq || isGone) && subjects.size !== there) finish(() => reject(new BusError("timeout", `${stream} has ${there} subjects, of which ${subjects.size} were read`)))
+      else if (seq === lastSeq || isGone) finish(() => resolve({ found, seq: lastSeq, incarnation }))
       else setTimeout(() => void look().catch((error: unknown) => finish(() => reject(error))), 1)
     }
     const following = bus.follow({
       stream, filter, from: "state",
       onMessage: (message) => {
         if (isDone) return
-        seq = message.seq
+        seq = Math.max(seq, message.seq)
+        subjects.add(message.subject)
         if (isDeleted(message.headers)) found.delete(message.subject)
         else found.set(message.subject, valueOf(message))
       },

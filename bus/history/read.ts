@@ -1,6 +1,9 @@
 /** Reads what is stored, to an end: what a follower gives, as a promise. */
 import { BusError, type Bus, type Follower, type Message, type StreamInfo, type StreamName } from "../bus.ts"
 
+/** How long a copy that is on its way is waited for, ms. */
+export const PATIENCE = 2000
+
 /**
  * Gives messages of one filter to `take`, in stream order, until it answers `"enough"` or everything that was stored
  * at the call has been given; resolves with the stream as it was at the call. Rejects with BusError: "no-stream" when

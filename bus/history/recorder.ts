@@ -8,6 +8,7 @@ import { backoff, delay } from "../unit/clock.ts"
 import { reasonOf } from "../unit/publish.ts"
 import type { Clock } from "../unit/unit.ts"
 import { lastHead, storeCheckpoint, type CheckpointHead } from "./checkpoint.ts"
+import { past, type Present } from "./past.ts"
 import { readPresent } from "./present.ts"
 
 /** How often it looks, ms: seldom while little comes, in time for the next checkpoint while much does. */
@@ -30,6 +31,8 @@ export interface RecorderOptions {
 
 export interface Checkpoint {
   readonly head: Pick<CheckpointHead, "positions">
+  /** From the checkpoint before and the log since, or read anew. */
+  readonly from: "checkpoint" | "streams"
   readonly records: number
   /** Compressed, and before that. */
   readonly bytes: number
@@ -59,13 +62,23 @@ export const recordCheckpoints = async ({ bus, clock, signal, events = EVENTS, o
   }
 }
 
-/** Makes one now. Rejects with BusError. */
+/**
+ * Makes one now: from the one before and what has come since, which is exact by its sequences and digests; read anew
+ * where there is none or anything is missing. Rejects with BusError.
+ */
 export const checkpoint = async (bus: Bus, clock: Clock): Promise<Checkpoint> => {
   const since = clock.monotonic()
   const missing = missingIn(await bus.info("RESOURCES_HISTORY"))
-  const { state, head } = await readPresent(bus)
+  const folded = await foldPresent(bus)
+  const { state, head } = folded ?? (await readPresent(bus))
   const stored = await storeCheckpoint(bus, state, { ...head, missing })
-  return { head, records: state.resources.size + state.acks.size, ...stored, took: clock.monotonic() - since }
+  return { head, from: folded === undefined ? "streams" : "checkpoint", records: state.resources.size + state.acks.size, ...stored, took: clock.monotonic() - since }
+}
+
+/** Undefined when there is none to go on from, or it would not be exact. */
+const foldPresent = async (bus: Bus): Promise<Present | undefined> => {
+  const folded = await past(bus).present()
+  return folded?.doubts.length === 0 ? folded.value : undefined
 }
 
 const missingIn = ({ firstSeq, lastSeq, messages }: { readonly firstSeq: number; readonly lastSeq: number; readonly messages: number }): number => Math.max(0, lastSeq - firstSeq + 1 - messages)

@@ -37,7 +37,7 @@ export const main = async (argv: readonly string[]): Promise<void> => {
   if (bus === undefined) return
   await recordCheckpoints({
     bus, clock: systemClock, signal: stop.signal,
-    onCheckpoint: ({ head, records, bytes, raw, took }) => log("info", "checkpoint", { ...head.positions, records, bytes, raw, ms: Math.round(took) }),
+    onCheckpoint: ({ head, from, records, bytes, raw, took }) => log("info", "checkpoint", { ...head.positions, from, records, bytes, raw, ms: Math.round(took) }),
     onTrouble: (message) => log("warning", `no checkpoint could be made: ${message}`),
   })
   await bus.close()

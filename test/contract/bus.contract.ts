@@ -220,7 +220,8 @@ export const busContract = (name: string, subject: Subject): void => {
       await bus.purge("RESOURCES", "resource.a.n.y")
       expect(await bus.at("RESOURCES_HISTORY", 1)).toMatchObject({ subject: "resource.a.n.y", headers: { "Hg-Kind": "a" } })
       expect(await bus.asOf("RESOURCES_HISTORY", ["resource.a.n.x"], { seq: 4 })).toMatchObject({ messages: [{ seq: 4 }], complete: true })
-      expect(await bus.info("RESOURCES_HISTORY")).toMatchObject({ firstSeq: 1, lastSeq: 71, messages: 71 })
+      expect(await bus.info("RESOURCES_HISTORY")).toMatchObject({ firstSeq: 1, lastSeq: 71, messages: 71, subjects: 2 })
+      expect(await bus.info("RESOURCES")).toMatchObject({ lastSeq: 71, subjects: 1 })
     })
 
     test("every ack of a pod is kept", async () => {
