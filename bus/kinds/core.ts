@@ -89,7 +89,9 @@ export type TlsContent = typeof TlsContent.Type
 
 /** Metadata only, until wanted (config.ts, Wanted). Values of other keys are never published. */
 export const Secret = Struct({
+  /** Without labels and annotations. */
   metadata: Metadata,
+  /** One of more than 40 characters is left out. */
   type: defaulted(String, "Opaque"),
   /** Names of its data, sorted; those of more than 40 characters are left out. */
   keys: Array(String),

@@ -8,9 +8,9 @@ const read = (object: Record<string, unknown>) => readResource(secret, { apiVers
 
 const HIDDEN = "aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMi1odW50ZXIyLWh1bnRlcjI="
 
-test("of a Secret names are published, and neither content nor annotations, which may hold a copy of it", () => {
+test("of a Secret names are published, and neither content nor what may hold a copy of it", () => {
   const result = read({
-    metadata: { name: "tls", labels: { app: "shop" }, annotations: { "kubectl.kubernetes.io/last-applied-configuration": HIDDEN, "kapp.k14s.io/original": HIDDEN } },
+    metadata: { name: "tls", labels: { app: HIDDEN, x: { [HIDDEN]: HIDDEN } }, uid: HIDDEN, creationTimestamp: HIDDEN, annotations: { "kubectl.kubernetes.io/last-applied-configuration": HIDDEN, "kapp.k14s.io/original": HIDDEN } },
     type: "kubernetes.io/tls",
     immutable: true,
     data: { "tls.key": HIDDEN, "tls.crt": "", gone: null },
@@ -18,10 +18,18 @@ test("of a Secret names are published, and neither content nor annotations, whic
   })
   if (!result.ok) throw new Error(JSON.stringify(result.problems))
   expect(result.unknown).toEqual([])
-  expect(result.resource.value).toEqual({ metadata: { namespace: "default", name: "tls", labels: { app: "shop" } }, type: "kubernetes.io/tls", keys: ["ca.crt", "tls.crt", "tls.key"] })
+  expect(result.resource.value).toEqual({ metadata: { namespace: "default", name: "tls" }, type: "kubernetes.io/tls", keys: ["ca.crt", "tls.crt", "tls.key"] })
   const { secret: content } = result.resource
   expect([...(content ?? [])].map(([name, { field, octets }]) => [name, field, octets.reveal().toString()])).toEqual([["tls.key", "stringData.tls.key", "hunter2"], ["tls.crt", "data.tls.crt", ""], ["ca.crt", "stringData.ca.crt", "x"]])
   expect(inspect(result, { depth: 10 })).not.toContain("hunter2")
+})
+
+test("a type is published where it looks like one, and who made it when where an API server says so", () => {
+  for (const [type, published] of [["kubernetes.io/service-account-token"], ["helm.sh/release.v1"], [HIDDEN, "Opaque"], [HIDDEN.slice(0, 41), "Opaque"], [`${HIDDEN.slice(0, 10)}\n`, "Opaque"], ["", "Opaque"]]) {
+    expect(read({ metadata: { name: "a" }, type })).toMatchObject({ ok: true, resource: { value: { type: published ?? type } } })
+  }
+  const written = { uid: "0b7a5ee0-6f0b-4a55-9d5c-9f1c6d1f2a10", creationTimestamp: "2026-11-21T18:00:00Z" }
+  expect(read({ metadata: { name: "a", ...written } })).toMatchObject({ ok: true, resource: { value: { metadata: { namespace: "default", name: "a", ...written } } } })
 })
 
 test("type is Opaque by default, and base64 may be broken into lines", () => {
@@ -44,7 +52,6 @@ const wrongs: readonly (readonly [string, Record<string, unknown>, readonly stri
   ["data that is a list", { data: [HIDDEN] }, ["InvalidValue data"]],
   ["content as a name", { data: { [HIDDEN]: "" } }, ["InvalidValue data"]],
   ["content under type", { type: { "tls.key": HIDDEN } }, ["InvalidValue type"]],
-  ["content as a label", { metadata: { name: "a", labels: { x: { [HIDDEN]: HIDDEN } } } }, ["InvalidValue metadata.labels.x"]],
   ["content as a field", { [HIDDEN]: HIDDEN, data: 1 }, ["InvalidValue data", "UnknownField "]],
   ["content as a namespace", { metadata: { name: "a", namespace: HIDDEN } }, ["InvalidValue metadata.namespace"]],
   ["content as metadata", { metadata: HIDDEN }, ["InvalidValue metadata"]],

@@ -19,13 +19,27 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 /** Where a kind keeps what a user may not write: they would be published as they are. */
 const OURS = ["keys", "tls", "problem"]
 
-/** Copies of the whole object are kept in annotations, by `kubectl apply` and others: none of them is published. */
-export const trimSecret = ({ data, stringData, immutable: _immutable, ...object }: Readonly<Record<string, unknown>>): Record<string, unknown> => {
-  const { annotations: _annotations, ...metadata } = isObject(object["metadata"]) ? object["metadata"] : {}
+/**
+ * Nothing of it is published that nobody here reads and that may hold content in a wrong place: no labels, no
+ * annotations (in which `kubectl apply` and others keep the whole object), no type that does not look like one, nor
+ * times and uids that an API server did not write.
+ */
+export const trimSecret = ({ data, stringData, immutable: _immutable, type, ...object }: Readonly<Record<string, unknown>>): Record<string, unknown> => {
+  const { annotations: _annotations, labels: _labels, ...given } = isObject(object["metadata"]) ? object["metadata"] : {}
+  const metadata = Object.fromEntries(Object.entries(given).filter(([field, value]) => WRITTEN.get(field)?.test(String(value)) !== false))
   const names = [data, stringData].flatMap((values) => (isObject(values) ? Object.keys(values).filter((name) => NAME.test(name) && name.length <= LONGEST_NAME) : []))
   const rest = Object.fromEntries(Object.entries(object).filter(([name]) => !OURS.includes(name)))
-  return { ...rest, ...(isObject(object["metadata"]) ? { metadata } : {}), keys: [...new Set(names)].sort() }
+  const isTyped = type !== undefined && (typeof type !== "string" || TYPE.test(type))
+  return { ...rest, ...(isTyped ? { type } : {}), ...(isObject(object["metadata"]) ? { metadata } : {}), keys: [...new Set(names)].sort() }
 }
+
+/** As an API server writes it. */
+const WRITTEN: ReadonlyMap<string, RegExp> = new Map([
+  ["uid", /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/],
+  ["creationTimestamp", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/],
+])
+/** `kubernetes.io/service-account-token`, the longest of Kubernetes itself, has 35. */
+const TYPE = /^[-._/a-zA-Z0-9]{1,40}$/
 
 /** Shorter than a line of base64, longer than names are: a longer one may itself be content in a wrong place, and is not said. */
 const LONGEST_NAME = 40
