@@ -65,6 +65,9 @@ export const commitSubject = (plane: string, fn: string): string => `config.${en
 export const partSubject = (plane: string, fn: string, k: number): string => `config.${encodeToken(plane)}.part.${encodeToken(fn)}.${k}`
 export const appliedSubject = (plane: string, pod: string): string => `applied.${encodeToken(plane)}.${encodeToken(pod)}`
 export const leaseSubject = (name: string): string => `lease.${encodeToken(name)}`
+/** Of a part's process; of a gateway's, whose rights are those of its data plane, that too. */
+export const traceSubject = (part: string, instance: string, plane?: string): string =>
+  `trace.${encodeToken(part)}.${plane === undefined ? "" : `${encodeToken(plane)}.`}${encodeToken(instance)}`
 export const historySubject = (plane: string, fn: string): string => `history.commit.${encodeToken(plane)}.${encodeToken(fn)}`
 
 export type Parsed =

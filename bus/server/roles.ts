@@ -59,7 +59,7 @@ export const roles = {
 /** What the gateways of one data plane may do, from its own account. */
 export const gatewayRights = (plane: string): Rights => ({
   reads: [["CONFIG", `config.${encodeToken(plane)}.>`]],
-  publishes: [`applied.${encodeToken(plane)}.*`, "trace.gateway.*"],
+  publishes: [`applied.${encodeToken(plane)}.*`, `trace.gateway.${encodeToken(plane)}.*`],
 })
 
 export const gatewayRole = (plane: string): string => `gateway.${encodeToken(plane)}`

@@ -17,10 +17,10 @@ const namesIn = (data: Uint8Array): readonly string[] => decodeBatch(new TextDec
 
 it("a batch is one message of its part and instance; one too large for the bus becomes several, and nothing is lost", async () => {
   const memory = memoryStore()
-  const store = new TraceStore({ part: "gateway", instance: "pod.1", resource: {} })
+  const store = new TraceStore({ part: "gateway", plane: "a.b", instance: "pod.1", resource: {} })
   store.attach(memory.bus())
   await store.add(spans(3, "short"))
-  expect(memory.messages("TRACES").map(({ subject }) => subject)).toEqual(["trace.gateway.pod_d1"])
+  expect(memory.messages("TRACES").map(({ subject }) => subject)).toEqual(["trace.gateway.a_db.pod_d1"])
   await store.add(spans(600, "x".repeat(3000)))
   const [, ...large] = memory.messages("TRACES")
   expect(large.length).toBeGreaterThan(1)
@@ -31,7 +31,7 @@ it("a batch is one message of its part and instance; one too large for the bus b
 
 it("what cannot be stored is counted, and stops nobody", async () => {
   const memory = memoryStore()
-  const store = new TraceStore({ part: "gateway", instance: "p", resource: {} })
+  const store = new TraceStore({ part: "functions", instance: "p", resource: {} })
   await store.add(spans(2, "before there is a bus"))
   const bus = memory.bus()
   bus.disconnect()
@@ -41,7 +41,7 @@ it("what cannot be stored is counted, and stops nobody", async () => {
   await store.add(spans(1, "x".repeat(600 * 1024)))
   expect(store.lost).toBe(6)
   await store.add(spans(1, "after"))
-  expect(memory.messages("TRACES")).toHaveLength(1)
+  expect(memory.messages("TRACES").map(({ subject }) => subject)).toEqual(["trace.functions.p"])
 })
 
 it.each([

@@ -1,10 +1,10 @@
 /**
- * TRACES: batches of spans on the bus, `trace.<part>.<instance>`. Traces are an aid: what cannot be stored is left out
+ * TRACES: batches of spans on the bus, `trace.<part>.<instance>`, of gateways `trace.gateway.<plane>.<pod>`. Traces are an aid: what cannot be stored is left out
  * and counted, nothing waits for it.
  */
 import type { Bus } from "../bus.ts"
 import { MAX_PAYLOAD } from "../streams.ts"
-import { encodeToken } from "../subject.ts"
+import { traceSubject } from "../subject.ts"
 import { encodeBatch } from "./batch.ts"
 import type { Attributes, Span } from "./span.ts"
 
@@ -14,6 +14,8 @@ const LARGEST = MAX_PAYLOAD / 2
 export interface StoreOptions {
   readonly part: string
   readonly instance: string
+  /** Of a gateway. */
+  readonly plane?: string
   readonly resource: Attributes
 }
 
@@ -24,8 +26,8 @@ export class TraceStore {
   /** Spans that could not be stored. */
   lost = 0
 
-  constructor({ part, instance, resource }: StoreOptions) {
-    this.#subject = `trace.${encodeToken(part)}.${encodeToken(instance)}`
+  constructor({ part, instance, plane, resource }: StoreOptions) {
+    this.#subject = traceSubject(part, instance, plane)
     this.#resource = resource
   }
 

@@ -42,7 +42,7 @@ export const startTracing = async ({ targets, plane, pod, sampler, env, log }: T
     "service.name": env["OTEL_SERVICE_NAME"] || "headgate-gateway", "service.namespace": "headgate", "service.instance.id": pod,
     [attribute.part]: "gateway", [attribute.plane]: plane,
   }
-  const store = targets.bus ? new TraceStore({ part: "gateway", instance: pod, resource }) : undefined
+  const store = targets.bus ? new TraceStore({ part: "gateway", plane, instance: pod, resource }) : undefined
   const send = targets.otlp === undefined ? undefined : (await import("./otlp.ts")).otlpSender(targets.otlp, env, log)
   const outbox = (toTheBus: number): Outbox =>
     new Outbox(async (spans, leftOut) => {
