@@ -8,6 +8,7 @@ import { parseSubject } from "../../bus/subject.ts"
 import { momentOf } from "./at.ts"
 import { changedPaths, changesText } from "./changes.ts"
 import { attempt, exit, failure, runningBus } from "./command.ts"
+import { jsonOrText } from "./field.ts"
 import { printable } from "./get.ts"
 import { momentText } from "./moment.ts"
 import { answering, sayDoubts, targetOf, type Target } from "./past-view.ts"
@@ -37,16 +38,8 @@ export const differences = (before: PastState, after: PastState): readonly Diffe
   return subjects.sort((a, b) => isEntry(a) - isEntry(b) || (a < b ? -1 : 1)).map((subject) => {
     const [old, new_] = [then.get(subject), now.get(subject)]
     const what = old === undefined ? "added" : new_ === undefined ? "removed" : "changed"
-    return { what, object: nameOf(subject), subject, paths: what === "changed" ? changedPaths(parse(old), parse(new_)) : [] }
+    return { what, object: nameOf(subject), subject, paths: what === "changed" ? changedPaths(jsonOrText(old), jsonOrText(new_)) : [] }
   })
-}
-
-const parse = (body: string | undefined): unknown => {
-  try {
-    return JSON.parse(body ?? "null")
-  } catch {
-    return body
-  }
 }
 
 const sign = { added: "+", removed: "-", changed: "~" } as const

@@ -4,20 +4,12 @@ import { header, isDeleted } from "../../bus/envelope.ts"
 import { parseSubject } from "../../bus/subject.ts"
 import { decodeCommit } from "../../bus/unit/commit.ts"
 import type { Commit } from "../../bus/unit/unit.ts"
-import { at } from "./field.ts"
+import { clock } from "./explain-layout.ts"
+import { at, jsonIn } from "./field.ts"
 import { printable } from "./get.ts"
 
-const clock = (time: number): string => new Date(time).toISOString().slice(11, 23)
 
-/** Undefined for what is no JSON. */
-const parse = (body: string): unknown => {
-  try {
-    return JSON.parse(body)
-  } catch {
-    return undefined
-  }
-}
-const bodyOf = ({ data }: Message): unknown => parse(new TextDecoder().decode(data))
+const bodyOf = ({ data }: Message): unknown => jsonIn(new TextDecoder().decode(data))
 
 const noteText = (value: unknown): string => `note ${String(at(value, "reason"))}: ${String(at(value, "message"))}`
 
@@ -52,7 +44,7 @@ const line = (stream: StreamName, message: Message): string | undefined => {
       const entry = parseSubject(subject)
       if (entry?.is !== "entry") return subject
       // A note's id is a hash: what it says is its name.
-      const name = entry.section === "note" && body !== null ? noteText(parse(body)) : `${entry.section} ${entry.id}`
+      const name = entry.section === "note" && body !== null ? noteText(jsonIn(body)) : `${entry.section} ${entry.id}`
       return `${body === null ? "-" : "+"}${name}`
     })
     const what = rows === undefined ? `${commit.parts?.length ?? 0} parts` : rows.length > 4 ? `${rows.slice(0, 4).join(", ")} and ${rows.length - 4} more` : rows.join(", ")

@@ -6,7 +6,7 @@ import type { Bus } from "../../bus/bus.ts"
 import { CONTROL_PLANE, type Note } from "../../bus/kinds/config.ts"
 import { ASK_PROGRESS, type Progress, progressSubject, readProgress } from "../../functions/progress.ts"
 import { type Cause, type CommitAt, commitsOf, type Config, type Edit, editOf, editsOf, type Entry, readAcks, readConfig, resolveCause, stateOf } from "./explain-read.ts"
-import { at, list } from "./field.ts"
+import { at, jsonIn, list } from "./field.ts"
 import type { ObjectName } from "./object-name.ts"
 import { placer } from "./placed-notes.ts"
 import type { Ack } from "./wait-gateways.ts"
@@ -104,7 +104,7 @@ export const explainEntry = async (bus: Bus, section: string, id: string): Promi
     const { plane, fn, rev, epoch, time } = entry
     const commit = (await commitsOf(bus, plane, fn)).find((one) => one.rev === rev && one.epoch === epoch)
     const causes = await Promise.all(entry.causes.map((text) => resolve(bus, config, text, DEPTH)))
-    const source = at(parse(entry.body), "source")
+    const source = at(jsonIn(entry.body), "source")
     const object = { kind: textAt(source, "kind").toLowerCase(), key: `${textAt(source, "namespace")}/${textAt(source, "name")}` }
     return {
       entry, commit, version: commit?.version ?? config.units.get(`${plane}/${fn}`)?.version ?? "",
@@ -170,14 +170,6 @@ const servedBy = (derived: readonly Derived[], acks: readonly Ack[]): readonly S
   })
 }
 
-const parse = (body: string | undefined): unknown => {
-  try {
-    return body === undefined ? undefined : JSON.parse(body)
-  } catch {
-    return undefined
-  }
-}
-
 /** "" for what is no text. */
 const textAt = (value: unknown, ...path: readonly string[]): string => {
   const found = at(value, ...path)
@@ -186,7 +178,7 @@ const textAt = (value: unknown, ...path: readonly string[]): string => {
 
 /** Functions that say they read a kind. */
 const readersOf = ({ entries }: Config, kind: string): readonly string[] =>
-  [...entries.values()].filter(({ section, body }) => section === "function" && list(at(parse(body), "reads")).includes(kind)).map(({ id }) => id).sort()
+  [...entries.values()].filter(({ section, body }) => section === "function" && list(at(jsonIn(body), "reads")).includes(kind)).map(({ id }) => id).sort()
 
 const hearProgress = (bus: Bus, functions: readonly string[]): Promise<ReadonlyMap<string, Progress>> => {
   const heard = new Map<string, Progress>()
@@ -236,9 +228,9 @@ const notesOn = async (bus: Bus, { entries }: Config, acks: readonly Ack[], { ob
   const isOfFile = (note: Note): boolean => file !== "" && note.about === undefined && note.file === file && note.severity === "error"
   for (const message of await stateOf(bus, "RESOURCES", "resource.note.>")) {
     const found = editOf(message)
-    if (found !== undefined && !found.isDeleted) take(`adapter ${found.key.slice(0, found.key.indexOf("/"))}`, parse(found.body), (note) => isAbout(note, object) || isOfFile(note))
+    if (found !== undefined && !found.isDeleted) take(`adapter ${found.key.slice(0, found.key.indexOf("/"))}`, jsonIn(found.body), (note) => isAbout(note, object) || isOfFile(note))
   }
-  for (const { section, fn, body } of entries.values()) if (section === "note" && body !== undefined) take(`function ${fn}`, parse(body), (note) => isAbout(note, object))
+  for (const { section, fn, body } of entries.values()) if (section === "note" && body !== undefined) take(`function ${fn}`, jsonIn(body), (note) => isAbout(note, object))
   const ids = new Set(own.map(({ id }) => id))
   const namesOne = ({ message }: Note): boolean => message.split(/[\s,:;]+|\.$/).some((word) => ids.has(word))
   for (const { applied } of acks) for (const note of applied.notes) take(`gateway ${applied.plane}/${applied.pod}`, { schema: 1, ...note }, (one) => isAbout(one, object) || (one.about === undefined && namesOne(one)))
@@ -248,6 +240,6 @@ const notesOn = async (bus: Bus, { entries }: Config, acks: readonly Ack[], { ob
 /** With their places in the object's file, where that is on this machine. */
 const placed = (said: readonly SaidNote[], { kind, key }: ObjectName, edit: Edit | undefined, textOf: TextOf): readonly SaidNote[] => {
   if (edit === undefined || edit.isDeleted) return said
-  const place = placer([{ kind, key, value: parse(edit.body), file: edit.file }], textOf)
+  const place = placer([{ kind, key, value: jsonIn(edit.body), file: edit.file }], textOf)
   return said.flatMap(({ by, note }) => place({ schema: 1, ...note }).map((one) => ({ by, note: one })))
 }

@@ -11,7 +11,7 @@ import { parseSubject, resourceSubject } from "../../bus/subject.ts"
 import type { Row } from "../../bus/unit/unit.ts"
 import { changedPaths, changesText } from "./changes.ts"
 import { attempt, exit, failure, runningBus } from "./command.ts"
-import { at } from "./field.ts"
+import { at, jsonOrText } from "./field.ts"
 import { printable } from "./get.ts"
 import { timeText } from "./moment.ts"
 import { resourceKind } from "./object-name.ts"
@@ -65,21 +65,13 @@ const editsSince = async (bus: Bus, inputs: readonly string[], time: number): Pr
   return (deleted.length > 0 ? deleted : found).map(({ subject, seq }) => causeOf(subject, seq))
 }
 
-const parse = (body: string): unknown => {
-  try {
-    return JSON.parse(body)
-  } catch {
-    return body
-  }
-}
-
 /** `+route httproute/default/web`. A note's id is a hash, which says nothing to people: its reason does, as long as it is said. */
 export const entryText = ([subject, body]: Row): string => {
   const parsed = parseSubject(subject)
   const sign = body === null ? "-" : "+"
   if (parsed?.is !== "entry") return `${sign}${subject}`
   if (parsed.section !== kinds.note.name) return `${sign}${parsed.section} ${parsed.id}`
-  const reason = body === null ? undefined : at(parse(body), "reason")
+  const reason = body === null ? undefined : at(jsonOrText(body), "reason")
   return `${sign}note${typeof reason === "string" ? ` ${reason}` : ""}`
 }
 
@@ -123,7 +115,7 @@ const tell = ({ seq, time, body, message }: Version, before: Version | undefined
     time: timeText(time), seq, deleted: body === undefined,
     ...(generation === undefined ? {} : { generation }),
     ...(file === undefined ? {} : { file: decodeHeader(file) }),
-    changed: body === undefined || before?.body === undefined ? [] : changedPaths(parse(before.body), parse(body)),
+    changed: body === undefined || before?.body === undefined ? [] : changedPaths(jsonOrText(before.body), jsonOrText(body)),
     causes,
     commits: commits.map(({ unit, commit: { version, rev }, seq: of, time: at, rows }) => ({ plane: unit.plane, function: unit.fn, version, rev, seq: of, time: timeText(at), entries: entriesOf(target, rows) })),
     served: served.map(({ pod, plane, time: at }) => ({ pod, plane, time: timeText(at) })),

@@ -10,6 +10,7 @@ import type { UnitChange } from "../../bus/unit/unit.ts"
 import { readFile } from "../adapters/files/read.ts"
 import { operatorAccess, ownEnvironment } from "./bus-process.ts"
 import { dataFolder, readRunning } from "./data-folder.ts"
+import { jsonOrText } from "./field.ts"
 
 /** One value, wherever it lives. */
 export interface Item {
@@ -52,15 +53,7 @@ export const manifestText = (): ((file: string) => string | undefined) => {
   }
 }
 
-/** What is no JSON is shown as it is. */
-const parse = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
-}
-const parseData = ({ data }: Message): unknown => parse(new TextDecoder().decode(data))
+const parseData = ({ data }: Message): unknown => jsonOrText(new TextDecoder().decode(data))
 
 /** What a pod last said, as of now: one that stopped long ago is left out, one that has gone silent is not ready (bus/presence.ts). */
 export const podAs = (value: unknown, time: number, now: number): readonly unknown[] => {
@@ -103,7 +96,7 @@ const entriesOf = (bus: Bus, reading: Reading): Promise<readonly Item[]> =>
         queueMicrotask(() => void reader.stop())
         resolve([...bodies].flatMap(([subject, body]) => {
           const parsed = parseSubject(subject)
-          return parsed?.is === "entry" ? [{ kind: parsed.section, plane: parsed.plane, key: parsed.id, value: parse(body), file: "" }] : []
+          return parsed?.is === "entry" ? [{ kind: parsed.section, plane: parsed.plane, key: parsed.id, value: jsonOrText(body), file: "" }] : []
         }))
       },
       onNote: (_reason, message) => { reading.doubt = message },

@@ -9,30 +9,22 @@ import { HistoryError, type Moment, type PastAck, type PastState } from "../../b
 import { configSubject, parseSubject, resourceSubject } from "../../bus/subject.ts"
 import { unitKey } from "../../bus/unit/commit.ts"
 import { exit, failure } from "./command.ts"
-import { at } from "./field.ts"
+import { at, jsonOrText } from "./field.ts"
 import { aliases } from "./get.ts"
 import { momentText, timeText } from "./moment.ts"
 import { NameError, objectNames, resourceKind } from "./object-name.ts"
 import type { Item, Observed } from "./observe.ts"
 
-const parse = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
-}
-
 export const observedOf = ({ resources, units, acks }: PastState): Observed => ({
   resources: [...resources.values()].flatMap(({ subject, headers, body }): readonly Item[] => {
     const parsed = parseSubject(subject)
-    return parsed?.is === "resource" ? [{ kind: parsed.kind, plane: "", key: parsed.key, value: parse(body), file: decodeHeader(headers[header.source] ?? "") }] : []
+    return parsed?.is === "resource" ? [{ kind: parsed.kind, plane: "", key: parsed.key, value: jsonOrText(body), file: decodeHeader(headers[header.source] ?? "") }] : []
   }),
   entries: [...units.values()].flatMap(({ entries }) => [...entries].flatMap(([subject, { body }]): readonly Item[] => {
     const parsed = parseSubject(subject)
-    return parsed?.is === "entry" ? [{ kind: parsed.section, plane: parsed.plane, key: parsed.id, value: parse(body), file: "" }] : []
+    return parsed?.is === "entry" ? [{ kind: parsed.section, plane: parsed.plane, key: parsed.id, value: jsonOrText(body), file: "" }] : []
   })),
-  applied: [...acks.values()].map(({ body }) => parse(body)),
+  applied: [...acks.values()].map(({ body }) => jsonOrText(body)),
 })
 
 /** What has an exit status of its own becomes a failure that carries it. */
@@ -92,7 +84,7 @@ export interface Serving {
 export const servingOf = ({ subject, time, body }: PastAck): Serving | undefined => {
   const parsed = parseSubject(subject)
   if (parsed?.is !== "applied") return undefined
-  const value = parse(body)
+  const value = jsonOrText(body)
   return { pod: parsed.pod, plane: parsed.plane, time, rev: (fn) => Number(at(value, "units", fn, "rev") ?? 0) }
 }
 

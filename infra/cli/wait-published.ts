@@ -6,7 +6,8 @@ import type { Message } from "../../bus/bus.ts"
 import { decodeHeader, header, isDeleted, numberHeader } from "../../bus/envelope.ts"
 import { parseSubject, resourceSubject } from "../../bus/subject.ts"
 import { exit } from "./command.ts"
-import { at } from "./field.ts"
+import { clock } from "./explain-layout.ts"
+import { at, jsonIn } from "./field.ts"
 import { nameText, type ObjectName } from "./object-name.ts"
 import { isSame, type Manifests } from "./wait-files.ts"
 
@@ -144,7 +145,7 @@ export class Published {
 
   /** The file has something the adapter cannot take: what came from it stays. */
   #isKept(file: string): boolean {
-    return [...this.#notes.values()].some((body) => at(parse(body), "file") === file && at(parse(body), "severity") === "error")
+    return [...this.#notes.values()].some((body) => at(jsonIn(body), "file") === file && at(jsonIn(body), "severity") === "error")
   }
 
   /** What the adapter has to say about an object that it does not publish. */
@@ -154,7 +155,7 @@ export class Published {
 
   #notesOn({ kind, key }: ObjectName): readonly { readonly reason: string; readonly body: string }[] {
     return [...this.#notes.values()].flatMap((body) => {
-      const note = parse(body)
+      const note = jsonIn(body)
       const [of, namespace, name, reason] = [at(note, "about", "kind"), at(note, "about", "namespace"), at(note, "about", "name"), at(note, "reason")].map((value) => (typeof value === "string" ? value : ""))
       return of?.toLowerCase() === kind && `${namespace}/${name}` === key ? [{ reason: reason ?? "", body }] : []
     })
@@ -172,21 +173,11 @@ const objectOf = (subject: string): ObjectName => {
 const text = ({ data }: Message): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
 const sourceOf = (message: Message): string => decodeHeader(message.headers[header.source] ?? "")
 
-const parse = (body: string): unknown => {
-  try {
-    return JSON.parse(body)
-  } catch {
-    return undefined
-  }
-}
-
 const noteText = (body: string): string => {
-  const value = parse(body)
+  const value = jsonIn(body)
   const field = (name: string, before: string, after: string): string => {
     const found = at(value, name)
     return typeof found === "string" || typeof found === "number" ? `${before}${found}${after}` : ""
   }
   return `${field("file", "", "")}${field("line", ":", "")} ${field("reason", "", ": ")}${field("message", "", "")}${field("fix", " ", "")}`.trim()
 }
-
-const clock = (time: number): string => new Date(time).toISOString().slice(11, 23)

@@ -16,7 +16,8 @@ import type { Reconciler } from "../../functions/reconcile.ts"
 import { ASK_PROGRESS, type Progress, progressSubject, readProgress } from "../../functions/progress.ts"
 import { appliedIn } from "./applied-message.ts"
 import { exit } from "./command.ts"
-import { at, list } from "./field.ts"
+import { clock, seconds } from "./explain-layout.ts"
+import { at, jsonIn, list } from "./field.ts"
 import { nameText, type ObjectName } from "./object-name.ts"
 import type { Manifests } from "./wait-files.ts"
 import { Answering, type Declared } from "./wait-functions.ts"
@@ -106,7 +107,7 @@ class Waiting {
     this.#follow("CONFIG", `config.${encodeToken(CONTROL_PLANE)}.function.*`, (message) => this.#declare(message))
     this.#follow("CONFIG", "config.*.plan.*", (message) => {
       if (isDeleted(message.headers)) this.#plans.delete(message.subject)
-      else this.#plans.set(message.subject, namesIn(at(parse(text(message)), "functions")))
+      else this.#plans.set(message.subject, namesIn(at(jsonIn(text(message)), "functions")))
     })
     if (options.objects.length === 0 || options.objects.some(({ kind }) => OF_CERTIFICATES.has(kind))) this.#follow("CONFIG", "config.*.certificate.*", (message) => this.#certificate(message))
     this.#config = this.#follow("CONFIG", "config.*.commit.*", (message) => this.#commits.set(message.subject, message))
@@ -150,7 +151,7 @@ class Waiting {
   #declare(message: Message): void {
     const parsed = parseSubject(message.subject)
     if (parsed?.is !== "entry") return
-    const value = isDeleted(message.headers) ? undefined : parse(text(message))
+    const value = isDeleted(message.headers) ? undefined : jsonIn(text(message))
     if (value === undefined) this.#declared.delete(parsed.id)
     else this.#declared.set(parsed.id, { reads: namesIn(at(value, "reads")), writes: namesIn(at(value, "writes")) })
   }
@@ -160,7 +161,7 @@ class Waiting {
     if (parsed?.is !== "entry") return
     const { subject, headers } = message
     if (isDeleted(headers)) this.#certificates.delete(subject)
-    else this.#certificates.set(subject, { id: parsed.id, isUnread: at(parse(text(message)), "empty") === "NotRead", commit: commitSubject(parsed.plane, headers[header.writer] ?? ""), rev: numberHeader(headers, header.rev) ?? 0 })
+    else this.#certificates.set(subject, { id: parsed.id, isUnread: at(jsonIn(text(message)), "empty") === "NotRead", commit: commitSubject(parsed.plane, headers[header.writer] ?? ""), rev: numberHeader(headers, header.rev) ?? 0 })
   }
 
   /** What goes by way of an adapter: the content of Secrets, which it publishes once it is wanted. */
@@ -267,14 +268,3 @@ class Waiting {
 
 const text = ({ data }: Message): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
 const namesIn = (value: unknown): readonly string[] => list(value).filter((each) => typeof each === "string")
-
-const parse = (body: string): unknown => {
-  try {
-    return JSON.parse(body)
-  } catch {
-    return undefined
-  }
-}
-
-const clock = (time: number): string => new Date(time).toISOString().slice(11, 23)
-const seconds = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1).replace(/\.0$/, "")} s`)
