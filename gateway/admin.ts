@@ -16,6 +16,8 @@ import type { Units } from "./snapshot.ts"
 export interface AdminOptions {
   readonly host: string
   readonly port: number
+  /** Any free port where that one is taken. */
+  readonly orAnother: boolean
   readonly applied: () => Applied
   /** More about the process, into /config. */
   readonly state: () => Readonly<Record<string, unknown>>
@@ -39,8 +41,12 @@ export const listenAdmin = async (options: AdminOptions): Promise<http.Server> =
     )
   })
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      reject(new Error(`The admin port ${options.host}:${options.port} cannot be opened: ${error.code === "EADDRINUSE" ? "another process has it; choose another one with --admin" : error.message}.`, { cause: error }))
+    let orAnother = options.orAnother
+    server.on("error", (error: NodeJS.ErrnoException) => {
+      if (orAnother && error.code === "EADDRINUSE") {
+        orAnother = false
+        server.listen({ host: options.host, port: 0 })
+      } else reject(new Error(`The admin port ${options.host}:${options.port} cannot be opened: ${error.code === "EADDRINUSE" ? "another process has it; choose another one with --admin" : error.message}.`, { cause: error }))
     })
     server.listen({ host: options.host, port: options.port }, resolve)
   })

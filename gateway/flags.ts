@@ -11,7 +11,8 @@ export interface Flags {
   readonly pod: string
   /** Address for listeners that name none. */
   readonly bind: string
-  readonly admin: { readonly host: string; readonly port: number }
+  /** `orAnother`: any free port where that one is taken. */
+  readonly admin: { readonly host: string; readonly port: number; readonly orAnother: boolean }
   /** Folder of the snapshot. */
   readonly data: string
   readonly portOffset: number
@@ -31,6 +32,7 @@ export const usage = `headgate gateway: serves what functions have put on the bu
   --pod NAME                    name in acks (host name)
   --bind ADDRESS                for listeners that name no address (::)
   --admin ADDRESS:PORT          admin port (127.0.0.1:9901)
+  --admin-or-another            any free port where that one is taken
   --data FOLDER                 where the snapshot is kept ($HEADGATE_DATA/gateway, .headgate/gateway)
   --port-offset-on-eacces N     ports that may not be bound are served N higher (8000; 0: not at all)
   --plane-key FILE              key of the data plane, for HTTPS: 64 hexadecimal digits or 32 octets ($HEADGATE_PLANE_KEY_FILE)
@@ -46,7 +48,7 @@ Limits and time-outs, in octets and milliseconds (a time-out of 0: none); --head
 
 /** Throws TypeError that says what is wrong. "help" when asked for it. */
 export const parseFlags = (argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Flags | "help" => {
-  const options: ParseArgsOptionsConfig = { help: { type: "boolean" } }
+  const options: ParseArgsOptionsConfig = { help: { type: "boolean" }, "admin-or-another": { type: "boolean" } }
   for (const name of ["plane", "pod", "bind", "admin", "data", "port-offset-on-eacces", "plane-key", "drain", "nats", "trace-requests"]) options[name] = { type: "string" }
   for (const name of settingNames) options[flagOf(name).slice(2)] = { type: "string" }
   const given = new Map(Object.entries(parseArgs({ args: [...argv], strict: true, options }).values))
@@ -71,7 +73,7 @@ export const parseFlags = (argv: readonly string[], env: Readonly<Record<string,
     plane: flag("plane") ?? "default",
     pod: flag("pod") ?? hostname(),
     bind: flag("bind") ?? "::",
-    admin: addressOf(flag("admin") ?? "127.0.0.1:9901"),
+    admin: { ...addressOf(flag("admin") ?? "127.0.0.1:9901"), orAnother: given.get("admin-or-another") === true },
     data: flag("data") ?? join(env["HEADGATE_DATA"] ?? ".headgate", "gateway"),
     portOffset: wholeNumber("port-offset-on-eacces", 8000),
     planeKey: flag("plane-key") ?? env["HEADGATE_PLANE_KEY_FILE"],

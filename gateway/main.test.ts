@@ -176,6 +176,14 @@ describe("a gateway", () => {
     await expect(start(["--admin", `127.0.0.1:${gateway.adminPort}`])).rejects.toThrow(/another process has it; choose another one with --admin/)
   })
 
+  it("takes another admin port where it may, and says which", async () => {
+    const first = await start()
+    const second = await start(["--admin", `127.0.0.1:${first.adminPort}`, "--admin-or-another"])
+    expect(second.adminPort).not.toBe(first.adminPort)
+    expect(second.applied().admin).toBe(`http://127.0.0.1:${second.adminPort}`)
+    expect((await fetch(`${second.applied().admin}/healthz`)).status).toBe(200)
+  })
+
   it("moves a listener to another port and drops the old one, and stays ready", async () => {
     await attached()
     expect(await get("/")).toEqual([200, "a /"])

@@ -59,7 +59,7 @@ export const up = async (options: UpOptions): Promise<void> => {
     let admin = options.admin
     const gateway = keepRunning({ name: "gateway", report, ...part("gateway", async () => {
       admin = await freeAddress(admin, report)
-      return ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", admin, "--data", join(data, "gateway"), "--plane-key", planeKey.file]
+      return ["gateway", "--plane", "default", "--pod", POD, "--bind", options.bind, "--admin", admin, "--admin-or-another", "--data", join(data, "gateway"), "--plane-key", planeKey.file]
     }, "gateway.default") })
     const functions = keepRunning({ name: "functions", report, ...part("functions", async () => ["functions"]) })
     const adapter = keepRunning({ name: "adapter", report, ...part("adapter", async () => ["adapter", "files", "--manifests", manifests, "--plane-keys", planeKey.folder, ...controllers]) })
@@ -88,7 +88,7 @@ const mistakeIn = ({ manifests, admin }: UpOptions): string | undefined => {
   return /^(?:\[[0-9a-fA-F:]+\]|[^:[\]]+):\d{1,5}$/.test(admin) ? undefined : `--admin takes ADDRESS:PORT, as 127.0.0.1:9901, not "${admin}"`
 }
 
-/** The address asked for; another port when something else has it. Asked anew at each start: between two that start together one loses. */
+/** The address asked for; another port when something else has it, which the gateway keeps over restarts. Of two that start together one finds it taken after all, and takes any. */
 const freeAddress = async (wanted: string, report: (line: string) => void): Promise<string> => {
   const colon = wanted.lastIndexOf(":")
   const [host, port] = [wanted.slice(0, colon), Number(wanted.slice(colon + 1))]
