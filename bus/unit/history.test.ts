@@ -81,3 +81,22 @@ test("what stands there as a commit and is none is left out, and what came befor
   expect(revisions(store)).toEqual(["1", "3"])
   expect(notes).toContain("HistoryGap")
 })
+
+test("a writer that is stopped while it waits for copies commits nothing more", async () => {
+  const store = memoryStore()
+  const bus = store.bus()
+  const gate = Promise.withResolvers<void>()
+  const writer = await open({ ...bus, publish: (message) => (message.subject.startsWith("history.") ? gate.promise.then(() => bus.publish(message)) : bus.publish(message)) })
+  const commits = () => Number(store.messages("CONFIG").findLast(({ subject }) => subject.includes(".commit."))?.headers[header.rev] ?? 0)
+  let before = -1
+  for (let i = 0; before < commits(); i++) {
+    before = commits()
+    writer.stage([{ subject: SUBJECT, body: String(i), causes: [] }])
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+  }
+  expect(before).toBeGreaterThan(256)
+  const stopped = writer.stop()
+  gate.resolve()
+  await stopped
+  expect(commits()).toBe(before)
+})

@@ -184,7 +184,10 @@ class Writer implements UnitWriter {
       else {
         this.#copy()
         const room = this.#history.room()
-        if (room !== undefined) await room
+        if (room !== undefined) {
+          await room
+          continue
+        }
         if (this.#history.isIdle) this.#committer.forgetParts(this.#seq)
         // Before what was staged since: under constant change nobody would ever be told.
         for (const waiter of this.#covered.splice(0)) waiter.resolve()
