@@ -34,7 +34,31 @@ const fragmented = (hello: Buffer, size: number): Buffer => {
   return Buffer.concat(records)
 }
 
+const vector = (lengthOctets: 1 | 2, content: Buffer): Buffer => Buffer.concat([Buffer.from(lengthOctets === 1 ? [content.length] : [content.length >> 8, content.length & 255]), content])
+const extension = (type: number, content: Buffer): Buffer => Buffer.concat([Buffer.from([type >> 8, type & 255]), vector(2, content)])
+const nameExtension = (...names: readonly string[]): Buffer => extension(0, vector(2, Buffer.concat(names.map((name) => Buffer.concat([Buffer.from([0]), vector(2, Buffer.from(name))])))))
+
+/** As few clients say it. null: without the list of extensions. */
+const helloWith = (extensions: readonly Buffer[] | null): Buffer => {
+  const body = Buffer.concat([Buffer.from([3, 3]), Buffer.alloc(32), vector(1, Buffer.alloc(0)), vector(2, Buffer.from([0x1a, 0x1a, 0xc0, 0x2b])), vector(1, Buffer.alloc(1)), ...(extensions === null ? [] : [vector(2, Buffer.concat(extensions))])])
+  return Buffer.concat([Buffer.from([22, 3, 1]), vector(2, Buffer.concat([Buffer.from([1, 0]), vector(2, body)]))])
+}
+
 describe("the client's first message", () => {
+  it.each([
+    ["none, without extensions", helloWith(null), { serverName: "" }],
+    ["none, where there are other extensions only", helloWith([extension(0x1a1a, Buffer.alloc(0))]), { serverName: "" }],
+    ["it, after extensions nobody knows", helloWith([extension(0x1a1a, Buffer.from([1, 2, 3])), nameExtension("a.example")]), { serverName: "a.example" }],
+    ["an address as it is written", helloWith([nameExtension("192.0.2.7")]), { serverName: "192.0.2.7" }],
+    ["the first of two, which OpenSSL refuses", helloWith([nameExtension("a.example"), nameExtension("b.example")]), { serverName: "a.example" }],
+    ["no more than 255 octets", helloWith([nameExtension("a".repeat(256))]), BROKEN],
+    ["none out of an empty list", helloWith([nameExtension()]), BROKEN],
+    ["none that is empty", helloWith([nameExtension("")]), BROKEN],
+    ["none with octets that are no text", helloWith([nameExtension("a\0.example")]), BROKEN],
+  ])("as name gives %s", (_, hello, expected) => {
+    expect(readHello(hello)).toEqual(expected)
+  })
+
   it.each([
     ["a name, in lower case", { servername: "WWW.Example.com" }, "www.example.com"],
     ["the name without its last dot", { servername: "a.example." }, "a.example"],
