@@ -166,7 +166,7 @@ export class Inputs {
     if (isThere) this.#acks.set(key, { seq: message.seq, time: message.time })
     else this.#acks.delete(key)
     this.#stage(this.#ack, key, isThere ? text(message.data) : null, message.seq)
-    this.#changed(() => message.headers[header.traceparent], message.time)
+    this.#changed(() => message.headers[header.traceparent], message.time, true)
   }
 
   acksRead(): void {
@@ -190,10 +190,10 @@ export class Inputs {
     this.#onChange()
   }
 
-  #changed(traceparent: () => string | undefined, stored: number): void {
+  #changed(traceparent: () => string | undefined, stored: number, isAck = false): void {
     this.#traceparent ??= traceparent
     // What was stored before this process came is no change now.
-    if (this.#traces !== undefined && this.isRead) this.#traces.arrived(traceparent(), stored)
+    if (this.#traces !== undefined && this.isRead) this.#traces.arrived(traceparent(), stored, isAck)
     this.#onChange()
   }
 

@@ -11,7 +11,7 @@ const scene = () => {
   const spans: Span[] = []
   const traces = new PassTraces(new PlainTracing((span) => spans.push(span)))
   const edit = () => ({ traceId: newTraceId(), spanId: newSpanId() })
-  const arrive = ({ traceId, spanId }: { readonly traceId: string; readonly spanId: string }, stored = Date.now()) => traces.arrived(formatTraceparent(traceId, spanId), stored)
+  const arrive = ({ traceId, spanId }: { readonly traceId: string; readonly spanId: string }, stored = Date.now(), isAck = false) => traces.arrived(formatTraceparent(traceId, spanId), stored, isAck)
   const named = (name: string) => spans.filter((span) => span.name === name)
   return { spans, traces, edit, arrive, named }
 }
@@ -98,4 +98,55 @@ it("what runs after the pass, because nobody waits for it, is told with the wait
   const [derive, postponed] = [named("derive")[0], named("postponed")[0]]
   expect(postponed).toMatchObject({ parentId: derive?.spanId, from: derive?.to })
   expect(postponed?.to).toBeCloseTo(named("status: httproute > 4")[0]?.from ?? Number.NaN, 6)
+})
+
+it("a pass that took up acks alone is told once something comes of it, and by nothing else", () => {
+  const { spans, traces, arrive, edit, named } = scene()
+  const [nothing, something] = [edit(), edit()]
+  for (const ack of [nothing, something]) {
+    arrive(ack, wallNow() - 3, true)
+    const pass = traces.begin()
+    pass?.ran("status", "applied > status", performance.now(), performance.now(), 1)
+    pass?.end()
+    expect(spans).toEqual([])
+    if (ack === something) traces.staged(UNIT, pass?.traceparent)
+  }
+  expect(named("deliver")).toMatchObject([{ traceId: something.traceId, parentId: something.spanId }])
+  expect(named("derive")).toMatchObject([{ traceId: something.traceId, parentId: something.spanId, attributes: { "headgate.derivations": 1 } }])
+  expect(named("status: applied > status")).toMatchObject([{ parentId: named("derive")[0]?.spanId }])
+  expect(spans.every(({ traceId }) => traceId === something.traceId)).toBe(true)
+  // Also where it was staged before its end.
+  arrive(edit(), wallNow(), true)
+  const pass = traces.begin()
+  traces.staged(UNIT, pass?.traceparent)
+  pass?.end()
+  expect(named("derive")).toHaveLength(2)
+})
+
+it("an edit that comes with the ack of another goes on in its own trace", () => {
+  const { traces, arrive, edit, named } = scene()
+  const [other, own] = [edit(), edit()]
+  arrive(other, wallNow(), true)
+  arrive(own)
+  traces.begin()?.end()
+  expect(named("derive")).toMatchObject([{ traceId: own.traceId, links: [other] }])
+})
+
+it("a commit does not begin with, nor link to, what was taken back before it", () => {
+  const { traces, arrive, edit, named } = scene()
+  const { onCommitting, onCommitted } = traces.commits(UNIT)
+  const pass = () => {
+    arrive(edit())
+    const begun = traces.begin()
+    begun?.end()
+    traces.staged(UNIT, begun?.traceparent)
+    return begun?.traceparent
+  }
+  pass()
+  const before = wallNow()
+  const own = pass()
+  onCommitting(head(1), 1, own)
+  onCommitted(head(1), 1)
+  expect(named("commit default/routes")).toMatchObject([{ links: [] }])
+  expect(named("commit default/routes")[0]?.from).toBeGreaterThanOrEqual(before)
 })

@@ -17,7 +17,7 @@
  *                       held                    waiting for clusters or certificates
  *                       compile, swap           the new table; from the assignment until every socket has it
  *                       ack                     until APPLIED has stored that this pod serves it; status hangs on it:
- *   functions               deliver, derive, commit _/status
+ *   functions               deliver, derive, commit _/status, where it is other than before
  *
  *   gateway     GET httproute/shop/cart/0       a request: server span of its own trace, or of its client's
  */
