@@ -7,12 +7,11 @@
  * stored; one that takes over begins where it has read to.
  */
 import type { Bus } from "../bus/bus.ts"
+import { ASK_PROGRESS, progressSubject } from "../bus/hints.ts"
 
 const EVERY = 20
 /** Who has asked waits for the next one too, ms. */
 const A_MOMENT = 1_000
-export const ASK_PROGRESS = "ask.progress"
-export const progressSubject = (fn: string): string => `progress.${fn}`
 
 /** Body of the hint, JSON. */
 export interface Progress {

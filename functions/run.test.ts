@@ -9,7 +9,8 @@ import { commitSubject, configSubject, parseSubject, resourceSubject } from "../
 import { readUnits } from "../bus/unit/reader.ts"
 import type { UnitChange } from "../bus/unit/unit.ts"
 import { given, run as once } from "./once.ts"
-import { type Progress, progressSubject, readProgress } from "./progress.ts"
+import { progressSubject } from "../bus/hints.ts"
+import { type Progress, readProgress } from "./progress.ts"
 import { reconcile, type Reconciler } from "./reconcile.ts"
 import { runFunctions } from "./run.ts"
 

@@ -8,6 +8,7 @@
  */
 import type { Credentials } from "../access.ts"
 import type { StreamName } from "../bus.ts"
+import { ASK_PROGRESS, syncedSubject } from "../hints.ts"
 import { encodeToken, leaseSubject } from "../subject.ts"
 
 export interface Rights {
@@ -31,10 +32,11 @@ const ALL: readonly StreamName[] = ["RESOURCES", "CONFIG", "INTENTS", "APPLIED",
 /** Users of the account CONTROL. */
 export const roles = {
   /** People's commands, and `up`: reads everything and writes nothing but questions. */
-  operator: { reads: ALL.map((stream) => [stream, ">"] as const), readsAll: ALL, publishes: ["ask.progress"], listens: ["progress.>"], ensures: true },
+  operator: { reads: ALL.map((stream) => [stream, ">"] as const), readsAll: ALL, publishes: [ASK_PROGRESS], listens: ["progress.>", "synced.>"], ensures: true },
   adapter: {
     reads: [["RESOURCES", "resource.>"], ["CONFIG", `config.${encodeToken(CONTROL_PLANE)}.wanted.>`], ["INTENTS", "intent.>"], ["LEASES", leaseSubject("adapter.files")]],
-    publishes: ["resource.>", leaseSubject("adapter.files"), "trace.adapter.>"],
+    publishes: ["resource.>", leaseSubject("adapter.files"), syncedSubject("adapter.files"), "trace.adapter.>"],
+    listens: [ASK_PROGRESS],
     purges: ["RESOURCES"],
     ensures: true,
   },
@@ -42,7 +44,7 @@ export const roles = {
     reads: [["RESOURCES", "resource.>"], ["CONFIG", "config.>"], ["INTENTS", "intent.>"], ["APPLIED", "applied.>"], ["HISTORY", "history.>"], ["LEASES", "lease.>"]],
     readsAll: ["RESOURCES", "CONFIG"],
     publishes: ["config.>", "intent.>", "history.>", "lease.*", "progress.*", "trace.functions.>"],
-    listens: ["ask.progress"],
+    listens: [ASK_PROGRESS],
     purges: ["CONFIG"],
     ensures: true,
   },

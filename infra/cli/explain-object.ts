@@ -4,7 +4,8 @@
  */
 import type { Bus } from "../../bus/bus.ts"
 import { CONTROL_PLANE, type Note } from "../../bus/kinds/config.ts"
-import { ASK_PROGRESS, type Progress, progressSubject, readProgress } from "../../functions/progress.ts"
+import { ASK_PROGRESS, progressSubject } from "../../bus/hints.ts"
+import { type Progress, readProgress } from "../../functions/progress.ts"
 import { type Cause, type CommitAt, commitsOf, type Config, type Edit, editOf, editsOf, type Entry, readAcks, readConfig, resolveCause, stateOf } from "./explain-read.ts"
 import { at, jsonIn, list } from "./field.ts"
 import type { ObjectName } from "./object-name.ts"

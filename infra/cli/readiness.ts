@@ -1,4 +1,4 @@
-/** When `up` may say ready: the gateway has acked a whole configuration, and every listener answers. */
+/** When `up` may say ready: what the files hold is served, and every listener answers. */
 import type { Bus } from "../../bus/bus.ts"
 import type { Applied, AppliedListener } from "../../bus/kinds/applied.ts"
 import { request } from "node:http"
@@ -54,9 +54,14 @@ const answersTls = ({ address, port, hostname }: AppliedListener): Promise<boole
 /** An address a client on this machine can dial for what a socket is bound to. */
 export const reachable = (address: string): string => (address === "::" || address === "0.0.0.0" || address === "*" || address === "" ? "127.0.0.1" : address)
 
-/** The gateway has acked a whole configuration, and every listener that could be bound answers; there is at least one. */
-export const untilReady = (bus: Bus, subject: string, gateway: Child, manifests: string, isDemo: boolean, report: (line: string) => void): Promise<Applied> =>
-  new Promise((resolve) => {
+/** What the files hold is `served`, the gateway has acked a whole configuration, and every listener that could be bound answers; there is at least one. */
+export const untilReady = (bus: Bus, subject: string, served: Promise<void>, gateway: Child, manifests: string, isDemo: boolean, report: (line: string) => void): Promise<Applied> =>
+  new Promise((resolve, reject) => {
+    let isServed = false
+    served.then(() => {
+      isServed = true
+      if (latest !== undefined) void check(latest)
+    }, reject)
     const said = new Set<string>()
     const sayOnce = (line: string): void => {
       if (!said.has(line)) report(line)
@@ -73,9 +78,9 @@ export const untilReady = (bus: Bus, subject: string, gateway: Child, manifests:
       if (free !== undefined) sayOnce(`the demo moves to port ${free}`)
     }
     const check = async (applied: Applied): Promise<void> => {
-      waiting = applied.waiting ?? (applied.listeners.length === 0 ? "There is no Gateway with a listener." : "A listener does not answer.")
+      waiting = applied.waiting ?? (applied.listeners.length === 0 ? "There is no Gateway with a listener." : isServed ? "A listener does not answer." : "Not all of what the files hold is served.")
       for (const { id, error } of applied.listeners) if (error !== undefined) sayOnce(`listener ${id}: ${error}`)
-      if (!applied.ready || gateway.current() === undefined) return
+      if (!isServed || !applied.ready || gateway.current() === undefined) return
       const bound = applied.listeners.filter((listener) => listener.port > 0)
       const all = await Promise.all(bound.map(answers))
       if (applied !== latest || bound.length === 0) return

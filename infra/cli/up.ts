@@ -16,6 +16,7 @@ import { freePort } from "./free-port.ts"
 import { partStarter } from "./part.ts"
 import { ensurePlaneKey } from "./plane-key.ts"
 import { untilReady } from "./readiness.ts"
+import { untilServed } from "./served.ts"
 import { readyLine, readyTable } from "./up-report.ts"
 
 export interface UpOptions {
@@ -65,7 +66,7 @@ export const up = async (options: UpOptions): Promise<void> => {
     const adapter = keepRunning({ name: "adapter", report, ...part("adapter", async () => ["adapter", "files", "--manifests", manifests, "--plane-keys", planeKey.folder, ...controllers]) })
 
     const bus = await connectBus({ url: nats.url, name: "up", access: operatorAccess(nats) })
-    const applied = await Promise.race([untilReady(bus, appliedSubject("default", POD), gateway, manifests, demo !== undefined, report), stopped])
+    const applied = await Promise.race([untilReady(bus, appliedSubject("default", POD), untilServed(bus), gateway, manifests, demo !== undefined, report), stopped])
     if (applied !== undefined) process.stdout.write(options.json ? readyLine({ nats: withoutPassword(nats.url), credentials: nats.environment("operator")[CREDENTIALS], applied }) : readyTable({ nats: withoutPassword(nats.url), applied, manifests, demo: demo !== undefined, data }))
     // Not before: a start needs the processor for itself, and there is no past yet.
     if (applied !== undefined && (await keepsHistory(bus))) children.push(keepRunning({ name: "checkpoints", report, ...part("checkpoints", async () => ["checkpoints"], "history") }))

@@ -3,7 +3,8 @@ import type { Bus } from "../../bus/bus.ts"
 import { memoryStore } from "../../bus/memory.ts"
 import { appliedSubject, commitSubject, configSubject, resourceSubject } from "../../bus/subject.ts"
 import { openUnit } from "../../bus/unit/writer.ts"
-import { ASK_PROGRESS, type Progress, progressSubject } from "../../functions/progress.ts"
+import { ASK_PROGRESS, progressSubject } from "../../bus/hints.ts"
+import type { Progress } from "../../functions/progress.ts"
 import { wait, type Waited } from "./wait.ts"
 
 const turns = async (): Promise<void> => {

@@ -8,12 +8,13 @@
  */
 import type { Bus, Following, Message } from "../../bus/bus.ts"
 import { header, isDeleted, numberHeader } from "../../bus/envelope.ts"
+import { ASK_PROGRESS, progressSubject } from "../../bus/hints.ts"
 import { CONTROL_PLANE } from "../../bus/kinds/config.ts"
 import { commitSubject, encodeToken, parseSubject } from "../../bus/subject.ts"
 import { decodeCommit } from "../../bus/unit/commit.ts"
 import { builtIn } from "../../functions/list.ts"
 import type { Reconciler } from "../../functions/reconcile.ts"
-import { ASK_PROGRESS, type Progress, progressSubject, readProgress } from "../../functions/progress.ts"
+import { type Progress, readProgress } from "../../functions/progress.ts"
 import { appliedIn } from "./applied-message.ts"
 import { exit } from "./command.ts"
 import { clock, seconds } from "./explain-layout.ts"
@@ -32,6 +33,8 @@ export interface WaitOptions {
   readonly timeout: number
   /** Of the `up` on this machine; undefined: what is on the bus is the newest there is. */
   readonly manifests: Manifests | undefined
+  /** With no objects: what is in RESOURCES up to this sequence, and nothing after it. */
+  readonly upTo?: number
 }
 
 export interface Waited {
@@ -102,7 +105,8 @@ class Waiting {
       this.#look()
     })
     bus.hint(ASK_PROGRESS, "")
-    for (const filter of this.#published.filters) this.#resources = this.#follow("RESOURCES", filter, (message) => this.#published.take(message))
+    if (options.upTo !== undefined) this.#version = { seq: options.upTo, time: 0, generation: undefined }
+    else for (const filter of this.#published.filters) this.#resources = this.#follow("RESOURCES", filter, (message) => this.#published.take(message))
     if (options.manifests !== undefined) this.#follow("RESOURCES", "resource.note.files.*", (message) => this.#published.note(message))
     this.#follow("CONFIG", `config.${encodeToken(CONTROL_PLANE)}.function.*`, (message) => this.#declare(message))
     this.#follow("CONFIG", "config.*.plan.*", (message) => {

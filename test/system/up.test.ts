@@ -43,6 +43,17 @@ test("is ready only when traffic flows, and says where in one line", async () =>
   expect((await fetch(`${ready.admin}/readyz`)).status).toBe(200)
 })
 
+test("is ready only when what changed while nothing ran is served", async () => {
+  const { world, port } = await prepare("away")
+  await (await world.up()).stop()
+  for (let i = 0; i < 5; i++) {
+    drop(world.manifests, "web.yaml", yaml(route("web", { gateway: "edge", backend: "a", path: `/${i}` })))
+    const running = await world.up()
+    expect([(await ask({ port, path: `/${i}` })).status, (await ask({ port, path: `/${i - 1}` })).status]).toEqual([200, 404])
+    await running.stop()
+  }
+})
+
 test("several run side by side, each with its own state", async () => {
   const [one, two] = await Promise.all([prepare("one"), prepare("two")])
   const [first, second] = await Promise.all([one.world.up(), two.world.up()])

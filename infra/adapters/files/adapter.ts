@@ -6,6 +6,7 @@
 import { Deferred, Effect, Schedule, type Scope } from "effect"
 import { type Bus, BusError } from "../../../bus/bus.ts"
 import { canonical } from "../../../bus/canonical.ts"
+import { ASK_PROGRESS, type Synced, syncedSubject } from "../../../bus/hints.ts"
 import { resourceApis } from "../../../bus/kinds/all.ts"
 import { core } from "../../../bus/kinds/core.ts"
 import { clock } from "../../../bus/kinds/ours.ts"
@@ -97,6 +98,7 @@ const session = Effect.fnUntraced(function* (options: FilesAdapterOptions, sourc
   // Only after the whole list is stored may functions take absence for absence.
   source.markSynced(incarnation)
   yield* attempt(() => publisher.settled())
+  yield* Effect.acquireRelease(Effect.sync(() => saySynced(bus, held)), (stop) => Effect.sync(stop))
   options.log({ level: "info", message: "in sync", files: catalog.files, resources: catalog.desired.size, published: publisher.published, epoch: lease.epoch, ms: Math.round(performance.now() - began) })
   yield* attempt(() => publisher.forget(options.forgetAfter)).pipe(
     Effect.catch((error) => Effect.sync(() => options.log({ level: "warn", message: "tombstones not forgotten", reason: error.message }))),
@@ -105,6 +107,15 @@ const session = Effect.fnUntraced(function* (options: FilesAdapterOptions, sourc
   )
   return yield* Deferred.await(over)
 })
+
+/** Once, and again whenever somebody asks. */
+const saySynced = (bus: Bus, held: ReadonlyMap<string, Held>): (() => void) => {
+  let resources = 0
+  for (const { seq } of held.values()) resources = Math.max(resources, seq)
+  const say = (): void => bus.hint(syncedSubject(LEASE), JSON.stringify({ resources } satisfies Synced))
+  say()
+  return bus.onHint(ASK_PROGRESS, say)
+}
 
 const SYNC_MARKS = "resource.sync.>"
 
