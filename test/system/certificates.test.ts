@@ -184,7 +184,7 @@ describe("what may not be presented is not", () => {
     await isRefused(port)
     // Made anew with what cannot be used, it has no last good certificate.
     write(authority.issue([HOST]).chain, keyOf(authority.issue([HOST])))
-    expect((await noteOf("KeyMismatch")).message).toMatch(/ There is no certificate to present\.$/)
+    expect((await noteOf("KeyMismatch")).message).toMatch(/ Nothing can be presented of it\.$/)
     await isRefused(port)
     await wellServed()
   })
