@@ -1,7 +1,7 @@
 /**
  * README.md, run as it stands, in a copy of the project and in its order. `yaml` and `ts` blocks are saved as the file
  * that the line before them names; `sh` blocks have to succeed; of `console` blocks also the output has to come, a
- * line that is `…` standing for any number, and figures, times and identifiers for any others.
+ * line that is `…` standing for any number of them, `…` in a line for any text, figures, times and identifiers for others.
  * HEADGATE_README=write puts the output that came into README.md: read the difference before committing it.
  */
 import { type ChildProcess, spawn } from "node:child_process"
@@ -78,6 +78,20 @@ const alike = (line: string): string =>
     .replaceAll(/\s+/g, " ")
     .trim()
 
+const isLike = (expected: string, actual: string | undefined): boolean => {
+  if (actual === undefined) return false
+  const [first = "", ...rest] = expected.split("…")
+  if (rest.length === 0) return actual === first
+  let at = first.length
+  for (const part of rest.slice(0, -1)) {
+    const found = actual.indexOf(part, at)
+    if (found < 0) return false
+    at = found + part.length
+  }
+  const last = rest.at(-1) ?? ""
+  return actual.startsWith(first) && actual.endsWith(last) && actual.length >= at + last.length
+}
+
 /** Every line expected comes, in this order; between two that touch nothing else does. */
 const missing = (expected: readonly string[], actual: readonly string[]): string | undefined => {
   const have = actual.map(alike).filter((line) => line !== "")
@@ -88,7 +102,7 @@ const missing = (expected: readonly string[], actual: readonly string[]): string
       maySkip = true
       continue
     }
-    const found = maySkip ? have.indexOf(line, at) : have[at] === line ? at : -1
+    const found = maySkip ? have.findIndex((each, i) => i >= at && isLike(line, each)) : isLike(line, have[at]) ? at : -1
     if (found < 0) return line
     at = found + 1
     maySkip = false
@@ -115,7 +129,7 @@ const isTaken = (port: number): Promise<boolean> =>
 
 /** The README's example speaks to a program of the reader's on this port. */
 const BACKEND = 3000
-const taken = (await Promise.all([8080, 8443, 9901, BACKEND].map(async (port) => ((await isTaken(port)) ? [port] : [])))).flat()
+const taken = (await Promise.all([8080, 8443, BACKEND].map(async (port) => ((await isTaken(port)) ? [port] : [])))).flat()
 
 describe.skipIf(taken.length > 0)(`README.md${taken.length > 0 ? ` (port ${taken.join(", ")} is taken on this machine)` : ""}`, () => {
   const home = mkdtempSync(join(tmpdir(), "headgate readme "))
