@@ -7,7 +7,7 @@ import type { ChildProcess } from "node:child_process"
 import { mkdirSync } from "node:fs"
 import { release } from "node:os"
 import { join } from "node:path"
-import { NODE_FLAGS } from "../../infra/cli/part.ts"
+import { NODE_ENVIRONMENT, NODE_FLAGS } from "../../infra/cli/part.ts"
 import { isReady } from "../system/configuration.ts"
 import { newWorld, root, type Running, type World } from "../system/headgate.ts"
 import { drop, gateway, gatewayClass, service, yaml, type Manifest } from "../system/manifests.ts"
@@ -40,7 +40,7 @@ const startHeadgate = async (world: World, port: number, place: Place, profile: 
   const [admin = 0] = await freePorts(1)
   const flags = ["--pod", "bench", "--bind", place.address, "--admin", `127.0.0.1:${admin}`, "--data", join(folder, "gateway")]
   const profiling = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`]
-  const child = start("headgate", [process.execPath, ...NODE_FLAGS, ...profiling, join(root, "infra/cli/headgate.mjs"), "gateway", ...flags], PROXY_CORE, { HEADGATE_DATA: world.data })
+  const child = start("headgate", [process.execPath, ...NODE_FLAGS, ...profiling, join(root, "infra/cli/headgate.mjs"), "gateway", ...flags], PROXY_CORE, { ...NODE_ENVIRONMENT, HEADGATE_DATA: world.data })
   await until("the gateway is ready", () => isReady(`http://127.0.0.1:${admin}`), 60_000)
   return [running, { name: "headgate", url: `http://${place.address}:${port}`, pid: child.pid ?? 0 }]
 }

@@ -15,7 +15,7 @@ import { configSubject } from "../../bus/subject.ts"
 import { Digest } from "../../bus/unit/digest.ts"
 import { SnapshotWriter } from "../../gateway/snapshot.ts"
 import { listener, match, route, rule } from "../../gateway/table/fixture.ts"
-import { NODE_FLAGS } from "../../infra/cli/part.ts"
+import { NODE_ENVIRONMENT, NODE_FLAGS } from "../../infra/cli/part.ts"
 import { Authority, certificateEntry, type Issued } from "../fixtures/authority.ts"
 import { isReady } from "../system/configuration.ts"
 import { root } from "../system/headgate.ts"
@@ -61,7 +61,7 @@ const startHeadgate = async (place: Place, issued: Issued, profile: readonly str
   await writeSnapshot(data, entriesOf(place, issued, planeKey(new Redacted(secret))))
   const [admin = 0, nowhere = 0] = await freePorts(2)
   const flags = ["--plane", PLANE, "--pod", "bench", "--bind", place.address, "--admin", `127.0.0.1:${admin}`, "--data", data, "--plane-key", keyFile, "--nats", `nats://127.0.0.1:${nowhere}`]
-  const child = start("headgate", [process.execPath, ...NODE_FLAGS, ...profile, join(root, "infra/cli/headgate.mjs"), "gateway", ...flags], PROXY_CORE)
+  const child = start("headgate", [process.execPath, ...NODE_FLAGS, ...profile, join(root, "infra/cli/headgate.mjs"), "gateway", ...flags], PROXY_CORE, NODE_ENVIRONMENT)
   await until("the gateway is ready", () => isReady(`http://127.0.0.1:${admin}`), 60_000)
   return { name: "headgate", url: `https://${place.address}:${place.port}`, pid: child.pid ?? 0 }
 }

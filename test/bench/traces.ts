@@ -5,7 +5,7 @@
 import { spawn, type ChildProcess } from "node:child_process"
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { NODE_FLAGS } from "../../infra/cli/part.ts"
+import { NODE_ENVIRONMENT, NODE_FLAGS } from "../../infra/cli/part.ts"
 import { isReady } from "../system/configuration.ts"
 import { root, type Running } from "../system/headgate.ts"
 import { drop, route, setHeader, yaml } from "../system/manifests.ts"
@@ -139,7 +139,7 @@ const requests = async (seconds: number, rounds: number) => {
       const flags = ["--pod", `bench-${index}`, "--bind", address, "--admin", `127.0.0.1:${admin}`, "--data", join(scene.world.folder, `gateway-${index}`)]
       const child = spawn("taskset", ["-c", "0", process.execPath, ...NODE_FLAGS, join(root, "infra/cli/headgate.mjs"), "gateway", ...flags], {
         stdio: ["ignore", "ignore", "inherit"],
-        env: { ...process.env, HEADGATE_NATS_URL: running.ready.nats, HEADGATE_NATS_CREDENTIALS: join(scene.world.data, "credentials", "gateway.default"), ...env },
+        env: { ...NODE_ENVIRONMENT, ...process.env, HEADGATE_NATS_URL: running.ready.nats, HEADGATE_NATS_CREDENTIALS: join(scene.world.data, "credentials", "gateway.default"), ...env },
       })
       gateways.push(child)
       await until(`gateway ${name} is ready`, () => isReady(`http://127.0.0.1:${admin}`), 60_000)
