@@ -7,7 +7,7 @@ import { systemClock } from "../unit/clock.ts"
 import type { UnitWriter } from "../unit/unit.ts"
 import { openUnit } from "../unit/writer.ts"
 import { Recorder, type Expected } from "./oracle.ts"
-import { causeOf, past } from "./past.ts"
+import { past } from "./past.ts"
 import { checkpoint } from "./recorder.ts"
 import type { PastState } from "./state.ts"
 
@@ -48,15 +48,20 @@ type Op = typeof op extends fc.Arbitrary<infer T> ? T : never
 
 const play = async (world: World, ops: readonly Op[]): Promise<void> => {
   const { bus, writers, store } = world
+  /** What functions say they answer: the last message of RESOURCES. */
+  let cause = "httproute/n/first@1"
   for (const [i, step] of ops.entries()) {
     world.tick(step.tick)
-    if (step.what === "resource") await put(bus, step.name === "ü" ? "_xc3_xbc" : step.name, step.value)
+    if (step.what === "resource") {
+      const { seq } = await put(bus, step.name === "ü" ? "_xc3_xbc" : step.name, step.value)
+      cause = `httproute/n/${step.name}@${seq}`
+    }
     else if (step.what === "ack") await bus.publish({ subject: `applied.default.${step.pod}`, data: JSON.stringify({ i }) })
     else if (step.what === "checkpoint") await checkpoint(bus, systemClock)
     else {
       const writer = writers[step.of]
       if (step.late > 0) world.hold()
-      writer?.stage(step.names.map((name) => ({ subject: `config.default.s${step.of}.${name}`, body: step.value, causes: [`httproute/n/${name}@${i}`] })), { causes: [`httproute/n/a@${i}`] })
+      writer?.stage(step.names.map((name) => ({ subject: `config.default.s${step.of}.${name}`, body: step.value, causes: [`httproute/n/${name}@${i}`] })), { causes: [cause] })
       await writer?.settled()
       world.tick(step.late)
       world.release()
@@ -95,6 +100,48 @@ test("at every millisecond around a message and every sequence, what is answered
   }), { numRuns: 60 })
 }, 120_000)
 
+/** Every commit that was copied, with its rows: a plain reading of all of HISTORY. */
+const copied = (store: MemoryStore): readonly { readonly rev: string; readonly causes: readonly string[]; readonly rows: readonly (readonly [string, string | null])[] }[] => {
+  const parts = new Map<number, [string, string | null][]>()
+  return store.messages("HISTORY").flatMap(({ subject, seq, data }) => {
+    const body = JSON.parse(Buffer.from(data).toString("utf8"))
+    if (subject.startsWith("history.part.")) return (parts.set(seq, body), [])
+    return [{ rev: `${subject.split(".").at(-1)}@${body.rev}`, causes: body.causes, rows: body.diff ?? body.parts.flatMap((part: { seq: number }) => parts.get(part.seq)) }]
+  })
+}
+
+test("versions of every entry, and commits that answer any version of a resource, are those that a reading of everything finds", async () => {
+  await fc.assert(fc.asyncProperty(fc.array(op, { minLength: 1, maxLength: 60 }), async (ops) => {
+    const world = await newWorld()
+    await put(world.bus, "first", "1")
+    await world.store.settle()
+    await play(world, ops)
+    const [asked, commits] = [past(world.bus), copied(world.store)]
+    for (const subject of new Set(commits.flatMap(({ rows }) => rows.map(([of]) => of)))) {
+      const { value, doubts } = await asked.versionsOf(subject)
+      expect(doubts).toEqual([])
+      expect(value.map(({ body, commit }) => [`${commit?.unit.fn}@${commit?.commit.rev}`, body ?? null]))
+        .toEqual(commits.flatMap(({ rev, rows }) => rows.filter(([of]) => of === subject).map(([, body]) => [rev, body])))
+    }
+    const versions = (await asked.versionsOf("resource.httproute.n.a")).value
+    const answering = await asked.commitsCausedBy("resource.httproute.n.a", versions)
+    expect(answering.map(({ unit, commit }) => `${unit.fn}@${commit.rev}`).sort())
+      .toEqual(commits.filter(({ causes }) => causes.some((cause) => cause.startsWith("httproute/n/a@"))).map(({ rev }) => rev).sort())
+  }), { numRuns: 60 })
+}, 120_000)
+
+test("an entry that changed more often than its messages are kept is told of wholly", async () => {
+  const { bus, store, writers: [routes] } = await newWorld()
+  for (let i = 0; i < 70; i++) {
+    routes?.stage([{ subject: "config.default.route.a", body: String(i), causes: [] }])
+    await routes?.settled()
+  }
+  await store.settle()
+  const asked = past(bus)
+  expect((await asked.versionsOf("config.default.route.a")).value.map(({ body }) => body)).toEqual(Array.from({ length: 70 }, (_, i) => String(i)))
+  expect((await asked.versionsOf("config.default.route.none")).value).toEqual([])
+})
+
 test("versions of a resource and of an entry are all that were, each with what made it", async () => {
   const { bus, writers: [routes], store } = await newWorld()
   for (const value of ["1", null, "3"]) {
@@ -108,7 +155,7 @@ test("versions of a resource and of an entry are all that were, each with what m
   expect(resource).toMatchObject({ doubts: [], value: [{ seq: 1, body: "1" }, { seq: 2, body: undefined }, { seq: 3, body: "3" }] })
   const entry = await asked.versionsOf("config.default.route.a")
   expect(entry.value.map(({ body, commit }) => [body, commit?.commit.rev, commit?.commit.causes])).toEqual([["1", 1, ["httproute/n/a@1"]], [undefined, 2, ["httproute/n/a@2"]], ["3", 3, ["httproute/n/a@3"]]])
-  const caused = await asked.commitsCausedBy(new Set([causeOf("resource.httproute.n.a", 2)]))
+  const caused = await asked.commitsCausedBy("resource.httproute.n.a", resource.value.slice(1, 2))
   expect(caused.map(({ unit, commit }) => [unit.fn, commit.rev])).toEqual([["routes", 2]])
 })
 

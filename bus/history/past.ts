@@ -15,6 +15,7 @@ import { Copies, type CopiedCommit } from "./commits.ts"
 import { PATIENCE, readLog, within } from "./read.ts"
 import { HistoryError, type Answer, type Moment, type PastAck, type PastResource, type PastState } from "./state.ts"
 import { foldUnits } from "./units.ts"
+import { commitsAnswering, commitsOfEntry, CopyReader, positionBefore, type ResourceVersion } from "./versions.ts"
 
 export interface Window {
   /** First and last moment that can be asked for, ms. */
@@ -63,16 +64,12 @@ export interface Past {
   resourceAt(subject: string, moment: Moment): Promise<Answer<PastResource | undefined>>
   /** Every version of a resource or of an entry in the window, oldest first; where it begins later, the one that was before it too. */
   versionsOf(subject: string): Promise<Answer<readonly Version[]>>
-  /** Commits in the window that answer any of these causes, `<kind>/<key>@<sequence>`, in the order they were copied; `since`: none is older, ms. */
-  commitsCausedBy(causes: ReadonlySet<string>, since?: number): Promise<readonly CopiedCommit[]>
-  /** Every ack stored at `since` (ms) or later that is kept, in order. */
-  acksSince(since: number, take: (ack: PastAck) => void): Promise<void>
-}
-
-/** `<kind>/<key>@<sequence>`: how commits name this message of RESOURCES. */
-export const causeOf = (subject: string, seq: number): string => {
-  const parsed = parseSubject(subject)
-  return parsed?.is === "resource" ? `${parsed.kind}/${parsed.key}@${seq}` : `${subject}@${seq}`
+  /** Commits that name any of these versions of a resource, oldest first, among their causes. */
+  commitsCausedBy(subject: string, versions: readonly ResourceVersion[]): Promise<readonly CopiedCommit[]>
+  /** The subjects of all pods that have ever acked. */
+  pods(): Promise<readonly string[]>
+  /** Acks of one pod stored at `since` (ms) or later that are kept, in order, until `take` has enough. */
+  acksSince(pod: string, since: number, take: (ack: PastAck) => "enough" | undefined): Promise<void>
 }
 
 export const past = (bus: Bus): Past => new Log(bus)
@@ -178,39 +175,38 @@ class Log implements Past {
       const before = entries.get(subject)
       if (before !== undefined) versions.push({ seq, time, body: before.body, message: undefined, commit: undefined, causes: splitCauses(before.causes) })
     }
-    const from = first?.head.positions.HISTORY ?? 0
     const revs = new Map<string, number>(first?.head.units.map(({ unit, commit }) => [unitKey(unit), commit.rev]))
-    await this.#copies(streams, parsed?.is === "entry" ? `history.*.${subject.split(".")[1] ?? "*"}.>` : "history.>", from, (copy) => {
+    const add = (copy: CopiedCommit): void => {
+      const row = copy.rows.find(([of]) => of === subject)
+      if (row !== undefined) versions.push({ seq: copy.seq, time: copy.time, body: row[1] ?? undefined, message: undefined, commit: copy, causes: row[2] })
+    }
+    const found = await commitsOfEntry(this.#bus, new CopyReader(this.#bus, streams.CONFIG.incarnation), subject, revs)
+    if (found !== undefined) for (const copy of found) add(copy)
+    else await this.#copies(streams, `history.*.${subject.split(".")[1] ?? "*"}.>`, first?.head.positions.HISTORY ?? 0, (copy) => {
       const key = unitKey(copy.unit)
       const rev = revs.get(key) ?? 0
       if (copy.commit.rev <= rev) return
       if (copy.commit.prev > rev) doubts.push(`revisions ${rev + 1} to ${copy.commit.prev} of the unit ${copy.unit.plane}/${copy.unit.fn} are not in the history`)
       revs.set(key, copy.commit.rev)
-      const row = copy.rows.find(([of]) => of === subject)
-      if (row !== undefined) versions.push({ seq: copy.seq, time: copy.time, body: row[1] ?? undefined, message: undefined, commit: copy, causes: row[2] })
+      add(copy)
     })
     return { value: versions.sort((a, b) => a.seq - b.seq), doubts }
   }
 
-  async commitsCausedBy(causes: ReadonlySet<string>, since = 0): Promise<readonly CopiedCommit[]> {
-    const streams = await this.#streams()
-    const found: CopiedCommit[] = []
-    await this.#copies(streams, "history.>", await this.#positionBefore("HISTORY", "history.commit.>", since), (copy) => {
-      if (copy.commit.causes.some((cause) => causes.has(cause))) found.push(copy)
-    })
+  async commitsCausedBy(subject: string, versions: readonly ResourceVersion[]): Promise<readonly CopiedCommit[]> {
+    const { CONFIG } = await this.#streams()
+    return commitsAnswering(this.#bus, new CopyReader(this.#bus, CONFIG.incarnation), subject, versions)
+  }
+
+  async pods(): Promise<readonly string[]> {
+    const found: string[] = []
+    await readLog(this.#bus, "APPLIED", "applied.>", "state", ({ subject }) => void found.push(subject))
     return found
   }
 
-  async acksSince(since: number, take: (ack: PastAck) => void): Promise<void> {
-    const after = await this.#positionBefore("APPLIED", "applied.>", since)
-    await readLog(this.#bus, "APPLIED", "applied.>", { after }, (message) => void (message.time >= since && take(ackOf(message))))
-  }
-
-  /** A sequence of the stream up to which all was stored before `time`. */
-  async #positionBefore(stream: "HISTORY" | "APPLIED", filter: string, time: number): Promise<number> {
-    if (time <= 0) return 0
-    const { messages } = await this.#bus.asOf(stream, [filter], { time: time - 1 })
-    return messages.reduce((last, { seq }) => Math.max(last, seq), 0)
+  async acksSince(pod: string, since: number, take: (ack: PastAck) => "enough" | undefined): Promise<void> {
+    const after = await positionBefore(this.#bus, "APPLIED", pod, since)
+    await readLog(this.#bus, "APPLIED", pod, { after }, (message) => (message.time < since ? undefined : take(ackOf(message))))
   }
 
   async #copies({ CONFIG }: Streams, filter: string, after: number, take: (copy: CopiedCommit) => void): Promise<void> {

@@ -15,7 +15,7 @@ import { readPresent } from "./present.ts"
 const LOOK = 3000
 const SOONEST = 250
 /** Messages of all streams behind a checkpoint that make the next one due. A question about the past reads no more than these. */
-export const EVENTS = 10_000
+export const EVENTS = 5000
 /** A checkpoint so old, ms, is followed by another where nothing else asks for one: the window begins at the oldest that is kept. */
 const OLDEST = 12 * 3_600_000
 

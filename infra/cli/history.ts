@@ -4,10 +4,11 @@ import { Argument, Command, Flag } from "effect/cli"
 import type { Bus, Message } from "../../bus/bus.ts"
 import { decodeHeader, header, isDeleted, numberHeader } from "../../bus/envelope.ts"
 import type { CopiedCommit } from "../../bus/history/commits.ts"
-import { causeOf, past, type Version } from "../../bus/history/past.ts"
+import { past, type Past, type Version } from "../../bus/history/past.ts"
 import { readLog } from "../../bus/history/read.ts"
+import { causeOf } from "../../bus/history/versions.ts"
 import { kinds } from "../../bus/kinds/config.ts"
-import { parseSubject, resourceSubject } from "../../bus/subject.ts"
+import { encodeToken, parseSubject, resourceSubject } from "../../bus/subject.ts"
 import type { Row } from "../../bus/unit/unit.ts"
 import { changedPaths, changesText } from "./changes.ts"
 import { attempt, exit, failure, runningBus } from "./command.ts"
@@ -15,7 +16,7 @@ import { at, jsonOrText } from "./field.ts"
 import { printable } from "./get.ts"
 import { timeText } from "./moment.ts"
 import { resourceKind } from "./object-name.ts"
-import { answering, covers, neededOf, sayDoubts, servingOf, targetOf, type Target } from "./past-view.ts"
+import { answering, covers, neededOf, sayDoubts, servingOf, targetOf, type Serving, type Target } from "./past-view.ts"
 
 /** One version, with everything that is known of it. */
 export interface Told {
@@ -75,6 +76,30 @@ export const entryText = ([subject, body]: Row): string => {
   return `${sign}note${typeof reason === "string" ? ` ${reason}` : ""}`
 }
 
+/** Of each list of commits, when each pod first served all that are of its plane, by the pod's subject. */
+const firstServed = async (asked: Past, commits: readonly (readonly CopiedCommit[])[]): Promise<readonly ReadonlyMap<string, Serving>[]> => {
+  const served: Map<string, Serving>[] = commits.map(() => new Map())
+  const since = commits.map((own) => Math.max(...own.map(({ time }) => time)))
+  await Promise.all((await asked.pods()).map(async (pod) => {
+    for (const [i, from] of since.entries()) {
+      const needed = commits[i]?.map(neededOf) ?? []
+      if (from === -Infinity || served[i]?.has(pod) === true || parseSubject(pod)?.is !== "applied" || !needed.some(({ plane }) => pod.startsWith(`applied.${encodeToken(plane)}.`))) continue
+      await asked.acksSince(pod, from, (ack) => {
+        const serving = servingOf(ack)
+        if (serving === undefined) return undefined
+        // Of versions close together one ack often tells of several.
+        for (const [k, own] of commits.entries()) if (k >= i && served[k]?.has(pod) === false && covers(serving, own.map(neededOf)) === true) served[k].set(pod, serving)
+        const next = since.find((_, k) => k > i && served[k]?.has(pod) === false)
+        return served[i]?.has(pod) === true && (next === undefined || next > ack.time + NEAR) ? "enough" : undefined
+      })
+    }
+  }))
+  return served
+}
+
+/** Between versions closer than this, ms, acks are read on rather than asked for anew. */
+const NEAR = 5000
+
 /** Versions of the target, oldest first; of the last `tail` of them, where that is given. Throws CommandFailed when there never was one. */
 export const history = (bus: Bus, target: Target, tail: number | undefined): Promise<{ readonly told: readonly Told[]; readonly doubts: readonly string[] }> =>
   answering(async () => {
@@ -84,21 +109,11 @@ export const history = (bus: Bus, target: Target, tail: number | undefined): Pro
     const from = tail === undefined ? 0 : Math.max(0, all.length - tail)
     const isResource = target.subject.startsWith("resource.")
     const shown = all.slice(from)
-    const since = shown[0]?.time ?? 0
-    const causes = new Map(shown.map(({ seq }) => [causeOf(target.subject, seq), seq]))
-    const followed = isResource ? await asked.commitsCausedBy(new Set(causes.keys()), since) : []
+    const followed = isResource ? await asked.commitsCausedBy(target.subject, shown) : []
     const commitsOf = ({ seq, commit }: Version): readonly CopiedCommit[] =>
       isResource ? followed.filter(({ commit: { causes: answered } }) => answered.includes(causeOf(target.subject, seq))) : commit === undefined ? [] : [commit]
     const commits = shown.map(commitsOf)
-    const served: Map<string, { readonly pod: string; readonly plane: string; readonly time: number }>[] = shown.map(() => new Map())
-    await asked.acksSince(since, (ack) => {
-      const serving = servingOf(ack)
-      if (serving === undefined) return
-      for (const [i, own] of commits.entries()) {
-        const pods = served[i]
-        if (pods !== undefined && !pods.has(ack.subject) && covers(serving, own.map(neededOf)) === true) pods.set(ack.subject, serving)
-      }
-    })
+    const served = await firstServed(asked, commits)
     const told = await Promise.all(shown.map(async (version, i): Promise<Told> => {
       const before = all[from + i - 1]
       const row = version.commit?.rows.find(([subject]) => subject === target.subject)
