@@ -36,6 +36,8 @@ export interface Collection<T> {
   join<U, V>(right: Collection<U>, f: (left: T, right: U | undefined, read: Read, key: Key) => V | undefined): Collection<V>
   /** Members of both; where both have a key, this one's stands. */
   union(other: Collection<T>): Collection<T>
+  /** The same, and what it is called where people see what ran: a word or two. One that is published has its kind's name. */
+  named(name: string): Collection<T>
 }
 
 export interface Index<T> {

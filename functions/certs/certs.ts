@@ -25,8 +25,8 @@ export const certs = reconcile({
       if (tls === undefined) return undefined
       const chain = readChain(tls.chain, tls.keyDigest)
       return chain === undefined ? { fault: true } : { chain }
-    })
-    const demands = from(kinds.demand).map(({ secret }) => secret)
+    }).named("chains")
+    const demands = from(kinds.demand).map(({ secret }) => secret).named("Secrets demanded")
 
     const certificates = demands.map(({ namespace, name }, read, key): Certificate => {
       const report = reporter(read, { kind: "Secret", namespace, name })
@@ -66,7 +66,7 @@ export const certs = reconcile({
       const report = reporter(read, { kind: "Gateway", ...gateway })
       report("warning", "HostnameNotCovered", index < 0 ? "spec.listeners" : `spec.listeners[${index}].hostname`, `No certificate of listener ${name} is for ${hostname}: clients refuse what it presents.`, "Refer to a Secret whose certificate has this name.")
       return undefined
-    })
+    }).named("notes on hostnames")
   },
 })
 

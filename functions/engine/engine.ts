@@ -7,6 +7,7 @@ import type { Note } from "../../bus/kinds/config.ts"
 import type { Kind } from "../../bus/kinds/kind.ts"
 import type { Collection, Key, Member, Reconciler, Wiring } from "../reconcile.ts"
 import { Trail, type Triggers } from "./causes.ts"
+import { Lookup } from "./lookup.ts"
 import { tableOf, TableCollection } from "./operators.ts"
 import { inOrder } from "./order.ts"
 import { Output } from "./output.ts"
@@ -195,17 +196,20 @@ class Graph implements Engine {
     }
   }
 
-  /** A collection that is no kind is named by its place in its function. */
+  /** A collection that is no kind has the name it was given, or its place in its function. */
   #named(): ReadonlyMap<Node, Label> {
+    const names = new Map(this.#scopes.flatMap((scope) => [...scope.names]))
     const labels: Label[] = []
     let first = 0
     let fn = ""
     for (const [order, node] of this.#nodes.entries()) {
       const owner = this.#firsts.get(order)
       if (owner !== undefined) [first, fn] = [order, owner]
-      const source = this.#sources.find(({ table }) => table.order === order)?.kind.name ?? labels[node.input?.order ?? -1]?.source ?? ""
-      const made = this.#outputs.find(({ table }) => table.order === order)?.kind.name ?? order - first + 1
-      labels.push({ fn, source, collection: `${source} > ${made}` })
+      const kind = this.#sources.find(({ table }) => table.order === order)?.kind.name
+      const input = labels[node.input?.order ?? -1]
+      const source = kind ?? input?.source ?? ""
+      const made = this.#outputs.find(({ table }) => table.order === order)?.kind.name ?? names.get(order) ?? order - first + 1
+      labels.push({ fn, source, collection: kind ?? (node instanceof Lookup ? `${input?.collection ?? source}, indexed` : `${source} > ${made}`) })
     }
     return new Map(labels.flatMap((label, order) => (this.#nodes[order] === undefined ? [] : [[this.#nodes[order], label]])))
   }

@@ -47,6 +47,12 @@ export class TableCollection<T> implements Collection<T> {
     this.scope.mustWire()
     return new TableCollection(this.scope, new Union<T>(this.scope, this.table, tableOf(other, this.scope)).out)
   }
+
+  named(name: string): Collection<T> {
+    this.scope.mustWire()
+    this.scope.names.set(this.table.order, name)
+    return this
+  }
 }
 
 export class LookupIndex<T> implements Index<T> {

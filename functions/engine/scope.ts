@@ -29,6 +29,8 @@ export class Scope {
   readonly notes: Notes
   /** Derivations whose last run threw. */
   readonly parked = new Set<Cell<unknown>>()
+  /** What collections are called, by their place in the order. */
+  readonly names = new Map<number, string>()
   readonly #nodes: Node[]
   readonly #about: About
   /** In whose name the host speaks, by `<kind>/<key>`. */

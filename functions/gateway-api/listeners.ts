@@ -59,7 +59,7 @@ export const judgedGateways = (gateways: Collection<Gateway>, classes: Collectio
       return { id, listener, field, entry: { schema: 1, gateway: gatewayName, name: listener.name, protocol, port: listener.port, ...hostname, addresses, created: metadata.creationTimestamp ?? "", ...generation, ...tls } }
     })
     return { about, findings, value: { plane: planeOf(gateway), namespace: metadata.namespace, name: metadata.name, listeners } }
-  })
+  }).named("judged gateways")
 
 /** Undefined: addresses were asked for and none can be used, so serving on another would be wrong. */
 const addressesOf = ({ spec }: Gateway, report: Report): string[] | undefined => {
@@ -122,7 +122,7 @@ const holders = (candidates: Collection<Candidate>, place: Place): Collection<Ca
       const [first] = members.map(([, candidate]) => ({ id: candidate.id, created: candidate.entry.created, candidate })).sort(olderFirst)
       return first?.candidate
     },
-  )
+  ).named("holders of places")
 
 /** The candidate at the addresses where nobody refuses it; undefined when there are none. */
 const remaining = (candidate: Candidate, refuses: (address: string) => boolean): Candidate | undefined => {
@@ -140,7 +140,7 @@ const remaining = (candidate: Candidate, refuses: (address: string) => boolean):
 export const judgedListeners = (served: Collection<ServedGateway>): Collection<Judged<Listener>> => {
   const candidates = served.flatMap(({ plane, listeners }) =>
     listeners.flatMap(({ id, entry, field }): Member<Candidate>[] => (entry === undefined ? [] : [[`${plane}/${id}`, { id, field, entry }]])),
-  )
+  ).named("listeners asked for")
   const byPort = holders(candidates, portPlace)
   const ofProtocol = candidates.map((candidate, read, key): Judged<Candidate> => {
     const { entry, field } = candidate
@@ -152,8 +152,8 @@ export const judgedListeners = (served: Collection<ServedGateway>): Collection<J
       return true
     })
     return { about: { kind: "Gateway", ...entry.gateway }, findings, value }
-  })
-  const byHost = holders(ofProtocol.map(({ value }) => value), hostPlace)
+  }).named("listeners judged by port")
+  const byHost = holders(ofProtocol.map(({ value }) => value).named("listeners that have a port"), hostPlace)
   return ofProtocol.map(({ about, findings: before, value: candidate }, read, key): Judged<Listener> => {
     if (candidate === undefined) return { about, findings: before, value: undefined }
     const { id, entry, field } = candidate
@@ -165,7 +165,7 @@ export const judgedListeners = (served: Collection<ServedGateway>): Collection<J
       return true
     })
     return { about, findings: [...before, ...findings], value: left?.entry }
-  })
+  }).named("judged listeners")
 }
 
 const at = (address: string): string => (address === "*" ? "" : `, address ${address}`)

@@ -33,9 +33,9 @@ interface Attachable {
 }
 
 export const placesOf = (gateways: Collection<Gateway>, served: Collection<ServedGateway>, listeners: Collection<Listener>, namespaces: Collection<Namespace>): Places => ({
-  gateways: gateways.map(() => true as const),
-  attachable: served.map(({ plane, namespace, listeners: all }) => ({ plane, namespace, listeners: all.map(({ id, listener }) => ({ id, listener })) })),
-  listeners: listeners.map(() => true as const),
+  gateways: gateways.map(() => true as const).named("gateways there are"),
+  attachable: served.map(({ plane, namespace, listeners: all }) => ({ plane, namespace, listeners: all.map(({ id, listener }) => ({ id, listener })) })).named("attachable listeners"),
+  listeners: listeners.map(() => true as const).named("served listeners"),
   namespaces,
 })
 

@@ -4,11 +4,11 @@ import { reporter } from "../gateway-api/report.ts"
 
 /** Notes on GatewayClasses: nobody uses it, parameters have no effect. */
 export const noteClasses = (classes: Collection<GatewayClass>, gateways: Collection<Gateway>): void => {
-  const users = gateways.group(({ spec }) => [spec.gatewayClassName], () => true)
+  const users = gateways.group(({ spec }) => [spec.gatewayClassName], () => true).named("classes in use")
   classes.map(({ metadata, spec }, read) => {
     const report = reporter(read, { kind: "GatewayClass", namespace: "", name: metadata.name })
     if (read(users, metadata.name) !== true) report("info", "Unused", "metadata.name", `No Gateway uses GatewayClass ${metadata.name}.`, "Name it in a Gateway's spec.gatewayClassName.")
     if (spec.parametersRef !== undefined) report("warning", "InvalidParameters", "spec.parametersRef", "Parameters are not supported and have no effect.", "Remove spec.parametersRef.")
     return undefined
-  })
+  }).named("notes on classes")
 }

@@ -29,7 +29,7 @@ export const soundOverlays = (overlays: Collection<Overlay>): Collection<Overlay
       report("error", "UnsupportedValue", "filters", `Overlay ${key} has no effect: it replaces the matched prefix, and its match is a regular expression, which has none.`, "Match the path with prefix, or replace the full path.")
     }
     return isSound ? overlay : undefined
-  })
+  }).named("sound overlays")
 
 /**
  * The rules with what acts on them. Lower ranks act first, so the highest has the last word on an answer, weights,

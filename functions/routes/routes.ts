@@ -33,7 +33,7 @@ export const routes = reconcile({
     const overlaysByTarget = overlays.index(({ target }) => [`${target.kind}/${target.namespace}/${target.name}`])
 
     noteClasses(classes, gateways)
-    const served = noted(judgedGateways(gateways, classes, grantsByNamespace))
+    const served = noted(judgedGateways(gateways, classes, grantsByNamespace)).named("served gateways")
     const listeners = noted(judgedListeners(served))
     const places = placesOf(gateways, served, listeners, namespaces)
 
@@ -51,11 +51,11 @@ export const routes = reconcile({
     noteShadows(entries)
     noteTargets(overlays, { gateways, served, httpRoutes, entries })
 
-    const demand = entries.flatMap(demandOf).union(listeners.flatMap(certificateDemand))
+    const demand = entries.flatMap(demandOf).named("clusters demanded").union(listeners.flatMap(certificateDemand).named("certificates demanded"))
     into(kinds.listener, listeners)
     into(kinds.route, entries)
     into(kinds.demand, demand)
-    into(kinds.plan, plans(served.map(({ plane }) => plane), demand))
+    into(kinds.plan, plans(served.map(({ plane }) => plane).named("planes of gateways"), demand))
   },
 })
 
@@ -111,8 +111,11 @@ const bucketOf = (key: string, who: string): string => {
 const plans = (planes: Collection<string>, demand: Collection<Demand>): Collection<Plan> => {
   const demanding = demand
     .group(({ secret }, key) => [bucketOf(key, secret === undefined ? "endpoints" : "certs")], () => true)
+    .named("functions demanded, in part")
     .group((_true, bucket) => [bucket.slice(0, bucket.lastIndexOf("/"))], () => true)
+    .named("functions demanded")
   return planes
     .group((plane) => [`${plane}/plan`], () => true)
+    .named("planes")
     .map((_true, read, key): Plan => ({ schema: 1, functions: [...["certs", "endpoints"].filter((name) => read(demanding, `${planeOfKey(key)}/${name}`) === true), "routes"] }))
 }

@@ -52,5 +52,5 @@ export const noteShadows = (entries: Collection<Route>): void => {
       }
       return undefined
     },
-  )
+  ).named("shadowed matches")
 }

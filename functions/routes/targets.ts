@@ -26,5 +26,5 @@ export const noteTargets = (overlays: Collection<Overlay>, { gateways, served, h
     if (!exists) report("warning", "OverlayNotApplied", "target.name", `Overlay ${key} has no effect: there is no ${target.kind} ${name}, which it targets.`, `Create ${target.kind} ${name}, correct the overlay's target, or remove the overlay.`)
     else if (!isServed) report("warning", "OverlayNotApplied", "target.name", `Overlay ${key} has no effect: data plane ${plane} serves nothing of ${target.kind} ${name}, which it targets.`, `See the notes of ${target.kind} ${name}; an overlay's key begins with the data plane it acts in.`)
     return undefined
-  })
+  }).named("notes on targets")
 }

@@ -30,7 +30,7 @@ export interface Acked {
 }
 
 export const ackedBy = (acks: Collection<Applied>): Acked => {
-  const ready = acks.map((ack) => (ack.ready ? (true as const) : undefined))
+  const ready = acks.map((ack) => (ack.ready ? (true as const) : undefined)).named("ready pods")
   const byPod = acks.flatMap(({ ready: isReady, plane, listeners }, _read, pod): readonly Member<Served & { readonly of: string }>[] =>
     isReady
       ? [...Map.groupBy(listeners, ({ id }) => id)].map(([id, own]) => [
@@ -42,10 +42,10 @@ export const ackedBy = (acks: Collection<Applied>): Acked => {
           },
         ])
       : [],
-  )
+  ).named("listeners of pods")
   return {
-    planes: ready.group((_ready, pod) => [planeOfKey(pod)], () => true as const),
-    listeners: byPod.group(({ of }) => [of], alike),
+    planes: ready.group((_ready, pod) => [planeOfKey(pod)], () => true as const).named("planes with a ready pod"),
+    listeners: byPod.group(({ of }) => [of], alike).named("listeners as pods serve them"),
   }
 }
 

@@ -20,13 +20,13 @@ export interface CertificateFacts {
 
 /** By `<plane>/<certificate id>`. */
 export const certificateFacts = (certificates: Collection<Certificate>, secrets: Collection<Secret>, clocks: Collection<Clock>): Collection<CertificateFacts> => {
-  const problems = secrets.map(({ problem }) => problem)
+  const problems = secrets.map(({ problem }) => problem).named("problems of Secrets")
   return certificates.map(({ source, empty, notBefore, notAfter }, read) => {
     const secret = `${source.namespace}/${source.name}`
     const problem = read(problems, secret)
     if (notBefore === undefined || notAfter === undefined) return { secret, empty, problem, validity: undefined, term: "" }
     return { secret, empty, problem, validity: validityOf({ notBefore, notAfter }, (moment) => read(clocks, `/${moment}`) !== undefined), term: `from ${notBefore} to ${notAfter}` }
-  })
+  }).named("facts of certificates")
 }
 
 interface Trouble {

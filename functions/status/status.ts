@@ -32,28 +32,28 @@ export const status = reconcile({
     const gateways = from(gatewayApi.gateway)
     const grants = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
     const judged = judgedGateways(gateways, classes, grants)
-    const served = judged.map(({ value }) => value)
+    const served = judged.map(({ value }) => value).named("served gateways")
     const contests = judgedListeners(served)
-    const listeners = contests.map(({ value }) => value)
+    const listeners = contests.map(({ value }) => value).named("listeners")
     const places = placesOf(gateways, served, listeners, from(core.namespace))
     const overlaps = overlapping(listeners)
     const certificates = certificateFacts(from(kinds.certificate), from(core.secret), from(clock))
-    const controllers = gateways.map(({ spec }, read) => read(classes, `/${spec.gatewayClassName}`)?.spec.controllerName)
-    const services = from(core.service).map(({ spec: { type, ports } }) => ({ spec: { type, ports } }))
+    const controllers = gateways.map(({ spec }, read) => read(classes, `/${spec.gatewayClassName}`)?.spec.controllerName).named("controllers")
+    const services = from(core.service).map(({ spec: { type, ports } }) => ({ spec: { type, ports } })).named("ports of services")
 
     const routes = from(gatewayApi.httpRoute).flatMap((route, read, key): Member<JudgedRoute>[] => {
       const one = judgedRoute(route, { places, controllers, services, grants }, read)
       return one === undefined ? [] : [[statusKey("httproute", key), one]]
-    })
-    const attachedRoutes = counted(routes.map((each) => each.listeners))
+    }).named("judged routes")
+    const attachedRoutes = counted(routes.map((each) => each.listeners).named("listeners of routes"))
     const acked = ackedBy(from(applied))
     const ofGateways = gateways.flatMap((gateway, read, key): Member<Status>[] => {
       const one = read(judged, key)
       const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps, certificates }, read)
       return own === undefined ? [] : [[statusKey("gateway", key), own]]
-    })
-    const ofClasses = classes.flatMap((each, _read, key): Member<Status>[] => [[statusKey("gatewayclass", key), classStatus(each)]])
-    into(statusKind, routes.map(({ status: own }) => own).union(ofGateways).union(ofClasses))
+    }).named("status of gateways")
+    const ofClasses = classes.flatMap((each, _read, key): Member<Status>[] => [[statusKey("gatewayclass", key), classStatus(each)]]).named("status of classes")
+    into(statusKind, routes.map(({ status: own }) => own).named("status of routes").union(ofGateways).union(ofClasses))
   },
 })
 
@@ -68,4 +68,6 @@ const bucketOf = (key: string): number => {
 const counted = (listeners: Collection<readonly string[]>): Collection<number> =>
   listeners
     .group((own, key) => own.map((listener) => `${listener} ${bucketOf(key)}`), (members) => members.length)
+    .named("routes of listeners, in part")
     .group((_count, bucket) => [bucket.slice(0, bucket.lastIndexOf(" "))], (members) => members.reduce((sum, [, count]) => sum + count, 0))
+    .named("routes of listeners")

@@ -90,6 +90,8 @@ describe("with tracing on", () => {
       await served(port, `web${version}.example`)
       const spans = await traced(world, "httproute/web")
       expectWhole(spans, "httproute default/web")
+      // Every collection that an edit runs through has a name.
+      expect(names(spans, "functions").filter((name) => / > \d+$/.test(name))).toEqual([])
       gaps.push(gapsIn(upToAck(spans)).length)
     }
     // A process that is not let onto a processor shows as a gap, whatever is traced: on a busy machine some of ten.

@@ -86,6 +86,10 @@ class Plain<T> implements Collection<T> {
     if (!isPlain(other)) throw new TypeError("a collection of another world")
     return new Plain<T>(this.world, () => new Map([...other.rows, ...this.rows]))
   }
+
+  named(): Plain<T> {
+    return this
+  }
 }
 
 class PlainIndex<T> implements Index<T> {
