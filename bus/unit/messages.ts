@@ -6,12 +6,14 @@ import { limitCauses } from "./commit.ts"
 import type { Row, UnitId } from "./unit.ts"
 
 /** What all messages of one commit carry. `Hg-Writer` is the function, so that a fold knows whose an entry is. */
-export const commitHeaders = (unit: UnitId, { rev, epoch }: { readonly rev: number; readonly epoch: number }, traceparent?: string): Headers => ({
+export const commitHeaders = (unit: UnitId, { rev, epoch }: { readonly rev: number; readonly epoch: number }): Headers => ({
   [header.rev]: String(rev),
   [header.epoch]: String(epoch),
   [header.writer]: encodeToken(unit.fn),
-  ...(traceparent === undefined ? {} : { [header.traceparent]: traceparent }),
 })
+
+/** Of the commit alone: readers go on from it, and from no entry. */
+export const traced = (headers: Headers, traceparent: string | undefined): Headers => (traceparent === undefined ? headers : { ...headers, [header.traceparent]: traceparent })
 
 /** Refused unless the unit's last commit is the one at `after` (0: none). */
 export const fence = ({ plane, fn }: UnitId, after: number): NonNullable<Outgoing["expect"]> => ({ seq: after, subject: commitSubject(plane, fn) })

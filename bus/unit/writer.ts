@@ -13,7 +13,7 @@ import { chunkRows } from "./commit.ts"
 import { Committer } from "./committer.ts"
 import { History, type HistoryItem } from "./history.ts"
 import { judge } from "./last-commit.ts"
-import { commitHeaders, entryMessage } from "./messages.ts"
+import { commitHeaders, entryMessage, traced } from "./messages.ts"
 import { publishAll, reasonOf } from "./publish.ts"
 import { Staging, type Pending } from "./staging.ts"
 import { Tombstones } from "./tombstones.ts"
@@ -203,12 +203,12 @@ class Writer implements UnitWriter {
     const { head, rows } = pending
     const traceparent = this.#options.onCommitting?.(head, rows.length, pending.traceparent) ?? pending.traceparent
     const chunks = chunkRows(rows, this.#options.partBytes)
-    const headers = commitHeaders(this.unit, head, traceparent)
+    const headers = commitHeaders(this.unit, head)
     let message: Outgoing | undefined
     for (let attempt = 0; ; attempt++) {
       let seq: number | undefined
       try {
-        message ??= await this.#committer.prepare(head, chunks, headers, this.#seq)
+        message ??= await this.#committer.prepare(head, chunks, traced(headers, traceparent), this.#seq)
         const ack = await this.#bus.publish(message)
         if (!ack.duplicate) seq = ack.seq
       } catch (error) {
@@ -322,7 +322,7 @@ class Writer implements UnitWriter {
     if (!isFirst) this.#note("ForeignCommit", `revision ${commit.rev} of the writer ${commit.writer} (epoch ${commit.epoch}) is taken over`)
     this.#seq = seq
     this.#unstored = unstored
-    this.#headers = commitHeaders(this.unit, commit, snapshot.traceparent)
+    this.#headers = commitHeaders(this.unit, commit)
     this.#committer.hasParts ||= hasParts
     for (const [subject, { seq: at, time }] of tombstones) this.#tombstones.keep(subject, at, time)
     this.#staging.continueFrom({ state, digest, rev: commit.rev, force: !isFirst || commit.epoch < (this.#options.fence ?? 0) })
