@@ -32,15 +32,24 @@ describe("who a process is on the bus", () => {
     expect(withoutPassword("tls://me:secret@host:1")).toBe("tls://host:1")
   })
 
+  test.for([
+    ["nats://me:a/b@c%zz@host:1", "a/b@c%zz"],
+    ["me:a@b@host:1", "a@b"],
+  ] as const)("of %s, whose password should have been encoded, no part is taken for the address", ([url, password]) => {
+    expect(accessOf(url, {})).toMatchObject({ user: "me", password })
+    expect(withoutPassword(url)).toMatch(/^(nats:\/\/)?host:1$/)
+  })
+
   test("of a file: user, password, and what the account calls its requests and inboxes", () => {
     const credentials = { user: "gateway.default", password: "x", apiPrefix: "$JS.headgate.API", inboxPrefix: "_INBOX.gateway.default" }
     expect(accessOf("nats://h", { HEADGATE_NATS_CREDENTIALS: file("whole", JSON.stringify(credentials)) })).toEqual({ url: "nats://h", ...credentials })
   })
 
-  test.for([["", "JSON"], ["{}", '"user"'], ['{"user":1,"password":"x"}', '"user"'], ["null", '"user"']] as const)("a file that holds %j is refused by name, without its content", ([text, why]) => {
+  test.for([["", "JSON"], ["{}", '"user"'], ['{"user":1,"password":"x"}', '"user"'], ["null", '"user"'], ['{"user":"u","password":hunter2}', "JSON"]] as const)("a file that holds %j is refused by name, without its content", ([text, why]) => {
     const path = file("broken", text)
     expect(() => accessOf("nats://h", { HEADGATE_NATS_CREDENTIALS: path })).toThrow(path)
     expect(() => accessOf("nats://h", { HEADGATE_NATS_CREDENTIALS: path })).toThrow(why)
+    expect(() => accessOf("nats://h", { HEADGATE_NATS_CREDENTIALS: path })).not.toThrow("hunter")
   })
 
   test("a missing file is an error that names it, not a connection without credentials", () => {

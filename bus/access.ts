@@ -46,14 +46,25 @@ export const accessOf = (url: string, env: Readonly<Record<string, string | unde
   }
 }
 
-/** `nats://user:password@host:port` apart; the scheme and a list of servers are the client's business. */
+/**
+ * `nats://user:password@host:port` apart; the scheme is the client's business. A password that is not encoded as it
+ * should be is taken as it stands: half of it must not be shown as part of the address.
+ */
 const splitUrl = (url: string): { readonly bare: string; readonly user?: string; readonly password?: string } => {
-  const found = /^([a-z]+:\/\/)?([^@/]*)@(.*)$/.exec(url)
+  const found = /^([a-z]+:\/\/)?(.*)@([^@]*)$/s.exec(url)
   if (found === null) return { bare: url }
   const [, scheme = "", who = "", rest = ""] = found
   const colon = who.indexOf(":")
   const [user, password] = colon < 0 ? [who] : [who.slice(0, colon), who.slice(colon + 1)]
-  return { bare: scheme + rest, user: decodeURIComponent(user), ...(password === undefined ? {} : { password: decodeURIComponent(password) }) }
+  return { bare: scheme + rest, user: decoded(user), ...(password === undefined ? {} : { password: decoded(password) }) }
+}
+
+const decoded = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 /** What may be shown and logged. */
@@ -62,11 +73,13 @@ export const withoutPassword = (url: string): string => splitUrl(url).bare
 /** Throws Error that names the file. */
 export const readCredentials = (path: string): Credentials => {
   const wrong = (what: string): Error => new Error(`credentials for the bus, ${path}: ${what}`)
+  const content = contentOf(path, wrong)
   let value: unknown
   try {
-    value = JSON.parse(readFileSync(path, "utf8"))
-  } catch (error) {
-    throw wrong(error instanceof Error ? error.message : String(error))
+    value = JSON.parse(content)
+  } catch {
+    // What the parser says quotes the content.
+    throw wrong("it is not JSON")
   }
   const text = (name: string): string | undefined => {
     const found: unknown = typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined
@@ -75,4 +88,12 @@ export const readCredentials = (path: string): Credentials => {
   const [user, password, apiPrefix, inboxPrefix] = [text("user"), text("password"), text("apiPrefix"), text("inboxPrefix")]
   if (user === undefined || password === undefined) throw wrong('it needs {"user": …, "password": …}')
   return { user, password, ...(apiPrefix === undefined ? {} : { apiPrefix }), ...(inboxPrefix === undefined ? {} : { inboxPrefix }) }
+}
+
+const contentOf = (path: string, wrong: (what: string) => Error): string => {
+  try {
+    return readFileSync(path, "utf8")
+  } catch (error) {
+    throw wrong(error instanceof Error ? error.message : String(error))
+  }
 }
