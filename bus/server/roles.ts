@@ -50,10 +50,9 @@ export const roles = {
   },
   /** Folds the history from time to time. */
   history: {
-    reads: [["RESOURCES", "resource.>"], ["CONFIG", "config.>"], ["APPLIED", "applied.>"], ["RESOURCES_HISTORY", "resource.>"], ["HISTORY", "history.>"], ["CHECKPOINTS", "checkpoint.>"], ["LEASES", leaseSubject("history")]],
+    reads: [["RESOURCES", "resource.>"], ["CONFIG", "config.>"], ["APPLIED", "applied.>"], ["RESOURCES_HISTORY", "resource.>"], ["HISTORY", "history.>"], ["CHECKPOINTS", "checkpoint.>"]],
     readsAll: ["RESOURCES", "CONFIG", "APPLIED", "RESOURCES_HISTORY", "HISTORY", "CHECKPOINTS"],
-    publishes: ["checkpoint.>", leaseSubject("history"), "trace.history.>"],
-    purges: ["CHECKPOINTS"],
+    publishes: ["checkpoint.>"],
     ensures: true,
   },
 } as const satisfies Readonly<Record<string, Rights>>
