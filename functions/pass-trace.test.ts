@@ -115,6 +115,11 @@ it("a pass that took up acks alone is told once something comes of it, and by no
   expect(named("derive")).toMatchObject([{ traceId: something.traceId, parentId: something.spanId, attributes: { "headgate.derivations": 1 } }])
   expect(named("status: applied > status")).toMatchObject([{ parentId: named("derive")[0]?.spanId }])
   expect(spans.every(({ traceId }) => traceId === something.traceId)).toBe(true)
+  // Its commit hangs on it.
+  const { onCommitting, onCommitted } = traces.commits(UNIT)
+  onCommitting(head(1), 1, formatTraceparent(something.traceId, something.spanId))
+  onCommitted(head(1), 1)
+  expect(named("commit default/routes")).toMatchObject([{ traceId: something.traceId, parentId: named("derive")[0]?.spanId }])
   // Also where it was staged before its end.
   arrive(edit(), wallNow(), true)
   const pass = traces.begin()
