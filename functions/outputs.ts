@@ -53,6 +53,7 @@ const turn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolv
 
 const LIMIT = 64
 const withoutSeq = (cause: string): string => cause.slice(0, cause.lastIndexOf("@"))
+const seqOf = (cause: string): number => Number(cause.slice(cause.lastIndexOf("@") + 1))
 
 interface Row {
   readonly kind: Kind<unknown>
@@ -206,7 +207,7 @@ export class Outputs {
       const change = this.#changeOf(fn, row, this.#unit(plane, fn))
       const unit = wanted.get(plane)
       unit?.subjects.add(configSubject(plane, row.kind.name, id))
-      if (change !== undefined) unit?.changes.push(this.#sinceStored(change))
+      if (change !== undefined) unit?.changes.push(this.#sinceStored(fn, row, change))
     }
     const declaration = declarationOf(fn)
     wanted.get(CONTROL_PLANE)?.subjects.add(declaration.subject)
@@ -224,11 +225,35 @@ export class Outputs {
     this.#declare(fn, declaration, units.filter((unit) => unit.plane !== CONTROL_PLANE))
   }
 
-  /** What was changed while nobody derived: the inputs that are others than those of what is stored. */
-  #sinceStored(change: StagedChange): StagedChange {
+  /**
+   * What was changed while nobody derived: the inputs that are others than those of what is stored. What another
+   * function's row was made from counts only where that row is another one too.
+   */
+  #sinceStored(fn: Reconciler, { kind, key }: Row, change: StagedChange): StagedChange {
     const stored = this.#stored.get(change.subject)
-    const triggers = stored === undefined ? [] : change.causes.filter((cause) => !stored.includes(cause))
+    if (stored === undefined) return change
+    const others = (causes: readonly string[]): readonly string[] => causes.filter((cause) => !stored.includes(cause))
+    const narrow = others(this.#options.engine.causes(fn.name, kind, key, (read, of, value) => this.#wasReadFrom(read, of, value, stored)))
+    const triggers = narrow.length > 0 ? narrow : others(change.causes)
     return triggers.length === 0 ? change : { ...change, triggers }
+  }
+
+  /**
+   * Whether what is stored, made from `causes`, was made with this row of another function as it is now: it is stored
+   * so, and since nothing newer than them. (Rows of one pass are on their way together, those that read first.)
+   */
+  #wasReadFrom(kind: Kind<unknown>, key: Key, value: unknown, causes: readonly string[]): boolean {
+    const { engine } = this.#options
+    const { plane, id } = place(key)
+    const subject = configSubject(plane, kind.name, id)
+    const writer = engine.functions.find(({ writes }) => writes.some(({ name }) => name === kind.name))
+    const body = writer && this.#units.get(`${plane}/${writer.name}`)?.state.get(subject)
+    if (body === undefined || body !== canonical(encode(kind, value))) return false
+    // Sequences of one stream can be compared.
+    const resources = new Set(engine.functions.flatMap(({ reads }) => reads.filter(({ stream }) => stream === "RESOURCES").map(({ name }) => name)))
+    const isResource = (cause: string): boolean => resources.has(cause.slice(0, cause.indexOf("/")))
+    const newest = Math.max(0, ...causes.filter(isResource).map(seqOf))
+    return this.#stored.get(subject)?.every((cause) => isResource(cause) && seqOf(cause) <= newest) === true
   }
 
   /** Says that everything derived so far is committed: only after it is. */

@@ -9,6 +9,7 @@ interface Recorded {
   readonly time: number
   readonly subject: string
   readonly isDeleted: boolean
+  readonly generation: string | undefined
   readonly body: string
 }
 
@@ -27,7 +28,7 @@ interface Commit {
 }
 
 const recorded = (message: Message): Recorded => ({
-  seq: message.seq, time: message.time, subject: message.subject, isDeleted: message.headers["Hg-Deleted"] === "1", body: Buffer.from(message.data).toString("utf8"),
+  seq: message.seq, time: message.time, subject: message.subject, isDeleted: message.headers["Hg-Deleted"] === "1", generation: message.headers["Hg-Generation"], body: Buffer.from(message.data).toString("utf8"),
 })
 
 export class Recorder {

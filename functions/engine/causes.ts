@@ -1,5 +1,7 @@
 /** Why things are: which inputs made a member, and which changed inputs made it change. */
 
+import type { Kind } from "../../bus/kinds/kind.ts"
+
 /** More than this says nothing to a person; "…" stands for the rest. */
 const LIMIT = 64
 const REST = "…"
@@ -20,10 +22,23 @@ export const mergeTriggers = (a: Triggers, b: Triggers): Triggers => {
   return list.length > LIMIT ? [...list.slice(0, LIMIT), REST] : list
 }
 
+/** Of another function's row that was read: whether not to ask what made it. */
+export type EndsAt = (kind: Kind<unknown>, key: string, value: unknown) => boolean
+
 /** Collects the input members something was made from, following reads back to the inputs. */
 export class Trail {
   readonly #refs = new Set<string>()
   readonly #seen = new Set<object>()
+  readonly #endsAt: EndsAt | undefined
+
+  constructor(endsAt?: EndsAt) {
+    this.#endsAt = endsAt
+  }
+
+  /** Whether what made another function's row is of no interest. */
+  endsAt(kind: Kind<unknown>, key: string, value: unknown): boolean {
+    return this.#endsAt?.(kind, key, value) === true
+  }
 
   /** False when `origin` was followed before or enough is known. */
   enter(origin: object): boolean {

@@ -6,7 +6,7 @@
 import type { Note } from "../../bus/kinds/config.ts"
 import type { Kind } from "../../bus/kinds/kind.ts"
 import type { Collection, Key, Member, Reconciler, Wiring } from "../reconcile.ts"
-import { Trail, type Triggers } from "./causes.ts"
+import { type EndsAt, Trail, type Triggers } from "./causes.ts"
 import { Lookup } from "./lookup.ts"
 import { tableOf, TableCollection } from "./operators.ts"
 import { inOrder } from "./order.ts"
@@ -61,8 +61,8 @@ export interface Engine {
   pass(ran?: Ran, part?: "urgent" | "later"): readonly RowChange[]
   /** Every current row of a kind a function writes, by key. */
   rows<T>(fn: string, kind: Kind<T>): readonly Member<T>[]
-  /** The inputs a current row was made from, `<kind>/<key>@<seq>`, the one it was mapped from first; at most 64, then "…". */
-  causes(fn: string, kind: Kind<unknown>, key: Key): readonly string[]
+  /** The inputs a current row was made from, `<kind>/<key>@<seq>`, the one it was mapped from first; at most 64, then "…". Rows of other functions are followed to what they were made from, except where `endsAt`. */
+  causes(fn: string, kind: Kind<unknown>, key: Key, endsAt?: EndsAt): readonly string[]
   /** `<kind>/<key>` of the inputs whose derivation in `fn` threw: what was last made of them stays. */
   parked(fn: string): ReadonlySet<string>
 }
@@ -70,8 +70,8 @@ export interface Engine {
 const isOf = <T>(source: Source<unknown>, kind: Kind<T>): source is Source<T> => source.kind === kind
 const isOutputOf = <T>(output: Output<unknown>, kind: Kind<T>): output is Output<T> => output.kind === kind
 
-const tracedTo = (input: { trace(key: Key, trail: Trail): void }, key: Key): readonly string[] => {
-  const trail = new Trail()
+const tracedTo = (input: { trace(key: Key, trail: Trail): void }, key: Key, endsAt?: EndsAt): readonly string[] => {
+  const trail = new Trail(endsAt)
   input.trace(key, trail)
   return trail.causes()
 }
@@ -166,8 +166,8 @@ class Graph implements Engine {
     return output.table.all().filter(([key]) => output.get(key) !== undefined)
   }
 
-  causes(fn: string, kind: Kind<unknown>, key: Key): readonly string[] {
-    return tracedTo(this.#output(fn, kind).table, key)
+  causes(fn: string, kind: Kind<unknown>, key: Key, endsAt?: EndsAt): readonly string[] {
+    return tracedTo(this.#output(fn, kind).table, key, endsAt)
   }
 
   parked(fn: string): ReadonlySet<string> {

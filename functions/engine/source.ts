@@ -56,8 +56,9 @@ export class Source<T> implements Node, Dependent {
 
   trace(key: Key, trail: Trail): void {
     const output = this.#outputs.find((each) => each.get(key) !== undefined)
-    if (output !== undefined) output.table.trace(key, trail)
-    else trail.add(this.kind.name, key, this.#outside.get(key)?.seq ?? 0)
+    if (output !== undefined) {
+      if (!trail.endsAt(this.kind, key, output.get(key))) output.table.trace(key, trail)
+    } else trail.add(this.kind.name, key, this.#outside.get(key)?.seq ?? 0)
   }
 
   origin(key: Key): Origin {

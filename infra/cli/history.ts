@@ -8,7 +8,7 @@ import { past, type Past, type Version } from "../../bus/history/past.ts"
 import { readLog } from "../../bus/history/read.ts"
 import { causeOf } from "../../bus/history/versions.ts"
 import { kinds } from "../../bus/kinds/config.ts"
-import { encodeToken, parseSubject, resourceSubject } from "../../bus/subject.ts"
+import { parseSubject, resourceSubject } from "../../bus/subject.ts"
 import type { Row } from "../../bus/unit/unit.ts"
 import { changedPaths, changesText } from "./changes.ts"
 import { attempt, exit, failure, runningBus } from "./command.ts"
@@ -79,11 +79,12 @@ export const entryText = ([subject, body]: Row): string => {
 /** Of each list of commits, when each pod first served all that are of its plane, by the pod's subject. */
 const firstServed = async (asked: Past, commits: readonly (readonly CopiedCommit[])[]): Promise<readonly ReadonlyMap<string, Serving>[]> => {
   const served: Map<string, Serving>[] = commits.map(() => new Map())
-  const since = commits.map((own) => Math.max(...own.map(({ time }) => time)))
   await Promise.all((await asked.pods()).map(async (pod) => {
+    const parsed = parseSubject(pod)
+    // What is committed for others, statuses for instance, often comes after the ack.
+    const since = commits.map((own) => Math.max(...own.filter(({ unit: { plane } }) => parsed?.is === "applied" && plane === parsed.plane).map(({ time }) => time)))
     for (const [i, from] of since.entries()) {
-      const needed = commits[i]?.map(neededOf) ?? []
-      if (from === -Infinity || served[i]?.has(pod) === true || parseSubject(pod)?.is !== "applied" || !needed.some(({ plane }) => pod.startsWith(`applied.${encodeToken(plane)}.`))) continue
+      if (from === -Infinity || served[i]?.has(pod) === true) continue
       await asked.acksSince(pod, from, (ack) => {
         const serving = servingOf(ack)
         if (serving === undefined) return undefined

@@ -3,7 +3,6 @@
  * is killed again and again. HEADGATE_EDITS and HEADGATE_MOMENTS scale it; HEADGATE_SEED repeats it.
  */
 import { join } from "node:path"
-import fc from "fast-check"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { accessOf, CREDENTIALS } from "../../bus/access.ts"
 import type { Bus } from "../../bus/bus.ts"
@@ -12,13 +11,17 @@ import { past } from "../../bus/history/past.ts"
 import { checkpoint } from "../../bus/history/recorder.ts"
 import type { Moment, PastState } from "../../bus/history/state.ts"
 import { connectBus } from "../../bus/jetstream.ts"
+import { parseSubject, resourceSubject } from "../../bus/subject.ts"
 import { systemClock } from "../../bus/unit/clock.ts"
+import { explainEntry } from "../../infra/cli/explain-object.ts"
 import { history } from "../../infra/cli/history.ts"
 import { targetOf } from "../../infra/cli/past-view.ts"
+import { Authority, type Issued } from "../fixtures/authority.ts"
 import { connectTo } from "./bus.ts"
 import { newWorld, type Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
 import type { Part } from "./processes.ts"
+import { httpsGateway, keyOf, secret } from "./secrets.ts"
 import { freePorts, until } from "./until.ts"
 
 const EDITS = Number(process.env["HEADGATE_EDITS"] ?? 300)
@@ -40,6 +43,8 @@ const random = (() => {
 })()
 
 const world = newWorld("history")
+let authority: Authority
+let certificates: readonly Issued[]
 let running: Running
 let bus: Bus
 let keeper: Bus
@@ -49,10 +54,16 @@ const routeFile = (i: number): string => `route-${i}.yaml`
 const serviceFile = (i: number): string => `service-${i}.yaml`
 const present = new Set<string>()
 
+const dropSecret = (number: number): void => {
+  const issued = certificates[number % certificates.length]
+  if (issued !== undefined) drop(world.manifests, "secret.yaml", yaml(secret("tls", issued.chain, keyOf(issued))))
+}
+
 /** Each edit of a route carries its own number, of a service its own port: what came of it can be told from the outside. */
 const edit = (number: number): void => {
   const i = random(ROUTES)
-  if (random(5) === 0) drop(world.manifests, serviceFile(i % SERVICES), yaml(...service(`s${i % SERVICES}`, 80, [{ port: 10_000 + number }])))
+  if (random(12) === 0) dropSecret(number)
+  else if (random(5) === 0) drop(world.manifests, serviceFile(i % SERVICES), yaml(...service(`s${i % SERVICES}`, 80, [{ port: 10_000 + number }])))
   else if (random(6) === 0 && present.delete(routeFile(i))) take(world.manifests, routeFile(i))
   else {
     present.add(routeFile(i))
@@ -79,8 +90,11 @@ const check = async (moment: Exclude<Moment, "now">): Promise<void> => {
 }
 
 beforeAll(async () => {
-  const [port = 0] = await freePorts(1)
-  drop(world.manifests, "gateway.yaml", yaml(gatewayClass(), gateway("edge", { http: port })))
+  const [port = 0, secure = 0] = await freePorts(2)
+  authority = new Authority()
+  certificates = Array.from({ length: 5 }, () => authority.issue(["secure.example"], "ec"))
+  drop(world.manifests, "gateway.yaml", yaml(gatewayClass(), gateway("edge", { http: port }), httpsGateway("secure", [{ name: "https", port: secure, secrets: [{ name: "tls" }] }])))
+  dropSecret(0)
   for (let i = 0; i < SERVICES; i++) drop(world.manifests, serviceFile(i), yaml(...service(`s${i}`, 80, [{ port: 9000 + i }])))
   running = await world.up()
   bus = await connectTo(running.ready)
@@ -142,8 +156,50 @@ const rows = (): readonly (readonly [string, string | null])[] =>
     return diff
   })
 
-/** What an edit has written, and what is made of it repeats. */
-const markIn = (body: string): string | undefined => (/edit-\d+/.exec(body) ?? /"port":1\d{4}/.exec(body))?.[0]
+/** What an edit has written, and what is made of it repeats: a route's header, an endpoint's port, a sealed key, a generation. */
+const markIn = (body: string): string | undefined => (/edit-\d+/.exec(body) ?? /"port":1\d{4}/.exec(body) ?? /"key":"[^"]+"/.exec(body) ?? /"observedGeneration":\d+/.exec(body))?.[0]
+
+const SECTIONS: readonly string[] = ["certificate", "cluster", "route", "status"]
+const sectionOf = (subject: string): string => subject.split(".")[2] ?? ""
+
+/** Of an entry: the one object that its mark comes from, and all that an edit of that kind writes. */
+const objectsOf = (subject: string): { readonly marked: string; readonly all: readonly string[] } | undefined => {
+  const parsed = parseSubject(subject)
+  const [, kind, name] = parsed?.is !== "entry" ? [] : (/^(?:.*\/)?(httproute|service|secret)\/default\/([^/]+)/.exec(parsed.id) ?? [])
+  if (kind === undefined || name === undefined) return undefined
+  if (kind !== "service") return { marked: `${kind}/default/${name}`, all: [`${kind}/default/${name}`] }
+  return { marked: `endpointslice/default/${name}-0`, all: [`service/default/${name}`, `endpointslice/default/${name}-0`] }
+}
+
+/** The message of RESOURCES that has brought what an entry's mark says, the last one to do so up to a moment. */
+const editBehind = (marked: string, mark: string, time: number): number | undefined => {
+  const [kind = "", ...key] = marked.split("/")
+  const generation = /"observedGeneration":(\d+)/.exec(mark)?.[1]
+  const says = (message: (typeof recorder.resources)[number]): boolean =>
+    generation !== undefined ? message.generation === generation && !message.isDeleted : mark.startsWith('"key":') ? message.body.includes(mark.slice(6)) : markIn(message.body) === mark
+  const said = recorder.resources.filter((message) => message.subject === resourceSubject(kind, key.join("/")) && message.time <= time)
+  // A key is sealed once, and may come again.
+  return said.findLast((message, i) => says(message) && !said.slice(Math.max(0, i - 1), i).some(says))?.seq
+}
+
+/** The last word on an object before: that it is deleted, and by the time the commit was made nothing newer. */
+const deletionBehind = (marked: string, time: number): number | undefined => {
+  const [kind = "", ...key] = marked.split("/")
+  return recorder.resources.findLast((message) => message.subject === resourceSubject(kind, key.join("/")) && message.time <= time && message.isDeleted)?.seq
+}
+
+/** The mark of a version that one edit alone has made, against the version before. */
+const ownMark = (section: string, body: string | null, before: string | null): string | undefined => {
+  // One that was not there may come with whatever asks for it; one that says the same again, with anything.
+  const mark = body === null || before === null ? undefined : markIn(body)
+  if (body === null || before === null || mark === undefined || before.includes(mark)) return undefined
+  // Where more differs than the edit wrote there are other causes too.
+  const isMore = section === "status" && body.replaceAll(mark, "") !== before.replaceAll(markIn(before) ?? mark, "")
+  return isMore ? undefined : mark
+}
+
+const keyOfCause = (cause: string): string => cause.slice(0, cause.lastIndexOf("@"))
+const seqOfCause = (cause: string): number => Number(cause.slice(cause.lastIndexOf("@") + 1))
 
 describe("who asks by command", () => {
   test("sees at a moment what was configured and served, in every form", async () => {
@@ -162,43 +218,55 @@ describe("who asks by command", () => {
     expect(one.stdout).toMatch(/up served it: .*routes@\d+/)
   })
 
-  test("is told of a random 50 entries which edit made each of their versions", async () => {
-    const entries = fc.sample(fc.constantFrom(...new Set(rows().map(([subject]) => subject).filter((subject) => /^config\.default\.(?:route|cluster)\./.test(subject)))), { numRuns: 50, seed: SEED })
-    const by = new Map<string, number>()
-    for (const { seq, body } of recorder.resources) {
-      const mark = markIn(body)
-      // The first to say it: a restart says nothing twice.
-      if (mark !== undefined && !by.has(mark)) by.set(mark, seq)
-    }
-    let versions = 0
+  test("is told of every entry which edit made each of its versions", async () => {
+    const entries = [...new Set(rows().map(([subject]) => subject))].filter((subject) => SECTIONS.includes(sectionOf(subject)) && objectsOf(subject) !== undefined)
+    const versions = new Map<string, number>()
     let removals = 0
-    for (const subject of new Set(entries)) {
+    for (const subject of entries) {
+      const { marked, all } = objectsOf(subject) ?? { marked: "", all: [] }
+      const section = sectionOf(subject)
       const { told, doubts } = await history(bus, { subject, text: subject }, undefined)
       expect(doubts).toEqual([])
       const bodies = rows().filter(([of]) => of === subject).map(([, to]) => to)
       expect(told.map(({ deleted }) => deleted), subject).toEqual(bodies.map((body) => body === null))
       for (const [i, version] of told.entries()) {
-        const mark = markIn(bodies[i] ?? "")
-        const before = bodies[i - 1]
-        if (version.deleted && subject.includes(".route.")) {
-          // The last word on the object before: that it is deleted, and by the time the commit was made nothing newer.
-          const name = subject.slice(subject.lastIndexOf("_s") + 2)
-          const last = recorder.resources.findLast((message) => message.subject === `resource.httproute.default.${name}` && message.time <= Date.parse(version.time) && message.isDeleted)
-          expect(version.causes, `${subject}, version ${i}, seed ${SEED}`).toContain(`httproute/default/${name}@${last?.seq}`)
+        const what = `${subject}, version ${i} of revision ${version.commits[0]?.rev} because of ${version.causes.join(", ")}, seed ${SEED}`
+        const [body, before] = [bodies[i] ?? null, bodies[i - 1] ?? null]
+        const time = Date.parse(version.time)
+        if (body === null && section === "route") {
+          expect(version.causes, what).toContain(`${marked}@${deletionBehind(marked, time)}`)
           removals++
         }
-        // A cluster that was not there comes with a route that asks for it, and one that says the same again with anything.
-        if (mark === undefined || before?.includes(mark) === true || (before == null && mark.startsWith('"port"'))) continue
-        versions++
-        const edits = version.causes.map((cause) => Number(cause.slice(cause.lastIndexOf("@") + 1)))
-        expect(edits, `${subject}, version ${i} (${mark}) because of ${version.causes.join(", ")}, seed ${SEED}`).toContain(by.get(mark))
-        // A route is made of its own object alone; a cluster also of the routes that ask for it, as far as they were there.
-        if (subject.includes(".route.")) expect(Math.max(...edits), subject).toBe(by.get(mark))
-        for (const seq of edits) expect(recorder.resources.find((message) => message.seq === seq)?.time, subject).toBeLessThanOrEqual(Date.parse(version.time))
+        const mark = ownMark(section, body, before)
+        if (mark === undefined) continue
+        versions.set(section, (versions.get(section) ?? 0) + 1)
+        const wanted = editBehind(marked, mark, time)
+        expect(version.causes, `${mark}: ${what}`).toContain(`${marked}@${wanted}`)
+        expect(Math.max(...version.causes.filter((cause) => keyOfCause(cause) === marked).map(seqOfCause)), what).toBe(wanted)
+        // That time has passed is nobody's edit. A status reads the Services that its route names: what else changed of what it read is named with it.
+        if (section !== "status") expect(version.causes.filter((cause) => !all.includes(keyOfCause(cause)) && !cause.startsWith("clock/")), what).toEqual([])
+        for (const cause of version.causes) expect(recorder.resources.find(({ seq }) => seq === seqOfCause(cause))?.time, what).toBeLessThanOrEqual(time)
       }
     }
-    expect(versions).toBeGreaterThan(EDITS / 20)
+    expect([...versions.keys()].sort()).toEqual(SECTIONS)
+    expect([...versions.values()].reduce((sum, count) => sum + count, 0)).toBeGreaterThan(EDITS / 4)
     expect(removals).toBeGreaterThan(0)
+  }, 120_000 + EDITS * 30)
+
+  test("is told by explain of every entry that is there which edit made it so", async () => {
+    const last = new Map(rows())
+    let explained = 0
+    for (const [subject, body] of last) {
+      const [parsed, objects] = [parseSubject(subject), objectsOf(subject)]
+      if (body === null || parsed?.is !== "entry" || objects === undefined || !SECTIONS.includes(parsed.section)) continue
+      const mark = markIn(body)
+      if (mark === undefined) continue
+      const [entry] = (await explainEntry(bus, parsed.section, parsed.id)).filter(({ entry: { plane } }) => plane === parsed.plane)
+      const own = entry?.causes.filter(({ cause }) => `${cause.kind}/${cause.key}` === objects.marked).map(({ cause }) => cause.seq)
+      expect(own, `${subject} (${mark}), seed ${SEED}`).toEqual([editBehind(objects.marked, mark, Infinity)])
+      explained++
+    }
+    expect(explained).toBeGreaterThan(ROUTES)
   }, 120_000)
 
   test("sees what became of one object, from its file to the pod that served it", async () => {
