@@ -4,11 +4,12 @@ import { Argument, Command, Flag } from "effect/cli"
 import type { Bus } from "../../bus/bus.ts"
 import { past } from "../../bus/history/past.ts"
 import type { Moment, PastState } from "../../bus/history/state.ts"
+import { kinds } from "../../bus/kinds/config.ts"
 import { parseSubject } from "../../bus/subject.ts"
 import { momentOf } from "./at.ts"
 import { changedPaths, changesText } from "./changes.ts"
 import { attempt, exit, failure, runningBus } from "./command.ts"
-import { jsonOrText } from "./field.ts"
+import { at, jsonIn, jsonOrText } from "./field.ts"
 import { printable } from "./get.ts"
 import { momentText } from "./moment.ts"
 import { answering, sayDoubts, targetOf, type Target } from "./past-view.ts"
@@ -24,10 +25,15 @@ export interface Difference {
 const bodiesOf = ({ resources, units }: PastState): ReadonlyMap<string, string> =>
   new Map([...[...resources].map(([subject, { body }]) => [subject, body] as const), ...[...units.values()].flatMap(({ entries }) => [...entries].map(([subject, { body }]) => [subject, body] as const))])
 
-const nameOf = (subject: string): string => {
+/** A note by what it says and of what: its id is a hash. */
+const nameOf = (subject: string, body: string | undefined): string => {
   const parsed = parseSubject(subject)
   if (parsed?.is === "resource") return `${parsed.kind} ${parsed.key.replace(/^\//, "")}`
-  return parsed?.is === "entry" ? `${parsed.section} ${parsed.id} of ${parsed.plane}` : subject
+  if (parsed?.is !== "entry") return subject
+  const note = parsed.section === kinds.note.name ? jsonIn(body) : undefined
+  const [reason, kind, namespace, name] = [at(note, "reason"), at(note, "about", "kind"), at(note, "about", "namespace"), at(note, "about", "name")].map((part) => (typeof part === "string" ? part : ""))
+  if (!reason) return `${parsed.section} ${parsed.id} of ${parsed.plane}`
+  return `note ${reason}${name ? ` on ${kind} ${namespace ? `${namespace}/` : ""}${name}` : ""} by ${parsed.id.split("/")[0] ?? parsed.id}`
 }
 
 /** From the first state to the second, resources before entries, each by subject. */
@@ -38,7 +44,7 @@ export const differences = (before: PastState, after: PastState): readonly Diffe
   return subjects.sort((a, b) => isEntry(a) - isEntry(b) || (a < b ? -1 : 1)).map((subject) => {
     const [old, new_] = [then.get(subject), now.get(subject)]
     const what = old === undefined ? "added" : new_ === undefined ? "removed" : "changed"
-    return { what, object: nameOf(subject), subject, paths: what === "changed" ? changedPaths(jsonOrText(old), jsonOrText(new_)) : [] }
+    return { what, object: nameOf(subject, new_ ?? old), subject, paths: what === "changed" ? changedPaths(jsonOrText(old), jsonOrText(new_)) : [] }
   })
 }
 

@@ -90,7 +90,7 @@ const firstServed = async (asked: Past, commits: readonly (readonly CopiedCommit
         if (serving === undefined) return undefined
         // Of versions close together one ack often tells of several.
         for (const [k, own] of commits.entries()) if (k >= i && served[k]?.has(pod) === false && covers(serving, own.map(neededOf)) === true) served[k].set(pod, serving)
-        const next = since.find((_, k) => k > i && served[k]?.has(pod) === false)
+        const next = since.find((time, k) => k > i && time !== -Infinity && served[k]?.has(pod) === false)
         return served[i]?.has(pod) === true && (next === undefined || next > ack.time + NEAR) ? "enough" : undefined
       })
     }

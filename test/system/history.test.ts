@@ -285,6 +285,10 @@ describe("who asks by command", () => {
     expect(differences).toContainEqual(expect.objectContaining({ what: "added", object: "httproute default/last" }))
     expect(differences).toContainEqual(expect.objectContaining({ what: "added", object: "route httproute/default/last of default" }))
     expect((await world.cli(["diff", "now", "now"])).stdout).toContain("nothing differs")
+    drop(world.manifests, "stray.yaml", yaml(route("stray", { gateway: "edge", backend: "nowhere" })))
+    await world.cli(["wait", "httproute/stray", "--timeout", "30s"])
+    const since = await world.cli(["diff", String(seq), "now"])
+    expect(since.stdout).toMatch(/^\+ note [A-Z][A-Za-z]+ on Service default\/nowhere by endpoints$/m)
   })
 
   test("learns the window's bounds outside it, and that there was no such object", async () => {
