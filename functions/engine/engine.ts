@@ -36,7 +36,7 @@ export interface EngineOptions {
   readonly about?: About
 }
 
-/** A collection of `fn` ran for `runs` keys. `collection`: what it runs over and what it makes; the times are performance.now()'s. */
+/** A collection of `fn` ran for `runs` keys. `collection`: its name, or for what is published the kind it comes from and its own; the times are performance.now()'s. */
 export type Ran = (fn: string, collection: string, from: number, to: number, runs: number) => void
 
 export interface Engine {
@@ -85,6 +85,8 @@ interface Label {
   readonly fn: string
   /** The kind it all comes from. */
   readonly source: string
+  /** "": it has no name. */
+  readonly made: string
   readonly collection: string
 }
 
@@ -208,8 +210,9 @@ class Graph implements Engine {
       const kind = this.#sources.find(({ table }) => table.order === order)?.kind.name
       const input = labels[node.input?.order ?? -1]
       const source = kind ?? input?.source ?? ""
-      const made = this.#outputs.find(({ table }) => table.order === order)?.kind.name ?? names.get(order) ?? order - first + 1
-      labels.push({ fn, source, collection: kind ?? (node instanceof Lookup ? `${input?.collection ?? source}, indexed` : `${source} > ${made}`) })
+      const output = this.#outputs.find(({ table }) => table.order === order)?.kind.name
+      const made = kind ?? output ?? names.get(order) ?? (node instanceof Lookup ? `${input?.made ?? source}, indexed` : undefined)
+      labels.push({ fn, source, made: made ?? "", collection: made === undefined || output !== undefined ? `${source} > ${made ?? order - first + 1}` : made })
     }
     return new Map(labels.flatMap((label, order) => (this.#nodes[order] === undefined ? [] : [[this.#nodes[order], label]])))
   }

@@ -14,7 +14,7 @@ const planes = reconcile({
     const byName = namespaces.index(({ metadata }) => [metadata.name])
     const names = namespaces.map(({ metadata }) => metadata.name).named("names")
     const lengths = names.group((name) => [`${name.length}`], (members) => members.length)
-    into(kinds.plan, names.flatMap((name, read) => [[`${name}/plan`, { schema: 1, functions: [`${read(byName, name).length} ${read(lengths, `${name.length}`)}`] }]]))
+    into(kinds.plan, namespaces.filter(() => false).map(() => "never").union(names).flatMap((name, read) => [[`${name}/plan`, { schema: 1, functions: [`${read(byName, name).length} ${read(lengths, `${name.length}`)}`] }]]))
   },
 })
 
@@ -23,5 +23,5 @@ test("what ran is told by the kind it comes from and the kind it becomes, the na
   engine.stage(core.namespace, "/shop", { metadata: { namespace: "", name: "shop" } }, 1)
   const ran: string[] = []
   engine.pass((fn, collection, _from, _to, runs) => ran.push(`${fn}: ${collection} (${runs})`))
-  expect(ran).toEqual(["planes: namespace, indexed (1)", "planes: namespace > names (1)", "planes: namespace > names, indexed (1)", "planes: namespace > 5 (1)", "planes: namespace > plan (1)"])
+  expect(ran).toEqual(["planes: namespace, indexed (1)", "planes: names (1)", "planes: names, indexed (1)", "planes: namespace > 5 (1)", "planes: namespace > 6 (1)", "planes: namespace > plan (1)"])
 })

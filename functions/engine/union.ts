@@ -6,12 +6,13 @@ import { type Dependent, type Origin, type Provenance, Table } from "./table.ts"
 /** The members of two tables; where both have a key, the first one's. */
 export class Union<T> implements Node, Dependent, Provenance {
   readonly out: Table<T>
-  readonly #first: Table<T>
+  /** The first. */
+  readonly input: Table<T>
   readonly #second: Table<T>
   readonly #touched = new Map<Key, Triggers>()
 
   constructor(scope: Scope, first: Table<T>, second: Table<T>) {
-    this.#first = first
+    this.input = first
     this.#second = second
     this.out = new Table<T>(scope.add(this), this)
     first.feed(this)
@@ -36,6 +37,6 @@ export class Union<T> implements Node, Dependent, Provenance {
   }
 
   #holder(key: Key): Table<T> {
-    return this.#first.get(key) === undefined ? this.#second : this.#first
+    return this.input.get(key) === undefined ? this.#second : this.input
   }
 }

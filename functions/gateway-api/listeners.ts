@@ -152,8 +152,8 @@ export const judgedListeners = (served: Collection<ServedGateway>): Collection<J
       return true
     })
     return { about: { kind: "Gateway", ...entry.gateway }, findings, value }
-  }).named("listeners judged by port")
-  const byHost = holders(ofProtocol.map(({ value }) => value).named("listeners that have a port"), hostPlace)
+  }).named("listeners by port")
+  const byHost = holders(ofProtocol.map(({ value }) => value).named("listeners with port"), hostPlace)
   return ofProtocol.map(({ about, findings: before, value: candidate }, read, key): Judged<Listener> => {
     if (candidate === undefined) return { about, findings: before, value: undefined }
     const { id, entry, field } = candidate

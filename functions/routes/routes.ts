@@ -51,7 +51,7 @@ export const routes = reconcile({
     noteShadows(entries)
     noteTargets(overlays, { gateways, served, httpRoutes, entries })
 
-    const demand = entries.flatMap(demandOf).named("clusters demanded").union(listeners.flatMap(certificateDemand).named("certificates demanded"))
+    const demand = entries.flatMap(demandOf).named("clusters demanded").union(listeners.flatMap(certificateDemand).named("certs demanded"))
     into(kinds.listener, listeners)
     into(kinds.route, entries)
     into(kinds.demand, demand)
@@ -111,7 +111,7 @@ const bucketOf = (key: string, who: string): string => {
 const plans = (planes: Collection<string>, demand: Collection<Demand>): Collection<Plan> => {
   const demanding = demand
     .group(({ secret }, key) => [bucketOf(key, secret === undefined ? "endpoints" : "certs")], () => true)
-    .named("functions demanded, in part")
+    .named("demands in part")
     .group((_true, bucket) => [bucket.slice(0, bucket.lastIndexOf("/"))], () => true)
     .named("functions demanded")
   return planes

@@ -44,8 +44,8 @@ export const ackedBy = (acks: Collection<Applied>): Acked => {
       : [],
   ).named("listeners of pods")
   return {
-    planes: ready.group((_ready, pod) => [planeOfKey(pod)], () => true as const).named("planes with a ready pod"),
-    listeners: byPod.group(({ of }) => [of], alike).named("listeners as pods serve them"),
+    planes: ready.group((_ready, pod) => [planeOfKey(pod)], () => true as const).named("planes with pods"),
+    listeners: byPod.group(({ of }) => [of], alike).named("listeners served"),
   }
 }
 

@@ -68,6 +68,6 @@ const bucketOf = (key: string): number => {
 const counted = (listeners: Collection<readonly string[]>): Collection<number> =>
   listeners
     .group((own, key) => own.map((listener) => `${listener} ${bucketOf(key)}`), (members) => members.length)
-    .named("routes of listeners, in part")
+    .named("routes in part")
     .group((_count, bucket) => [bucket.slice(0, bucket.lastIndexOf(" "))], (members) => members.reduce((sum, [, count]) => sum + count, 0))
-    .named("routes of listeners")
+    .named("routes counted")
