@@ -294,6 +294,27 @@ describe("a restart", () => {
     expect(it.notes()).toEqual([])
     await run.stop()
   })
+
+  test("a row that changed names the edits that changed what it reads, and none that left another function's row as it was", async () => {
+    const it = world()
+    await it.synced(thing, paint)
+    await it.put(thing, "/a", { plane: "p", size: 1 })
+    await it.put(paint, "/a", { color: "red" })
+    let run = start(it.store, [shapes, painter])
+    await it.until(() => it.entries.get("shape p/a")?.includes("red") === true)
+    const causesAfter = async (size: number, color: string): Promise<{ readonly edit: number; readonly paint: number; readonly causes: readonly string[] | undefined }> => {
+      await run.stop()
+      const [{ seq: painted }, { seq }] = [await it.put(paint, "/a", { color }), await it.put(thing, "/a", { plane: "p", size })]
+      run = start(it.store, [shapes, painter])
+      await it.until(() => it.entries.get("shape p/a")?.includes(`"size":${size}`) === true)
+      return { edit: seq, paint: painted, causes: it.changes.findLast(({ unit }) => unit.fn === "shapes" && unit.plane === "p")?.commit.causes }
+    }
+    const same = await causesAfter(2, "red")
+    expect(same.causes).toEqual([`thing//a@${same.edit}`])
+    const both = await causesAfter(3, "blue")
+    expect(both.causes).toEqual([`thing//a@${both.edit}`, `paint//a@${both.paint}`])
+    await run.stop()
+  })
 })
 
 describe("while it runs", () => {

@@ -145,14 +145,21 @@ const questions = async (argv: readonly string[]): Promise<void> => {
     const since = performance.now()
     const versions = await asked.versionsOf(configSubject("default", "route", "httproute/default/r0"))
     figures.push([`every version of one entry (${versions.value.length}), whole window`, "1", (performance.now() - since).toFixed(0)])
-    const command: number[] = []
-    for (let i = 0; i < 5; i++) {
+    const timeOf = async (...args: readonly string[]): Promise<number> => {
       const at = performance.now()
-      const child = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), "at", new Date(from + Math.floor(Math.random() * (to - from))).toISOString(), "httproute/r1"], { env: { ...process.env, HEADGATE_NATS_URL: server.url }, stdio: "ignore" })
-      await new Promise((resolve) => child.once("exit", resolve))
-      command.push(performance.now() - at)
+      const child = spawn(process.execPath, [join(root, "infra/cli/headgate.mjs"), ...args], { env: { ...process.env, HEADGATE_NATS_URL: server.url }, stdio: "ignore" })
+      const code = await new Promise((resolve) => child.once("exit", resolve))
+      if (code !== 0) throw new Error(`headgate ${args.join(" ")} ended with ${String(code)}`)
+      return performance.now() - at
     }
-    figures.push(["headgate at TIME httproute/r1, the whole command", "5", middle(command)])
+    const commands: Record<"at" | "object" | "entry", number[]> = { at: [], object: [], entry: [] }
+    for (let i = 0; i < 5; i++) {
+      const name = `r${Math.floor(Math.random() * routes)}`
+      commands.at.push(await timeOf("at", new Date(from + Math.floor(Math.random() * (to - from))).toISOString(), `httproute/${name}`))
+      commands.object.push(await timeOf("history", `httproute/${name}`))
+      commands.entry.push(await timeOf("history", "route", `httproute/default/${name}`))
+    }
+    figures.push(["headgate at TIME httproute/NAME, the whole command", "5", middle(commands.at)], ["headgate history httproute/NAME, the whole command", "5", middle(commands.object)], ["headgate history route ID, the whole command", "5", middle(commands.entry)])
     const held = async (stream: StreamName): Promise<string> => `${stream} ${(await bus.info(stream)).messages}`
     report(`History: questions at ${routes} routes and ${events} events`, ["question", "asked", "ms, p50 / p99 / max"], figures, [
       `Moments chosen evenly over the window (${((to - from) / 1000).toFixed(0)} s; filled in ${filled.toFixed(0)} s). Checkpoints after ${EVENTS} events, looked for every 0.25 to 3 s. Budget: p99 300 ms.`,
