@@ -137,6 +137,40 @@ test("a replay of the state that breaks off misses no subject and repeats none",
   expect(new Set(seen.messages.map((message) => message.subject)).size).toBe(20_000)
 })
 
+test("a replay of the state of which the rest is purged or dropped on its way comes to its end, with all that is left", async () => {
+  const [bus, other] = [await open(), await open()]
+  // So large that one pull holds a part of them: the server has counted the rest when it goes.
+  const large = "x".repeat(64 * 1024)
+  const names = (of: string): readonly string[] => Array.from({ length: 300 }, (_, i) => `resource.a.${of}.x${i}`)
+  for (const of of ["kept", "purged", "dropped"]) await Promise.all(names(of).map((subject) => other.publish({ subject, data: large })))
+  const seen = new Map<string, string>()
+  const sequences: number[] = []
+  const caughtUp = Promise.withResolvers<number>()
+  /** More than are kept of a subject: what was counted of it is dropped. */
+  const supersede = async (): Promise<void> => {
+    await other.purge("RESOURCES", "resource.a.purged.*")
+    for (let i = 0; i < 70; i++) await Promise.all(names("dropped").slice(0, 20).map((subject) => other.publish({ subject, data: String(i) })))
+  }
+  let superseding: Promise<void> | undefined
+  bus.follow({
+    stream: "RESOURCES", filter: "resource.>", from: "state",
+    onMessage: ({ subject, seq, data }) => {
+      superseding ??= supersede()
+      sequences.push(seq)
+      seen.set(subject, data.length === large.length ? "large" : Buffer.from(data).toString("utf8"))
+    },
+    onCaughtUp: () => caughtUp.resolve(sequences.length),
+  })
+  const atEnd = await caughtUp.promise
+  await superseding
+  while (names("dropped").slice(0, 20).some((subject) => seen.get(subject) !== "69")) await new Promise((resolve) => setImmediate(resolve))
+  expect(atEnd).toBeGreaterThanOrEqual(580)
+  expect(new Set(sequences).size).toBe(sequences.length)
+  for (const subject of [...names("kept"), ...names("dropped")]) expect(seen.has(subject), subject).toBe(true)
+  // The purge came in time to matter.
+  expect(names("purged").filter((subject) => seen.has(subject)).length).toBeLessThan(300)
+}, 60_000)
+
 test("a frozen server: publishes say unknown after 1 s, and all goes on when it thaws", async () => {
   const bus = await open()
   const seen = watch(bus)
