@@ -227,6 +227,15 @@ test("when RESOURCES is made anew its history begins anew with it, whoever and h
   }
 })
 
+test("what is purged from RESOURCES is gone, though its history has it and would answer too", async () => {
+  const bus = await open()
+  for (const name of ["a", "b", "c"]) await bus.publish({ subject: `resource.a.n.${name}`, data: name })
+  await copied(bus, 3)
+  await bus.purge("RESOURCES", "resource.a.n.b")
+  for (let i = 0; i < 40; i++) expect([await bus.last("RESOURCES", "resource.a.n.b"), await bus.at("RESOURCES", 2)]).toEqual([undefined, undefined])
+  expect(await bus.at("RESOURCES_HISTORY", 2)).toMatchObject({ subject: "resource.a.n.b" })
+})
+
 test("the history of resources goes on at once after the server was killed", async () => {
   const bus = await open()
   for (let i = 1; i <= 3; i++) {

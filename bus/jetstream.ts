@@ -156,8 +156,8 @@ const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): B
       followings.add(following)
       return following
     },
-    last: (stream, subject) => ask(`last of ${subject}`, async () => stored(await manager.direct.getMessage(stream, { last_by_subj: subject }))),
-    at: (stream, seq) => ask(`${stream} ${seq}`, async () => stored(await manager.direct.getMessage(stream, { seq }))),
+    last: (stream, subject) => ask(`last of ${subject}`, async () => stored(await getterOf(manager, stream).getMessage(stream, { last_by_subj: subject }))),
+    at: (stream, seq) => ask(`${stream} ${seq}`, async () => stored(await getterOf(manager, stream).getMessage(stream, { seq }))),
     asOf: (stream, subjects, upTo) => ask(`${stream} as of`, async () => {
       if (subjects.length > 1024) throw new BusError("rejected", "asOf takes at most 1,024 subjects")
       // The server's bound is exclusive and in nanoseconds, ours is inclusive and in milliseconds.
@@ -205,6 +205,9 @@ const believable = async (manager: JetStreamManager, stream: StreamName, asked: 
   }
   return reachesBack(streams[stream], { asked, answered: names, kept, firstSeq })
 }
+
+/** A mirror answers direct gets for its origin too: late, and with what was purged there. So the origin itself is asked. */
+const getterOf = ({ direct, streams: origin }: JetStreamManager, stream: StreamName) => (Object.values(streams).some(({ mirrors }) => mirrors === stream) ? origin : direct)
 
 const stored = (message: { subject: string; seq: number; time: Date; header: MsgHdrs | undefined; data: Uint8Array } | null): Message | undefined =>
   message === null ? undefined : { subject: message.subject, seq: message.seq, time: message.time.getTime(), headers: plainHeaders(message.header), data: message.data }

@@ -90,6 +90,8 @@ const requests = ({ reads, readsAll = [], purges = [], ensures = false }: Rights
     // The filter that lets everything through is left out of the subject.
     ...reads.flatMap(([stream, filter]) => (filter === ">" ? [`CONSUMER.CREATE.${stream}.*`] : [])),
     ...streams.flatMap((stream) => [`CONSUMER.INFO.${stream}.*`, `CONSUMER.DELETE.${stream}.*`, nextOf(stream)]),
+    // By a subject in the body; who reads any of it reads all of it.
+    ...(streams.includes("RESOURCES") ? ["STREAM.MSG.GET.RESOURCES"] : []),
     ...readsAll.flatMap((stream) => [`DIRECT.GET.${stream}`, `STREAM.INFO.${stream}`]),
     ...purges.map((stream) => `STREAM.PURGE.${stream}`),
     // A mirror whose origin is another one is made anew.
