@@ -43,3 +43,6 @@ export const numberHeader = (headers: Headers, name: string): number | undefined
   const text = headers[name]
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 }
+
+/** A body as text; it is not copied first. */
+export const bodyText = (data: Uint8Array): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")

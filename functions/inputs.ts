@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import type { Message, StreamInfo } from "../bus/bus.ts"
-import { header, numberHeader } from "../bus/envelope.ts"
+import { bodyText, header, numberHeader } from "../bus/envelope.ts"
 import { resourceApis } from "../bus/kinds/all.ts"
 import { applied } from "../bus/kinds/applied.ts"
 import { decoderOf } from "../bus/kinds/codec.ts"
@@ -34,7 +34,6 @@ interface Decoder {
 const decoders = (all: readonly Kind<unknown>[], stream: Kind<unknown>["stream"]): ReadonlyMap<string, Decoder> =>
   new Map(all.filter((kind) => kind.stream === stream).map((kind) => [kind.name, { kind, decode: decoderOf(kind) }]))
 
-const text = (data: Uint8Array): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value)
 
 /**
@@ -129,7 +128,7 @@ export class Inputs {
     if (subject.kind === sync.name) this.#mark(subject.key, message)
     const decoder = this.#resources.get(subject.kind)
     if (decoder === undefined) return
-    this.#stage(decoder, subject.key, message.data.length === 0 ? null : text(message.data), message.seq, (body) => identify(body, message))
+    this.#stage(decoder, subject.key, message.data.length === 0 ? null : bodyText(message.data), message.seq, (body) => identify(body, message))
     this.#changed(() => message.headers[header.traceparent], message.time)
   }
 
@@ -165,7 +164,7 @@ export class Inputs {
     const isThere = message.data.length > 0
     if (isThere) this.#acks.set(key, { seq: message.seq, time: message.time })
     else this.#acks.delete(key)
-    this.#stage(this.#ack, key, isThere ? text(message.data) : null, message.seq)
+    this.#stage(this.#ack, key, isThere ? bodyText(message.data) : null, message.seq)
     this.#changed(() => message.headers[header.traceparent], message.time, true)
   }
 
@@ -200,7 +199,7 @@ export class Inputs {
   #mark(key: string, message: Message): void {
     const name = key.slice(key.indexOf("/") + 1)
     try {
-      const { incarnation, complete } = decodeSync(JSON.parse(text(message.data)))
+      const { incarnation, complete } = decodeSync(JSON.parse(bodyText(message.data)))
       if (complete) this.#marks.set(name, incarnation)
       else this.#marks.delete(name)
     } catch {

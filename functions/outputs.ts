@@ -73,11 +73,14 @@ export class Outputs {
   /** `<fn> <kind>/<key>` of rows that cannot be published. */
   readonly #refused = new Set<string>()
   readonly #declared: Promise<void>[] = []
+  /** Names of those that these functions read. */
+  readonly #resourceKinds: ReadonlySet<string>
   #started = false
   #isOver = false
 
   constructor(options: OutputsOptions) {
     this.#options = options
+    this.#resourceKinds = new Set(options.engine.functions.flatMap(({ reads }) => reads.filter(({ stream }) => stream === "RESOURCES").map(({ name }) => name)))
   }
 
   /** A commit of a unit of one of these functions, by the process before. */
@@ -250,8 +253,7 @@ export class Outputs {
     const body = writer && this.#units.get(`${plane}/${writer.name}`)?.state.get(subject)
     if (body === undefined || body !== canonical(encode(kind, value))) return false
     // Sequences of one stream can be compared.
-    const resources = new Set(engine.functions.flatMap(({ reads }) => reads.filter(({ stream }) => stream === "RESOURCES").map(({ name }) => name)))
-    const isResource = (cause: string): boolean => resources.has(cause.slice(0, cause.indexOf("/")))
+    const isResource = (cause: string): boolean => this.#resourceKinds.has(cause.slice(0, cause.indexOf("/")))
     const newest = Math.max(0, ...causes.filter(isResource).map(seqOf))
     return this.#stored.get(subject)?.every((cause) => isResource(cause) && seqOf(cause) <= newest) === true
   }

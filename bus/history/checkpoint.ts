@@ -7,6 +7,7 @@ import { isAscii } from "node:buffer"
 import { promisify } from "node:util"
 import { constants, zstdCompress, zstdDecompress } from "node:zlib"
 import type { Bus, Message } from "../bus.ts"
+import { bodyText } from "../envelope.ts"
 import { unitKey } from "../unit/commit.ts"
 import { MAX_BODY, type CommitHead, type UnitId } from "../unit/unit.ts"
 import { readLog } from "./read.ts"
@@ -202,6 +203,6 @@ const isHead = (value: unknown): value is CheckpointHead => typeof value === "ob
 
 const headOf = (message: Message | undefined): StoredCheckpoint | undefined => {
   if (message === undefined) return undefined
-  const value: unknown = JSON.parse(Buffer.from(message.data).toString("utf8"))
+  const value: unknown = JSON.parse(bodyText(message.data))
   return isHead(value) ? { head: value, time: message.time } : undefined
 }

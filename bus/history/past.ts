@@ -7,7 +7,7 @@
  * CONFIG, since copies come late.
  */
 import { BusError, type Bus, type Message, type StreamInfo } from "../bus.ts"
-import { isDeleted } from "../envelope.ts"
+import { bodyText, isDeleted } from "../envelope.ts"
 import { parseSubject } from "../subject.ts"
 import { unitKey } from "../unit/commit.ts"
 import { firstHead, lastHead, loadCheckpoint, type CheckpointHead, type MutableState, type StoredCheckpoint } from "./checkpoint.ts"
@@ -163,7 +163,7 @@ class Log implements Past {
       const before = base?.resources.get(subject)
       if (before !== undefined) versions.push({ ...before, message: before, commit: undefined, causes: [] })
       await readLog(this.#bus, "RESOURCES_HISTORY", subject, { after: 0 }, (message) => {
-        if (message.seq > (before?.seq ?? 0)) versions.push({ seq: message.seq, time: message.time, body: isDeleted(message.headers) ? undefined : textOf(message), message, commit: undefined, causes: [] })
+        if (message.seq > (before?.seq ?? 0)) versions.push({ seq: message.seq, time: message.time, body: isDeleted(message.headers) ? undefined : bodyText(message.data), message, commit: undefined, causes: [] })
         return undefined
       })
       const { firstSeq, lastSeq, messages } = streams.RESOURCES_HISTORY
@@ -344,7 +344,6 @@ const beginning = ({ RESOURCES, CONFIG, APPLIED, HISTORY }: Streams): StoredChec
   },
 })
 
-const textOf = ({ data }: Message): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
-export const resourceOf = (message: Message): PastResource => ({ subject: message.subject, seq: message.seq, time: message.time, headers: message.headers, body: textOf(message) })
-export const ackOf = (message: Message): PastAck => ({ subject: message.subject, seq: message.seq, time: message.time, body: textOf(message) })
+export const resourceOf = (message: Message): PastResource => ({ subject: message.subject, seq: message.seq, time: message.time, headers: message.headers, body: bodyText(message.data) })
+export const ackOf = (message: Message): PastAck => ({ subject: message.subject, seq: message.seq, time: message.time, body: bodyText(message.data) })
 const splitCauses = (causes: string): readonly string[] => (causes === "" ? [] : causes.split(","))

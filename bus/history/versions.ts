@@ -3,7 +3,7 @@
  * revisions that changed it, and what a function answers it answers in the order in which it came.
  */
 import type { Bus, Message } from "../bus.ts"
-import { header, isDeleted, numberHeader } from "../envelope.ts"
+import { bodyText, header, isDeleted, numberHeader } from "../envelope.ts"
 import { streams } from "../streams.ts"
 import { historySubject, parseSubject } from "../subject.ts"
 import { decodeCommit, unitKey } from "../unit/commit.ts"
@@ -91,7 +91,7 @@ export const commitsOfEntry = async (bus: Bus, reader: CopyReader, subject: stri
     else if (rev > (known.get(key) ?? 0)) {
       const copy = await reader.revision(unit, rev, message.time)
       const row = copy?.rows.find(([of]) => of === subject)
-      if (copy === undefined || row?.[1] !== (isDeleted(message.headers) ? null : Buffer.from(message.data).toString("utf8"))) return undefined
+      if (copy === undefined || row?.[1] !== (isDeleted(message.headers) ? null : bodyText(message.data))) return undefined
       found.set(`${key}/${rev}`, copy)
       known.set(key, rev)
     }

@@ -2,6 +2,7 @@
  * The body of a commit and of its parts, as bytes. Decoding trusts nothing but UTF-8 (the gateway imports this, so
  * plain checks, no Schema), and leaves what it does not know aside: a later version may add fields.
  */
+import { bodyText } from "../envelope.ts"
 import { encodeToken } from "../subject.ts"
 import type { Commit, CommitHead, Row, UnitId } from "./unit.ts"
 
@@ -47,7 +48,7 @@ export const encodeCommit = (head: CommitHead, rest: { readonly diff: string } |
 
 /** Throws TypeError or SyntaxError saying what is wrong. */
 export const decodeCommit = (data: Uint8Array): Commit => {
-  const value: unknown = JSON.parse(text(data))
+  const value: unknown = JSON.parse(bodyText(data))
   if (!isRecord(value)) throw new TypeError("a commit is not an object")
   const { digest, diff, parts } = value
   if (typeof digest !== "string" || !/^[0-9a-f]{64}$/.test(digest)) throw new TypeError("a commit's digest is not 64 hexadecimal digits")
@@ -65,7 +66,7 @@ export const decodeCommit = (data: Uint8Array): Commit => {
 }
 
 /** The body of a part. Throws as decodeCommit does. */
-export const decodeRows = (data: Uint8Array): readonly Row[] => checkRows(JSON.parse(text(data)))
+export const decodeRows = (data: Uint8Array): readonly Row[] => checkRows(JSON.parse(bodyText(data)))
 
 export const headOf = ({ rev, prev, epoch, writer, version, digest, count, causes }: CommitHead): CommitHead => ({ rev, prev, epoch, writer, version, digest, count, causes })
 
@@ -78,7 +79,6 @@ export const strayRow = (plane: string, rows: readonly Row[]): string | undefine
 const isEntryOf = (prefix: string, subject: string): boolean =>
   subject.startsWith(prefix) && !subject.startsWith("commit.", prefix.length) && !subject.startsWith("part.", prefix.length)
 
-const text = (data: Uint8Array): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value)
 

@@ -4,7 +4,7 @@
  * (I1), so one pass over what is stored is enough wherever it ends. Pure.
  */
 import type { Message } from "../bus.ts"
-import { header, isDeleted } from "../envelope.ts"
+import { bodyText, header, isDeleted } from "../envelope.ts"
 import { decodeToken } from "../subject.ts"
 import { decodeCommit, decodeRows, headOf, strayRow } from "./commit.ts"
 import { Digest } from "./digest.ts"
@@ -106,7 +106,7 @@ export class UnitFold {
       this.#set(subject, before, undefined, "")
     } else {
       this.#tombstones.delete(subject)
-      this.#set(subject, before, Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8"), headers[header.causes] ?? "")
+      this.#set(subject, before, bodyText(data), headers[header.causes] ?? "")
     }
   }
 

@@ -4,7 +4,7 @@
  * kept; what is not there either stays missing, and shows as a gap between two revisions.
  */
 import { BusError, type Bus, type Message } from "../bus.ts"
-import { header, numberHeader } from "../envelope.ts"
+import { bodyText, header, numberHeader } from "../envelope.ts"
 import { commitSubject, encodeToken, historySubject } from "../subject.ts"
 import { backoff, delay } from "./clock.ts"
 import { chunkRows, decodeCommit, encodeCommit, headOf, unitKey } from "./commit.ts"
@@ -191,7 +191,7 @@ export class History {
   async #chunksOf({ diff, parts = [] }: Commit): Promise<readonly string[] | undefined> {
     if (diff !== undefined) return chunkRows(diff)
     const found = await Promise.all(parts.map((part) => this.#options.bus.at("CONFIG", part.seq)))
-    return found.every((part) => part !== undefined) ? found.map(({ data }) => Buffer.from(data).toString("utf8")) : undefined
+    return found.every((part) => part !== undefined) ? found.map(({ data }) => bodyText(data)) : undefined
   }
 
   async #copy({ head, seq, chunks, headers: own }: HistoryItem): Promise<void> {

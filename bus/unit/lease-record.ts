@@ -1,6 +1,7 @@
 /** What stands on LEASES under a lease's name: an acquisition, its renewals, its release. */
 import { randomUUID } from "node:crypto"
 import type { Message } from "../bus.ts"
+import { bodyText } from "../envelope.ts"
 
 export interface LeaseRecord {
   readonly holder: string
@@ -30,7 +31,7 @@ export const acquisition = (holder: string, above: number, last: Message | undef
 /** Undefined for what no holder writes: such a record holds nothing. */
 export const readRecord = (message: Message): LeaseRecord | undefined => {
   try {
-    const value: unknown = JSON.parse(Buffer.from(message.data).toString("utf8"))
+    const value: unknown = JSON.parse(bodyText(message.data))
     if (typeof value !== "object" || value === null) return undefined
     const { holder, session, floor, epoch, fence, released } = Object.fromEntries(Object.entries(value))
     const isFence = fence === "this" || typeof fence === "number"

@@ -1,5 +1,5 @@
 /** What function `status` says of objects, for people. */
-import { at, list } from "./field.ts"
+import { at, list, textIn } from "./field.ts"
 import type { Observed } from "./observe.ts"
 
 export interface Shown {
@@ -15,10 +15,9 @@ export const statuses = ({ entries }: Pick<Observed, "entries">): ((kind: string
   return (kind, key) => byId.get(`${kind}/${key}`)
 }
 
-const text = (value: unknown): string => (typeof value === "string" ? value : "")
 
 export const conditionsIn = (holder: unknown): readonly Shown[] =>
-  list(at(holder, "conditions")).map((each) => ({ type: text(at(each, "type")), status: text(at(each, "status")), reason: text(at(each, "reason")), message: text(at(each, "message")) }))
+  list(at(holder, "conditions")).map((each) => ({ type: textIn(at(each, "type")), status: textIn(at(each, "status")), reason: textIn(at(each, "reason")), message: textIn(at(each, "message")) }))
 
 /** Conditions that say something is wrong when they are True. */
 const TROUBLES: ReadonlySet<string> = new Set(["Conflicted", "OverlappingTLSConfig", "PartiallyInvalid"])

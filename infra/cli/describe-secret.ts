@@ -2,7 +2,7 @@
 import { X509Certificate } from "node:crypto"
 import { readChain } from "../../functions/certs/chain.ts"
 import { section } from "./explain-layout.ts"
-import { at, list } from "./field.ts"
+import { at, list, textIn } from "./field.ts"
 
 /** `value`: as published. Neither the chain, which says nothing to people, nor what is sealed is shown. */
 export const secretBody = (value: unknown): readonly string[] => {
@@ -10,11 +10,11 @@ export const secretBody = (value: unknown): readonly string[] => {
   const problem = at(value, "problem")
   const planes = Object.keys(at(tls, "sealed") ?? {}).sort()
   return [
-    section("type", [text(at(value, "type"))]),
-    section("data", [list(at(value, "keys")).map(text).join(" ") || "none"]),
-    section("certificate", tls === undefined ? ["not read: no listener may refer to it, or it has a problem"] : certificateLines(text(at(tls, "chain")), text(at(tls, "keyDigest")))),
+    section("type", [textIn(at(value, "type"))]),
+    section("data", [list(at(value, "keys")).map(textIn).join(" ") || "none"]),
+    section("certificate", tls === undefined ? ["not read: no listener may refer to it, or it has a problem"] : certificateLines(textIn(at(tls, "chain")), textIn(at(tls, "keyDigest")))),
     section("sealed for", planes.length === 0 ? [] : [planes.join(" ")]),
-    section("problem", problem === undefined ? [] : [[at(problem, "reason"), at(problem, "field")].map(text).join("  ").trimEnd(), `  ${text(at(problem, "message"))}`]),
+    section("problem", problem === undefined ? [] : [[at(problem, "reason"), at(problem, "field")].map(textIn).join("  ").trimEnd(), `  ${textIn(at(problem, "message"))}`]),
   ]
 }
 
@@ -30,4 +30,3 @@ const certificateLines = (pem: string, keyDigest: string): readonly string[] => 
   ]
 }
 
-const text = (value: unknown): string => (typeof value === "string" ? value : "")

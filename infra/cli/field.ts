@@ -7,6 +7,9 @@ export const at = (value: unknown, ...path: readonly (string | number)[]): unkno
 /** Empty for what is no list. */
 export const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
+/** Empty for what is no text. */
+export const textIn = (value: unknown): string => (typeof value === "string" ? value : "")
+
 /** What JSON says; undefined for what is none. */
 export const jsonIn = (text: string | undefined): unknown => {
   try {

@@ -4,7 +4,7 @@
  */
 import type { Note, Source } from "../../bus/kinds/config.ts"
 import { type Locator, locator } from "../adapters/files/locate.ts"
-import { at, list } from "./field.ts"
+import { at, list, textIn } from "./field.ts"
 
 export interface PlacedObject {
   /** Subject token: `httproute`. */
@@ -49,7 +49,6 @@ export const placer = (objects: readonly PlacedObject[], textOf: (file: string) 
   }
 }
 
-const text = (value: unknown): string => (typeof value === "string" ? value : "")
 
 interface Referrer {
   readonly from: PlacedObject
@@ -71,5 +70,5 @@ const certificateRefs = (from: PlacedObject): readonly Referrer[] =>
 
 const referrer = (from: PlacedObject, kind: string, field: string, toKind: string, ref: unknown): readonly Referrer[] => {
   const own = from.key.slice(0, from.key.indexOf("/"))
-  return at(ref, "kind") === toKind ? [{ from, kind, field, to: `${toKind} ${text(at(ref, "namespace")) || own}/${text(at(ref, "name"))}` }] : []
+  return at(ref, "kind") === toKind ? [{ from, kind, field, to: `${toKind} ${textIn(at(ref, "namespace")) || own}/${textIn(at(ref, "name"))}` }] : []
 }

@@ -3,7 +3,7 @@
  * this machine, whether it is what the files ask for. The adapter has the last word on what cannot be taken.
  */
 import type { Message } from "../../bus/bus.ts"
-import { decodeHeader, header, isDeleted, numberHeader } from "../../bus/envelope.ts"
+import { bodyText, decodeHeader, header, isDeleted, numberHeader } from "../../bus/envelope.ts"
 import { parseSubject, resourceSubject } from "../../bus/subject.ts"
 import { exit } from "./command.ts"
 import { clock } from "./explain-layout.ts"
@@ -72,7 +72,7 @@ export class Published {
   /** Of `resource.note.files.*`. */
   note(message: Message): void {
     if (isDeleted(message.headers)) this.#notes.delete(message.subject)
-    else this.#notes.set(message.subject, text(message))
+    else this.#notes.set(message.subject, bodyText(message.data))
   }
 
   /** `seen`: sequence of RESOURCES up to which `take` has seen all. */
@@ -105,7 +105,7 @@ export class Published {
     const name = nameText(object)
     const asked = this.#options.manifests?.asked(object, last === undefined ? "" : sourceOf(last))
     const isThere = last !== undefined && !isDeleted(last.headers)
-    if (asked?.is === "present") return isThere && isSame(object.kind, text(last), asked.body) ? undefined : `the file adapter has not published ${name} as it is in ${asked.file}${this.#saidOf(object)}`
+    if (asked?.is === "present") return isThere && isSame(object.kind, bodyText(last.data), asked.body) ? undefined : `the file adapter has not published ${name} as it is in ${asked.file}${this.#saidOf(object)}`
     if (asked?.is === "refused" && (!isThere || asked.file === sourceOf(last))) {
       const judged = [...asked.notes].filter(([subject, body]) => this.#notes.get(subject) === body)
       if (judged.length === 0) return `the file adapter has not judged ${asked.file}`
@@ -132,7 +132,7 @@ export class Published {
       if (lacking.length >= FEW) break
       const object = objectOf(subject)
       const last = this.#last.get(subject)
-      if (last !== undefined && !isDeleted(last.headers) && isSame(object.kind, text(last), body)) continue
+      if (last !== undefined && !isDeleted(last.headers) && isSame(object.kind, bodyText(last.data), body)) continue
       if (!this.#notesOn(object).some((note) => NEVER_PUBLISHED.has(note.reason))) lacking.push(`the file adapter has not published ${nameText(object)} as it is in the files`)
     }
     if (this.#options.manifests !== undefined && lacking.length === 0) {
@@ -170,7 +170,6 @@ const objectOf = (subject: string): ObjectName => {
   return parsed?.is === "resource" ? parsed : { kind: subject, key: "" }
 }
 
-const text = ({ data }: Message): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
 const sourceOf = (message: Message): string => decodeHeader(message.headers[header.source] ?? "")
 
 const noteText = (body: string): string => {

@@ -7,7 +7,7 @@
  *   served      every gateway has acked the last commits of that moment (wait-gateways.ts)
  */
 import type { Bus, Following, Message } from "../../bus/bus.ts"
-import { header, isDeleted, numberHeader } from "../../bus/envelope.ts"
+import { bodyText, header, isDeleted, numberHeader } from "../../bus/envelope.ts"
 import { ASK_PROGRESS, progressSubject } from "../../bus/hints.ts"
 import { CONTROL_PLANE } from "../../bus/kinds/config.ts"
 import { commitSubject, encodeToken, parseSubject } from "../../bus/subject.ts"
@@ -111,7 +111,7 @@ class Waiting {
     this.#follow("CONFIG", `config.${encodeToken(CONTROL_PLANE)}.function.*`, (message) => this.#declare(message))
     this.#follow("CONFIG", "config.*.plan.*", (message) => {
       if (isDeleted(message.headers)) this.#plans.delete(message.subject)
-      else this.#plans.set(message.subject, namesIn(at(jsonIn(text(message)), "functions")))
+      else this.#plans.set(message.subject, namesIn(at(jsonIn(bodyText(message.data)), "functions")))
     })
     if (options.objects.length === 0 || options.objects.some(({ kind }) => OF_CERTIFICATES.has(kind))) this.#follow("CONFIG", "config.*.certificate.*", (message) => this.#certificate(message))
     this.#config = this.#follow("CONFIG", "config.*.commit.*", (message) => this.#commits.set(message.subject, message))
@@ -155,7 +155,7 @@ class Waiting {
   #declare(message: Message): void {
     const parsed = parseSubject(message.subject)
     if (parsed?.is !== "entry") return
-    const value = isDeleted(message.headers) ? undefined : jsonIn(text(message))
+    const value = isDeleted(message.headers) ? undefined : jsonIn(bodyText(message.data))
     if (value === undefined) this.#declared.delete(parsed.id)
     else this.#declared.set(parsed.id, { reads: namesIn(at(value, "reads")), writes: namesIn(at(value, "writes")) })
   }
@@ -165,7 +165,7 @@ class Waiting {
     if (parsed?.is !== "entry") return
     const { subject, headers } = message
     if (isDeleted(headers)) this.#certificates.delete(subject)
-    else this.#certificates.set(subject, { id: parsed.id, isUnread: at(jsonIn(text(message)), "empty") === "NotRead", commit: commitSubject(parsed.plane, headers[header.writer] ?? ""), rev: numberHeader(headers, header.rev) ?? 0 })
+    else this.#certificates.set(subject, { id: parsed.id, isUnread: at(jsonIn(bodyText(message.data)), "empty") === "NotRead", commit: commitSubject(parsed.plane, headers[header.writer] ?? ""), rev: numberHeader(headers, header.rev) ?? 0 })
   }
 
   /** What goes by way of an adapter: the content of Secrets, which it publishes once it is wanted. */
@@ -270,5 +270,4 @@ class Waiting {
   }
 }
 
-const text = ({ data }: Message): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
 const namesIn = (value: unknown): readonly string[] => list(value).filter((each) => typeof each === "string")

@@ -1,9 +1,9 @@
 /** Large bodies: every octet in order, memory bounded, and the dangers of read buffers that are overwritten. */
-import { createHash } from "node:crypto"
 import net from "node:net"
 import { afterEach, expect, test, vi } from "vitest"
 import { slab } from "../../gateway/slab.ts"
 import { UpstreamConnection } from "../../gateway/upstream/connection.ts"
+import { digest, pattern } from "./octets.ts"
 import { GET, OK, answering, eventually, startBackend, startGateway, type Backend, type Gateway, type GatewayOptions, type Peer } from "./scripted.ts"
 
 let backend: Backend
@@ -18,18 +18,6 @@ afterEach(async () => {
   await gateway.stop()
   await backend.stop()
 })
-
-/** Octet i is a function of i and the seed, so an octet of another place or message shows. */
-const pattern = (seed: number, size: number): Buffer => {
-  const out = Buffer.allocUnsafe(size)
-  let state = seed >>> 0
-  for (let i = 0; i < size; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    out[i] = state >>> 24
-  }
-  return out
-}
-const digest = (data: Buffer): string => createHash("sha256").update(data).digest("hex")
 
 /** Reads a response with Content-Length from a plain socket, pausing as told. */
 const download = (port: number, path: string, slowness: number, start: Promise<void> = Promise.resolve()): Promise<{ readonly body: Buffer; readonly head: string }> => {

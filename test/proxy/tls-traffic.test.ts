@@ -5,6 +5,7 @@ import net from "node:net"
 import type { TLSSocket } from "node:tls"
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest"
 import { Authority, certificateEntry, type Issued } from "../fixtures/authority.ts"
+import { digest, pattern } from "./octets.ts"
 import { answering, eventually, Peer, startBackend, type Backend } from "./scripted.ts"
 import { everything, handshake, secretId, secureListener, startSecureGateway, type SecureGateway } from "./secure.ts"
 import type { Settings } from "../../gateway/settings.ts"
@@ -78,18 +79,6 @@ test("200 swaps of certificates fail no request; a handshake begun after a swap 
   expect(served).toBeGreaterThan(200)
   expect(gateway.metrics.text([])).not.toMatch(/code="[345]xx"} [1-9]/)
 }, 60_000)
-
-/** Octet i is a function of i and the seed, so an octet of another place or message shows. */
-const pattern = (seed: number, size: number): Buffer => {
-  const out = Buffer.allocUnsafe(size)
-  let state = seed >>> 0
-  for (let i = 0; i < size; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    out[i] = state >>> 24
-  }
-  return out
-}
-const digest = (data: Buffer): string => createHash("sha256").update(data).digest("hex")
 
 /** A response's body by Content-Length; `slowness`: ms of pause after each read. */
 const download = async (path: string, slowness: number): Promise<Buffer> => {

@@ -1,6 +1,6 @@
 /** What functions want to see (kind `wanted`), followed in the control plane's part of CONFIG. */
 import type { Bus, Message } from "../../../bus/bus.ts"
-import { isDeleted } from "../../../bus/envelope.ts"
+import { bodyText, isDeleted } from "../../../bus/envelope.ts"
 import { decoderOf } from "../../../bus/kinds/codec.ts"
 import { CONTROL_PLANE, kinds, type Wanted } from "../../../bus/kinds/config.ts"
 import { encodeToken, parseSubject } from "../../../bus/subject.ts"
@@ -27,7 +27,6 @@ export interface FollowingWanted {
 }
 
 const decode = decoderOf(kinds.wanted)
-const text = ({ data }: Message): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
 
 /**
  * Entries, not commits: what is wanted need not be seen all at once, and the units it is in hold a status for every
@@ -47,7 +46,7 @@ export const followWanted = (bus: Bus, { onWants, onLost, onNote }: FollowWanted
     if (entry?.is !== "entry") return
     bySubject.delete(message.subject)
     if (isDeleted(message.headers)) return
-    const wanted = understood(text(message))
+    const wanted = understood(bodyText(message.data))
     if (wanted === undefined) onNote(`${entry.section} ${entry.id} is left out: it is not ${entry.section} as this adapter knows it`)
     else bySubject.set(message.subject, wanted)
   }
