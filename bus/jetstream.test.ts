@@ -1,13 +1,13 @@
 /** What only a real server can break: kill, freeze, loss of the store, many starting at once. */
 import { execFile, spawn } from "node:child_process"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { jetstreamManager } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
+import { freePorts } from "../test/fixtures/ports.ts"
 import { BusError, type Bus, type Message } from "./bus.ts"
 import { connectBus } from "./jetstream.ts"
 import { findNatsServer, startNatsServer, type NatsServer } from "./server.ts"
@@ -313,12 +313,7 @@ test("connecting to a server that is away can be given up", async () => {
 })
 
 test("a server without JetStream is refused with a reason, and its connection closed", async () => {
-  const port = await new Promise<number>((resolve) => {
-    const taken = createServer().listen(0, "127.0.0.1", () => {
-      const address = taken.address()
-      taken.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
+  const [port] = await freePorts(1)
   const sockets = (): number => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length
   const before = sockets()
   const plain = spawn(await findNatsServer(), ["-a", "127.0.0.1", "-p", String(port)], { stdio: "ignore" })

@@ -2,6 +2,7 @@ import http from "node:http"
 import net from "node:net"
 import { once } from "node:events"
 import { afterEach, describe, expect, it } from "vitest"
+import { freePorts } from "../test/fixtures/ports.ts"
 import { Listening, type ListenOptions } from "./listen.ts"
 import { Notes } from "./notes.ts"
 import { HostIndex } from "./table/host.ts"
@@ -61,12 +62,7 @@ const occupy = async (host = "127.0.0.1", port = 0): Promise<{ readonly server: 
   if (address === null || typeof address === "string") throw new TypeError("no port")
   return { server, port: address.port }
 }
-const freePort = async (): Promise<number> => {
-  const { server, port } = await occupy()
-  server.close()
-  await once(server, "close")
-  return port
-}
+const freePort = async (): Promise<number> => (await freePorts(1))[0] ?? 0
 const get = async (host: string, port: number): Promise<string> => (await fetch(`http://${host}:${port}/`, { headers: { connection: "close" } })).text()
 
 describe("sockets", () => {

@@ -14,6 +14,7 @@ import { configSubject } from "../bus/subject.ts"
 import { openUnit } from "../bus/unit/writer.ts"
 import type { StagedChange, UnitWriter } from "../bus/unit/unit.ts"
 import { Authority, certificateEntry, type Issued } from "../test/fixtures/authority.ts"
+import { freePorts } from "../test/fixtures/ports.ts"
 import { handshake } from "../test/proxy/secure.ts"
 import { parseFlags } from "./flags.ts"
 import { startGateway, type Gateway } from "./main.ts"
@@ -72,10 +73,7 @@ const until = async (what: string, holds: () => boolean | Promise<boolean>): Pro
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "headgate-gateway-tls-"))
   await writeFile(join(folder, "plane.key"), `${secret.toString("hex")}\n`, { mode: 0o600 })
-  const probe = net.createServer()
-  port = await listening(probe)
-  probe.close()
-  await once(probe, "close")
+  ;[port = 0] = await freePorts(1)
   backend = http.createServer((asked, response) => response.end(`${String(asked.headers["x-forwarded-proto"])} ${String(asked.headers["x-forwarded-port"])}`))
   const at = await listening(backend)
   store = memoryStore()

@@ -10,6 +10,7 @@ import { memoryStore, type MemoryStore } from "../bus/memory.ts"
 import { appliedSubject, configSubject } from "../bus/subject.ts"
 import { openUnit } from "../bus/unit/writer.ts"
 import type { StagedChange, UnitWriter } from "../bus/unit/unit.ts"
+import { freePorts } from "../test/fixtures/ports.ts"
 import { parseFlags } from "./flags.ts"
 import { startGateway, type Gateway } from "./main.ts"
 import { listener, match, route, rule } from "./table/fixture.ts"
@@ -70,10 +71,7 @@ const admin = (gateway: Gateway, path: string, method = "GET"): Promise<Response
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "headgate-gateway-"))
-  const probe = net.createServer()
-  port = await listening(probe)
-  probe.close()
-  await once(probe, "close")
+  ;[port = 0] = await freePorts(1)
   store = memoryStore()
   const bus = store.bus()
   const open = (fn: string) => openUnit(bus, { unit: { plane: "default", fn }, epoch: 1, writer: "test", version: "1", onSteppedDown: () => {} })
@@ -187,10 +185,7 @@ describe("a gateway", () => {
   it("moves a listener to another port and drops the old one, and stays ready", async () => {
     await attached()
     expect(await get("/")).toEqual([200, "a /"])
-    const probe = net.createServer()
-    const other = await listening(probe)
-    probe.close()
-    await once(probe, "close")
+    const [other = 0] = await freePorts(1)
     const said: unknown[] = []
     const moved = new Promise<void>((resolve) => {
       store.bus().follow({ stream: "APPLIED", filter: appliedSubject("default", "p"), from: "state", onMessage: ({ data }) => {

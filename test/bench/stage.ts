@@ -1,11 +1,11 @@
 /** What every bench of the whole needs: a Headgate with many routes and one backend, and a client that asks closely. */
 import { connect } from "node:net"
 import type { Socket } from "node:net"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend } from "../system/backend.ts"
 import { newWorld } from "../system/headgate.ts"
 import type { World } from "../system/headgate.ts"
 import { drop, gateway, gatewayClass, route, service, yaml } from "../system/manifests.ts"
-import { freePorts } from "../system/until.ts"
 
 export interface Stage {
   readonly world: World

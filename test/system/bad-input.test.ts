@@ -1,6 +1,7 @@
 /** A user's mistake costs that object alone: it is named with file, line and reason, and mending the file heals it. */
 import { createServer } from "node:net"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
 import { newWorld } from "./headgate.ts"
@@ -8,7 +9,7 @@ import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
 import { notesOf } from "./notes.ts"
 import { ask } from "./traffic.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const world = newWorld("bad input")
 let port = 0

@@ -5,6 +5,7 @@
 import type { Bus } from "../../bus/bus.ts"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { Authority, type Issued } from "../fixtures/authority.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend, type Backend } from "./backend.ts"
 import { connectTo } from "./bus.ts"
 import { newWorld, type Running } from "./headgate.ts"
@@ -12,7 +13,7 @@ import { drop, gatewayClass, route, service, take, yaml } from "./manifests.ts"
 import { httpsGateway, keyOf, presented, secret } from "./secrets.ts"
 import { askOverTls, secureTraffic, type SecureAsk, type SecureTraffic } from "./secure-traffic.ts"
 import { followServed, type ServedCertificate } from "./served-certificate.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const HOST = "shop.example"
 const SWAPS = Number(process.env["HEADGATE_SWAPS"] ?? 200)

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { Bus } from "../../bus/bus.ts"
 import { Authority, type Issued, type KeyType } from "../fixtures/authority.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend, type Backend } from "./backend.ts"
 import { connectTo } from "./bus.ts"
 import { chromium, curl, found, openssl, pinOf, type Site } from "./clients.ts"
@@ -9,7 +10,6 @@ import { newWorld } from "./headgate.ts"
 import { drop, gatewayClass, route, service, yaml } from "./manifests.ts"
 import { httpsGateway, keyOf, secret } from "./secrets.ts"
 import { followServed } from "./served-certificate.ts"
-import { freePorts } from "./until.ts"
 
 // Below localhost: a browser needs no resolver for it (RFC 6761 §6.3).
 const HOST = "shop.localhost"

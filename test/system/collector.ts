@@ -12,8 +12,9 @@ import { cacheFolder } from "../../bus/server/find.ts"
 import type { Attributes, AttributeValue, SpanId } from "../../bus/trace/span.ts"
 import { at, list } from "../../infra/cli/field.ts"
 import { processOf, type SeenSpan } from "../../infra/cli/trace-spans.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { root } from "./headgate.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const source = join(root, "test/fixtures/collector")
 

@@ -1,5 +1,6 @@
 /** Edits under traffic: what a client sees while routes flip and while processes are killed. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
 import { newWorld } from "./headgate.ts"
@@ -8,7 +9,7 @@ import { drop, gateway, gatewayClass, route, service, setHeader, yaml } from "./
 import type { Part } from "./processes.ts"
 import { ask, traffic } from "./traffic.ts"
 import type { Answer } from "./traffic.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const world = newWorld("edits")
 let port = 0

@@ -10,11 +10,11 @@ import { explain, type ExplainOptions } from "../../infra/cli/explain.ts"
 import { objectNames } from "../../infra/cli/object-name.ts"
 import { wait } from "../../infra/cli/wait.ts"
 import { Manifests } from "../../infra/cli/wait-files.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend, type Backend } from "./backend.ts"
 import { newWorld, type Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, type Manifest, route, service, setHeader, take, yaml } from "./manifests.ts"
 import { ask } from "./traffic.ts"
-import { freePorts } from "./until.ts"
 
 const world = newWorld("explain")
 let port = 0

@@ -4,6 +4,7 @@ import type { Bus } from "../../bus/bus.ts"
 import { appliedSubject } from "../../bus/subject.ts"
 import { examples, manifestsOf, servicesOf } from "../fixtures/gateway-api/examples.ts"
 import type { Example, ExpectedRequest } from "../fixtures/gateway-api/examples.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend, Echo } from "./backend.ts"
 import { connectTo } from "./bus.ts"
@@ -12,7 +13,7 @@ import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, yaml } from "./manifests.ts"
 import { ask } from "./traffic.ts"
 import type { Answer } from "./traffic.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const world = newWorld("examples")
 const backends = new Map<string, Backend>()

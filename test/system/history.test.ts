@@ -16,13 +16,14 @@ import { systemClock } from "../../bus/unit/clock.ts"
 import { explainEntry } from "../../infra/cli/explain-object.ts"
 import { history } from "../../infra/cli/history.ts"
 import { targetOf } from "../../infra/cli/past-view.ts"
-import { Authority, type Issued } from "../fixtures/authority.ts"
+import { Authority } from "../fixtures/authority.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { connectTo } from "./bus.ts"
 import { newWorld, type Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
 import type { Part } from "./processes.ts"
 import { httpsGateway, keyOf, secret } from "./secrets.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const EDITS = Number(process.env["HEADGATE_EDITS"] ?? 300)
 const MOMENTS = Number(process.env["HEADGATE_MOMENTS"] ?? 100)
@@ -44,7 +45,6 @@ const random = (() => {
 
 const world = newWorld("history")
 let authority: Authority
-let certificates: readonly Issued[]
 let running: Running
 let bus: Bus
 let keeper: Bus
@@ -54,15 +54,15 @@ const routeFile = (i: number): string => `route-${i}.yaml`
 const serviceFile = (i: number): string => `service-${i}.yaml`
 const present = new Set<string>()
 
-const dropSecret = (number: number): void => {
-  const issued = certificates[number % certificates.length]
-  if (issued !== undefined) drop(world.manifests, "secret.yaml", yaml(secret("tls", issued.chain, keyOf(issued))))
+const dropSecret = (): void => {
+  const issued = authority.issue(["secure.example"])
+  drop(world.manifests, "secret.yaml", yaml(secret("tls", issued.chain, keyOf(issued))))
 }
 
-/** Each edit of a route carries its own number, of a service its own port: what came of it can be told from the outside. */
+/** Each edit of a route carries its own number, of a service its own port, of a Secret its own key: what came of it can be told from the outside. */
 const edit = (number: number): void => {
   const i = random(ROUTES)
-  if (random(12) === 0) dropSecret(number)
+  if (random(12) === 0) dropSecret()
   else if (random(5) === 0) drop(world.manifests, serviceFile(i % SERVICES), yaml(...service(`s${i % SERVICES}`, 80, [{ port: 10_000 + number }])))
   else if (random(6) === 0 && present.delete(routeFile(i))) take(world.manifests, routeFile(i))
   else {
@@ -92,9 +92,8 @@ const check = async (moment: Exclude<Moment, "now">): Promise<void> => {
 beforeAll(async () => {
   const [port = 0, secure = 0] = await freePorts(2)
   authority = new Authority()
-  certificates = Array.from({ length: 5 }, () => authority.issue(["secure.example"], "ec"))
   drop(world.manifests, "gateway.yaml", yaml(gatewayClass(), gateway("edge", { http: port }), httpsGateway("secure", [{ name: "https", port: secure, secrets: [{ name: "tls" }] }])))
-  dropSecret(0)
+  dropSecret()
   for (let i = 0; i < SERVICES; i++) drop(world.manifests, serviceFile(i), yaml(...service(`s${i}`, 80, [{ port: 9000 + i }])))
   running = await world.up()
   bus = await connectTo(running.ready)
@@ -106,6 +105,7 @@ afterAll(async () => {
   await bus.close()
   await keeper.close()
   await world.end()
+  authority.end()
 })
 
 test(`after ${EDITS} edits and kills of every process, ${MOMENTS} moments and as many sequences are answered exactly`, async () => {
@@ -178,7 +178,7 @@ const editBehind = (marked: string, mark: string, time: number): number | undefi
   const says = (message: (typeof recorder.resources)[number]): boolean =>
     generation !== undefined ? message.generation === generation && !message.isDeleted : mark.startsWith('"key":') ? message.body.includes(mark.slice(6)) : markIn(message.body) === mark
   const said = recorder.resources.filter((message) => message.subject === resourceSubject(kind, key.join("/")) && message.time <= time)
-  // A key is sealed once, and may come again.
+  // An object made anew counts its generations anew.
   return said.findLast((message, i) => says(message) && !said.slice(Math.max(0, i - 1), i).some(says))?.seq
 }
 

@@ -4,12 +4,13 @@ import { spawn } from "node:child_process"
 import type { ChildProcess } from "node:child_process"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
 import { newWorld, root } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, yaml } from "./manifests.ts"
 import { ask } from "./traffic.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const fixture = join(root, "test/fixtures/outside")
 const world = newWorld("outside")

@@ -4,6 +4,7 @@ import type { Bus } from "../../bus/bus.ts"
 import { CONTROL_PLANE } from "../../bus/kinds/config.ts"
 import { commitSubject, configSubject } from "../../bus/subject.ts"
 import { stateOf } from "../../infra/cli/explain-read.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
 import { connectTo } from "./bus.ts"
@@ -12,7 +13,7 @@ import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, yaml } from "./manifests.ts"
 import type { Part } from "./processes.ts"
 import { ask } from "./traffic.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const world = newWorld("restart")
 let port = 0

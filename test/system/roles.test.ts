@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
 import { newWorld } from "./headgate.ts"
@@ -9,7 +10,7 @@ import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
 import type { Part } from "./processes.ts"
 import { ask } from "./traffic.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const world = newWorld("roles")
 const parts = ["adapter", "functions", "gateway"] as const satisfies readonly Part[]

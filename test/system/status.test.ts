@@ -8,13 +8,14 @@ import { Status, type Condition } from "../../bus/kinds/status.ts"
 import { encodeToken, parseSubject } from "../../bus/subject.ts"
 import { readUnits } from "../../bus/unit/reader.ts"
 import type { UnitReader } from "../../bus/unit/unit.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
 import { connectTo } from "./bus.ts"
 import { newWorld } from "./headgate.ts"
 import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml, type Manifest } from "./manifests.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const world = newWorld("status")
 let ports: readonly number[] = []

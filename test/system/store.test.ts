@@ -11,6 +11,7 @@ import { connectBus } from "../../bus/jetstream.ts"
 import { CONTROL_PLANE } from "../../bus/kinds/config.ts"
 import { commitSubject, configSubject, resourceSubject } from "../../bus/subject.ts"
 import type { Bus } from "../../bus/bus.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
 import { allRights } from "./bus.ts"
@@ -19,7 +20,7 @@ import { newWorld, root } from "./headgate.ts"
 import type { Running, World } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
 import { ask, traffic } from "./traffic.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 let world: World
 let port = 0

@@ -4,12 +4,13 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { SeenSpan } from "../../infra/cli/trace-spans.ts"
 import { gapsIn } from "../../infra/cli/waterfall.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend, type Backend } from "./backend.ts"
 import { otlpSpans, startCollector, whyNoCollector, type Collector } from "./collector.ts"
 import { newWorld, root, type Outcome, type Running, type World } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, yaml } from "./manifests.ts"
 import { ask } from "./traffic.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 let backend: Backend
 beforeAll(async () => { backend = await startBackend("a") })

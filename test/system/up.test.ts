@@ -2,6 +2,7 @@
 import { request } from "node:http"
 import { connect } from "node:net"
 import { afterEach, beforeEach, expect, test } from "vitest"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend } from "./backend.ts"
 import type { Backend } from "./backend.ts"
 import { newWorld } from "./headgate.ts"
@@ -9,7 +10,7 @@ import type { World } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, yaml } from "./manifests.ts"
 import { alive, descendants } from "./processes.ts"
 import { ask } from "./traffic.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 let backend: Backend
 let worlds: World[] = []

@@ -11,12 +11,13 @@ import { Manifests } from "../../infra/cli/wait-files.ts"
 import { explain } from "../../infra/cli/explain.ts"
 import { objectNames } from "../../infra/cli/object-name.ts"
 import { Authority } from "../fixtures/authority.ts"
+import { freePorts } from "../fixtures/ports.ts"
 import { startBackend, type Backend } from "./backend.ts"
 import { newWorld, root, type Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, take, yaml } from "./manifests.ts"
 import { httpsGateway, keyOf, presented, secret } from "./secrets.ts"
 import { ask } from "./traffic.ts"
-import { freePorts, until } from "./until.ts"
+import { until } from "./until.ts"
 
 const world = newWorld("wait")
 let port = 0
