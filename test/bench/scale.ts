@@ -36,30 +36,44 @@ const gatewayFromTheLog = async (running: Running, folder: string): Promise<numb
   }
 }
 
-/** Answered: the ready line alone could be early. */
-const live = async ({ port }: Stage, host: string, started: number) => {
-  const prober = await Prober.connect(port)
-  try {
-    return await timeUntil(prober, host, started, (head) => head.startsWith("HTTP/1.1 200"))
-  } finally {
-    prober.close()
-  }
+/** When the last route answers first. A process that is not there yet, or not yet with its table, is asked again. */
+const live = (port: number, host: string, started: number): Promise<number> =>
+  until("the last route answers", async () => {
+    const prober = await Prober.connect(port)
+    try {
+      return await timeUntil(prober, host, started, (head) => head.startsWith("HTTP/1.1 200"), 120_000)
+    } finally {
+      prober.close()
+    }
+  }, 120_000)
+
+interface Start {
+  readonly live: number
+  /** `up` has said that all the files hold is served, and their status is told. */
+  readonly ready: number
+  readonly running: Running
+}
+
+const start = async ({ world, port }: Stage, host: string): Promise<Start> => {
+  const started = performance.now()
+  const [answered, [running, ready]] = await Promise.all([live(port, host, started), world.up({ within: 120_000 }).then((up) => [up, performance.now() - started] as const)])
+  return { live: answered, ready, running }
 }
 
 const starts = async (routes: number, rounds: number) => {
-  const times: Record<"empty" | "restart" | "gateway", number[]> = { empty: [], restart: [], gateway: [] }
+  const times: Record<"empty" | "emptyReady" | "restart" | "restartReady" | "gateway", number[]> = { empty: [], emptyReady: [], restart: [], restartReady: [], gateway: [] }
   const scene = await stage("scale", routes, 20)
   const host = `r${routes - 1}.example`
   try {
     for (let round = 0; round < rounds; round++) {
       rmSync(scene.world.data, { recursive: true, force: true })
-      let started = performance.now()
-      let running = await scene.world.up({ within: 120_000 })
-      times.empty.push(await live(scene, host, started))
-      await running.stop()
-      started = performance.now()
-      running = await scene.world.up({ within: 120_000 })
-      times.restart.push(await live(scene, host, started))
+      const empty = await start(scene, host)
+      times.empty.push(empty.live)
+      times.emptyReady.push(empty.ready)
+      await empty.running.stop()
+      const { live: answered, ready, running } = await start(scene, host)
+      times.restart.push(answered)
+      times.restartReady.push(ready)
       await quiet(running)
       times.gateway.push(await gatewayFromTheLog(running, scene.world.folder))
       await running.stop()
@@ -139,11 +153,11 @@ export const run = async (argv: readonly string[]) => {
   const routes = option(argv, "routes", 20_000)
   const rounds = option(argv, "rounds", 5)
   const times = await starts(routes, rounds)
-  report(`Scale: starts at ${routes} routes, ms until the last route answers`, ["start", `median (min–max) of ${rounds}`, "budget"], [
-    ["gateway process, from the log alone", middle(times.gateway), "1,500"],
-    ["every process, store and files as they were", middle(times.restart), "3,000"],
-    ["every process, from files and an empty store", middle(times.empty), "5,000"],
-  ])
+  report(`Scale: starts at ${routes} routes, ms until the last route answers`, ["start", `median (min–max) of ${rounds}`, "budget", "until `up` says Ready"], [
+    ["gateway process, from the log alone", middle(times.gateway), "1,500", ""],
+    ["every process, store and files as they were", middle(times.restart), "3,000", middle(times.restartReady)],
+    ["every process, from files and an empty store", middle(times.empty), "5,000", middle(times.emptyReady)],
+  ], ["Ready: what the files hold is served by every pod, and every function, `status` too, has answered it. A restarted gateway answers from its snapshot before that."])
   const costs = await cpuOfEdits(routes, option(argv, "edits", 500))
   const total = costs.edit.reduce((sum, cpu) => sum + cpu, 0)
   report(`Scale: CPU of one edit at ${routes} routes, ms`, [...parts, "all", "budget"], [[...costs.edit.map((cpu) => cpu.toFixed(2)), total.toFixed(2), "6"]], [
