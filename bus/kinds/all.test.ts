@@ -46,6 +46,20 @@ test("bookkeeping of the API server is no part of the value", () => {
   expect(result.resource.value).toEqual({ metadata: { namespace: "default", name: "a", annotations: { keep: "me" } }, spec: { type: "ClusterIP", ports: [{ port: 80, protocol: "TCP" }] } })
 })
 
+test("of a Service's status only where it can be reached is kept", () => {
+  const status = { loadBalancer: { ingress: [{ ip: "192.0.2.1", ipMode: "VIP", ports: [{ port: 80, protocol: "TCP" }] }, {}, { hostname: "lb.example" }] }, conditions: [{ type: "x" }] }
+  const { unknown, resource } = read(service, { apiVersion: "v1", kind: "Service", metadata: { name: "a" }, spec: { ports: [{ port: 80 }] }, status })
+  expect(unknown).toEqual([])
+  expect(resource.value).toMatchObject({ status: { loadBalancer: { ingress: [{ ip: "192.0.2.1" }, { hostname: "lb.example" }] } } })
+})
+
+test("parameters set limits and telemetry of gateways, not how they reach the bus", () => {
+  const api = resourceApi("headgate.dev/v1alpha1", "GatewayParameters")
+  if (api === undefined) throw new Error("GatewayParameters is missing")
+  const result = readResource(api, { metadata: { name: "a" }, spec: { replicas: -1, environment: { HEADGATE_HEAD_TIMEOUT: "1", OTEL_SERVICE_NAME: "x", HEADGATE_NATS_URL: "x", HEADGATE_PLANE_KEY_FILE: "x", NODE_OPTIONS: "x" } } })
+  expect(result.ok ? [] : result.problems.map(({ field }) => field)).toEqual(["spec.replicas", "spec.environment.HEADGATE_NATS_URL", "spec.environment.HEADGATE_PLANE_KEY_FILE", "spec.environment.NODE_OPTIONS"])
+})
+
 test("a cluster-scoped object has no namespace", () => {
   const api = resourceApi("v1", "Namespace")
   if (api === undefined) throw new Error("Namespace is missing")

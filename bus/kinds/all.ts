@@ -6,9 +6,12 @@ import { kinds as config } from "./config.ts"
 import { core } from "./core.ts"
 import { endpointSliceLimits, endpointsLimits, namespaceLimits, secretLimits, serviceLimits } from "./core-limits.ts"
 import { defaultsOf } from "./defaults.ts"
+import { desired } from "./desired.ts"
 import { gatewayClassLimits, gatewayLimits, referenceGrantLimits } from "./gateway-api-limits.ts"
 import { GATEWAY_GROUP, gatewayApi } from "./gateway-api.ts"
 import { httpRouteLimits } from "./httproute-limits.ts"
+import { gatewayParametersLimits } from "./installation-limits.ts"
+import { headgate, HEADGATE_GROUP } from "./installation.ts"
 import type { Kind } from "./kind.ts"
 import type { Problem } from "./limits.ts"
 import type { Metadata } from "./metadata.ts"
@@ -101,6 +104,7 @@ export const resourceApis: readonly ResourceApi[] = [
   api(core.endpointSlice, ["discovery.k8s.io", ["v1"], "EndpointSlice", "endpointslices", true], endpointSliceLimits),
   api(gatewayApi.gateway, [GATEWAY_GROUP, GATEWAY_VERSIONS, "Gateway", "gateways", true], gatewayLimits),
   api(gatewayApi.gatewayClass, [GATEWAY_GROUP, GATEWAY_VERSIONS, "GatewayClass", "gatewayclasses", false], gatewayClassLimits),
+  api(headgate.gatewayParameters, [HEADGATE_GROUP, ["v1alpha1"], "GatewayParameters", "gatewayparameters", true], gatewayParametersLimits),
   api(gatewayApi.httpRoute, [GATEWAY_GROUP, GATEWAY_VERSIONS, "HTTPRoute", "httproutes", true], httpRouteLimits),
   api(core.namespace, ["", ["v1"], "Namespace", "namespaces", false], namespaceLimits),
   api(gatewayApi.referenceGrant, [GATEWAY_GROUP, GATEWAY_VERSIONS, "ReferenceGrant", "referencegrants", true], referenceGrantLimits),
@@ -108,7 +112,7 @@ export const resourceApis: readonly ResourceApi[] = [
   api(core.service, ["", ["v1"], "Service", "services", true], serviceLimits),
 ]
 
-const all: readonly Kind<unknown>[] = [...resourceApis.map((each) => each.kind), sync, adapterNote, clock, ...Object.values(config), status, applied]
+const all: readonly Kind<unknown>[] = [...resourceApis.map((each) => each.kind), sync, adapterNote, clock, headgate.installation, ...Object.values(config), desired, status, applied]
 
 /** Resource and config kinds share names in one case, `note`: the stream tells them apart. */
 const byStreamAndName = new Map(all.map((kind) => [`${kind.stream}/${kind.name}`, kind]))
@@ -159,10 +163,11 @@ const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 const words = (text: string): ReadonlySet<string> => new Set(text.split(" "))
 /** Fields the API has and no function reads: dropped, and no mistake of the user's. */
 const TOP_IGNORED = words("apiVersion kind status")
-const METADATA_IGNORED = words("resourceVersion managedFields selfLink ownerReferences finalizers generateName deletionTimestamp deletionGracePeriodSeconds clusterName")
+const METADATA_IGNORED = words("resourceVersion managedFields selfLink ownerReferences finalizers generateName deletionGracePeriodSeconds clusterName")
 const SERVICE_IGNORED = words(
   "clusterIPs ipFamilies ipFamilyPolicy sessionAffinity sessionAffinityConfig externalIPs loadBalancerIP loadBalancerClass loadBalancerSourceRanges externalTrafficPolicy internalTrafficPolicy healthCheckNodePort publishNotReadyAddresses allocateLoadBalancerNodePorts trafficDistribution",
 )
+const INGRESS_IGNORED = words("ipMode ports")
 
 const without = (object: Readonly<Record<string, unknown>>, ignored: ReadonlySet<string>): Record<string, unknown> =>
   Object.keys(object).some((key) => ignored.has(key)) ? Object.fromEntries(Object.entries(object).filter(([key]) => !ignored.has(key))) : { ...object }
@@ -171,8 +176,20 @@ const trim = (object: Readonly<Record<string, unknown>>, api: ResourceApi): Reco
   const body = without(object, TOP_IGNORED)
   if (api.kindName === "Namespace") delete body["spec"]
   if (api.kindName === "Secret") return trimMetadata(trimSecret(body), api)
-  if (api.kindName === "Service" && isObject(body["spec"])) body["spec"] = without(body["spec"], SERVICE_IGNORED)
+  if (api.kindName === "Service") {
+    if (isObject(body["spec"])) body["spec"] = without(body["spec"], SERVICE_IGNORED)
+    const status = givenAddresses(object["status"])
+    if (status !== undefined) body["status"] = status
+  }
   return trimMetadata(body, api)
+}
+
+/** What of a Service's status decides anything: where a load balancer has put it. Undefined: nowhere (yet). */
+const givenAddresses = (status: unknown): object | undefined => {
+  const loadBalancer = isObject(status) ? status["loadBalancer"] : undefined
+  const ingress = isObject(loadBalancer) ? loadBalancer["ingress"] : undefined
+  const given = Array.isArray(ingress) ? ingress.flatMap((each: unknown) => (isObject(each) && (each["ip"] !== undefined || each["hostname"] !== undefined) ? [without(each, INGRESS_IGNORED)] : [])) : []
+  return given.length === 0 ? undefined : { loadBalancer: { ingress: given } }
 }
 
 const trimMetadata = (body: Record<string, unknown>, api: ResourceApi): Record<string, unknown> => {

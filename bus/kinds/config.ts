@@ -22,6 +22,8 @@ export const Listener = Struct({
   protocol: Literals(["HTTP", "HTTPS"]),
   /** As the user asked; the process may serve it elsewhere (below 1024 without the right to bind: +8000). */
   port: Number,
+  /** Where the process binds in its place, on every address, because somebody else brings what comes to `port` there; absent: `port`. */
+  bindPort: optionalKey(Number),
   /** Exact, or `*.suffix` for one or more labels before it; absent: every host. Lower case. */
   hostname: optionalKey(String),
   /** IP addresses to bind; empty: the process's default. */

@@ -29,6 +29,9 @@ export const Service = Struct({
     selector: optionalKey(Schema.Record(String, String)),
     ports: defaulted(Array(ServicePort), []),
   }),
+  status: optionalKey(
+    Struct({ loadBalancer: optionalKey(Struct({ ingress: optionalKey(Array(Struct({ ip: optionalKey(String), hostname: optionalKey(String) }))) })) }),
+  ),
 })
 export type Service = typeof Service.Type
 

@@ -19,6 +19,8 @@ export const Metadata = Schema.Struct({
   generation: Schema.optionalKey(Schema.Number),
   /** RFC 3339; absent in file mode. */
   creationTimestamp: Schema.optionalKey(Schema.String),
+  /** RFC 3339: somebody deletes it, and it stays until its finalizers are gone. */
+  deletionTimestamp: Schema.optionalKey(Schema.String),
   labels: Schema.optionalKey(Labels),
   annotations: Schema.optionalKey(Labels),
 })

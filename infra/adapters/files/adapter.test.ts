@@ -140,7 +140,7 @@ test("every kind is marked as synced, also those nobody uses, after everything e
   write("a.yaml", route("one"))
   await start()
   const marks = [...state()].filter(([id]) => id.startsWith("sync/"))
-  expect(marks.map(([id]) => id).sort()).toEqual(["clock", ...resourceApis.map(({ kind }) => kind.name)].map((name) => `sync//${name}`).sort())
+  expect(marks.map(([id]) => id).sort()).toEqual(["clock", "installation", ...resourceApis.map(({ kind }) => kind.name)].map((name) => `sync//${name}`).sort())
   const rest = [...state()].filter(([id]) => !id.startsWith("sync/")).map(([, { seq }]) => seq)
   expect(Math.min(...marks.map(([, { seq }]) => seq))).toBeGreaterThan(Math.max(...rest))
 })

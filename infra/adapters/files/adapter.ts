@@ -9,6 +9,7 @@ import { canonical } from "../../../bus/canonical.ts"
 import { ASK_PROGRESS, type Synced, syncedSubject } from "../../../bus/hints.ts"
 import { resourceApis } from "../../../bus/kinds/all.ts"
 import { core } from "../../../bus/kinds/core.ts"
+import { headgate } from "../../../bus/kinds/installation.ts"
 import { clock } from "../../../bus/kinds/ours.ts"
 import { parseSubject, resourceSubject } from "../../../bus/subject.ts"
 import { acquireLease, type Lease } from "../../../bus/unit/lease.ts"
@@ -255,9 +256,9 @@ class Source {
     this.#publisher = undefined
   }
 
-  /** `sync` marks of every kind, also of those with no object. */
+  /** `sync` marks of every kind, also of those with no object: with files nobody says how gateways are run. */
   markSynced(incarnation: string): void {
-    const marks = [...resourceApis.map(({ kind }) => kind), clock].map((kind) => [resourceSubject("sync", `/${kind.name}`), { kind: "sync", key: `/${kind.name}`, body: canonical({ incarnation, complete: true }), version: "", source: "" } satisfies Desired] as const)
+    const marks = [...resourceApis.map(({ kind }) => kind), clock, headgate.installation].map((kind) => [resourceSubject("sync", `/${kind.name}`), { kind: "sync", key: `/${kind.name}`, body: canonical({ incarnation, complete: true }), version: "", source: "" } satisfies Desired] as const)
     this.#marks = marks.map(([subject]) => subject)
     for (const [subject, mark] of marks) this.catalog.say(subject, mark)
     this.catalog.settle()
