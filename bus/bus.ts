@@ -4,7 +4,7 @@
  */
 
 /** See streams.ts for what each holds and its limits. */
-export type StreamName = "RESOURCES" | "CONFIG" | "INTENTS" | "APPLIED" | "RESOURCES_HISTORY" | "HISTORY" | "CHECKPOINTS" | "LEASES" | "TRACES"
+export type StreamName = "RESOURCES" | "CONFIG" | "APPLIED" | "RESOURCES_HISTORY" | "HISTORY" | "CHECKPOINTS" | "LEASES" | "TRACES"
 
 /** Header names are case-sensitive as stored; the ones in use are listed in envelope.ts. */
 export type Headers = Readonly<Record<string, string>>

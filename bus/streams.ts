@@ -21,7 +21,6 @@ const KEPT = 7.5 * DAY
 export const streams: Readonly<Record<StreamName, StreamShape>> = {
   RESOURCES: { subjects: ["resource.>"], perSubject: 64 },
   CONFIG: { subjects: ["config.>"], perSubject: 64 },
-  INTENTS: { subjects: ["intent.>"], perSubject: 1 },
   /** All acks of the window; who wants to know what is served now reads the last of each subject. */
   APPLIED: { subjects: ["applied.>"], perSubject: -1, maxAgeMs: KEPT, maxBytes: 2 ** 29, withoutHistory: { perSubject: 1, maxAgeMs: DAY } },
   /** Every resource message under the sequence and time it has in RESOURCES, also those that RESOURCES has dropped. */
@@ -36,7 +35,7 @@ export const streams: Readonly<Record<StreamName, StreamShape>> = {
 }
 
 const byRoot: Readonly<Record<string, StreamName>> = {
-  resource: "RESOURCES", config: "CONFIG", intent: "INTENTS", applied: "APPLIED", history: "HISTORY", checkpoint: "CHECKPOINTS", lease: "LEASES", trace: "TRACES",
+  resource: "RESOURCES", config: "CONFIG", applied: "APPLIED", history: "HISTORY", checkpoint: "CHECKPOINTS", lease: "LEASES", trace: "TRACES",
 }
 
 /** The stream that stores a subject. Throws RangeError for one that none does. */

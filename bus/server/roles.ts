@@ -27,23 +27,28 @@ export interface Rights {
 /** What functions say to nobody's data plane (kinds/config.ts, which the name is not imported from because it loads Effect). */
 const CONTROL_PLANE = "_"
 
-const ALL: readonly StreamName[] = ["RESOURCES", "CONFIG", "INTENTS", "APPLIED", "RESOURCES_HISTORY", "HISTORY", "CHECKPOINTS", "LEASES", "TRACES"]
+/** What of CONFIG adapters read and carry out: what functions want to see, what should exist and be said outside, and whether it is complete. */
+const CARRIED_OUT = ["wanted", "desired", "status", "function"]
+/** Adapters by the name of their lease. */
+const ADAPTERS = ["adapter.files", "adapter.kubernetes"]
+
+const ALL: readonly StreamName[] = ["RESOURCES", "CONFIG", "APPLIED", "RESOURCES_HISTORY", "HISTORY", "CHECKPOINTS", "LEASES", "TRACES"]
 
 /** Users of the account CONTROL. */
 export const roles = {
   /** People's commands, and `up`: reads everything and writes nothing but questions. */
   operator: { reads: ALL.map((stream) => [stream, ">"] as const), readsAll: ALL, publishes: [ASK_PROGRESS], listens: ["progress.>", "synced.>"], ensures: true },
   adapter: {
-    reads: [["RESOURCES", "resource.>"], ["CONFIG", `config.${encodeToken(CONTROL_PLANE)}.wanted.>`], ["INTENTS", "intent.>"], ["LEASES", leaseSubject("adapter.files")]],
-    publishes: ["resource.>", leaseSubject("adapter.files"), syncedSubject("adapter.files"), "trace.adapter.>"],
+    reads: [["RESOURCES", "resource.>"], ...CARRIED_OUT.map((section) => ["CONFIG", `config.${encodeToken(CONTROL_PLANE)}.${section}.>`] as const), ...ADAPTERS.map((name) => ["LEASES", leaseSubject(name)] as const)],
+    publishes: ["resource.>", ...ADAPTERS.map(leaseSubject), ...ADAPTERS.map(syncedSubject), "trace.adapter.>"],
     listens: [ASK_PROGRESS],
     purges: ["RESOURCES"],
     ensures: true,
   },
   functions: {
-    reads: [["RESOURCES", "resource.>"], ["CONFIG", "config.>"], ["INTENTS", "intent.>"], ["APPLIED", "applied.>"], ["HISTORY", "history.>"], ["LEASES", "lease.>"]],
+    reads: [["RESOURCES", "resource.>"], ["CONFIG", "config.>"], ["APPLIED", "applied.>"], ["HISTORY", "history.>"], ["LEASES", "lease.>"]],
     readsAll: ["RESOURCES", "CONFIG"],
-    publishes: ["config.>", "intent.>", "history.>", "lease.*", "progress.*", "trace.functions.>"],
+    publishes: ["config.>", "history.>", "lease.*", "progress.*", "trace.functions.>"],
     listens: [ASK_PROGRESS],
     purges: ["CONFIG"],
     ensures: true,
@@ -140,11 +145,11 @@ const planeAccount = (plane: string, password: string): object => {
   }
 }
 
-/**
- * The accounts and users, as text for nats-server's `-c` (JSON, which it reads); the rest of its configuration is on its
- * command line. `passwords` by role. Throws RangeError for a role without one.
- */
-export const renderRoles = (planes: readonly string[], passwords: ReadonlyMap<string, string>): string => {
+/** The accounts and users, as text for nats-server's `-c` (JSON, which it reads), as accountsOf. */
+export const renderRoles = (planes: readonly string[], passwords: ReadonlyMap<string, string>): string => `${JSON.stringify({ accounts: accountsOf(planes, passwords) }, null, 2)}\n`
+
+/** What nats-server's configuration calls `accounts`. `passwords` by role. Throws RangeError for a role without one. */
+export const accountsOf = (planes: readonly string[], passwords: ReadonlyMap<string, string>): Readonly<Record<string, object>> => {
   const passwordOf = (role: string): string => {
     const password = passwords.get(role)
     if (password === undefined) throw new RangeError(`no password for ${role}`)
@@ -158,5 +163,5 @@ export const renderRoles = (planes: readonly string[], passwords: ReadonlyMap<st
     },
   }
   for (const plane of planes) accounts[accountOf(plane)] = planeAccount(plane, passwordOf(gatewayRole(plane)))
-  return `${JSON.stringify({ accounts }, null, 2)}\n`
+  return accounts
 }

@@ -17,7 +17,7 @@ const PLANES = ["default", "other"]
 const MARK = "what only plane other may know"
 const JS = "$JS.API"
 const PLANE_JS = "$JS.headgate.API"
-const STREAMS = ["RESOURCES", "CONFIG", "INTENTS", "APPLIED", "HISTORY", "LEASES", "TRACES"] as const
+const STREAMS = ["RESOURCES", "CONFIG", "APPLIED", "HISTORY", "LEASES", "TRACES"] as const
 
 let folder: string
 let server: NatsServer
@@ -216,7 +216,7 @@ describe("writing anything but one's own acks and traces", () => {
     expect((await positions()).filter(([stream, seq]) => seq !== new Map(before).get(stream)).map(([stream]) => stream)).toEqual(["APPLIED", "TRACES"])
   })
 
-  test.for(["config.default.route.r", "config.other.route.r", "config.other.commit.routes", "resource.httproute.shop.web", "applied.other.pod", "applied.default.a.b", "intent.k8s.x", "lease.routes", "lease.gateway", "history.commit.default.routes", "checkpoint.x", "trace.functions.x", "trace.gateway.other.pod", "trace.gateway.pod"])("%s: refused by the server, nothing is stored", async (subject) => {
+  test.for(["config.default.route.r", "config.other.route.r", "config.other.commit.routes", "resource.httproute.shop.web", "applied.other.pod", "applied.default.a.b", "lease.routes", "lease.gateway", "history.commit.default.routes", "checkpoint.x", "trace.functions.x", "trace.gateway.other.pod", "trace.gateway.pod"])("%s: refused by the server, nothing is stored", async (subject) => {
     const [before, stored] = [refused.length, await positions()]
     expect(await ask(thief, subject, "forged")).toBe("")
     expect(refused.slice(before).join("\n")).toContain(`Permissions Violation for Publish to "${subject}"`)
