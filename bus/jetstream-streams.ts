@@ -1,6 +1,6 @@
 /** The streams on JetStream: made and brought up to date by who may, awaited by who may not; and what tells one incarnation from another. */
 import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, type JetStreamManager, type StreamConfig, type StreamInfo as ServerStreamInfo } from "@nats-io/jetstream"
-import type { NatsConnection } from "@nats-io/transport-node"
+import { RequestError, type NatsConnection } from "@nats-io/transport-node"
 import { BusError, type StreamInfo, type StreamName } from "./bus.ts"
 import { streams, type StreamShape } from "./streams.ts"
 
@@ -9,15 +9,15 @@ const MIRRORED = "headgate-mirrored"
 /** Metadata of RESOURCES in a store without a history: `off`. */
 const HISTORY_KEPT = "headgate-history"
 
-/** Creates what is missing and brings limits up to date. Safe when several processes do it at once. */
-export const ensureStreams = async (manager: JetStreamManager, history: boolean): Promise<void> => {
+/** Creates what is missing and brings limits up to date. Safe when several processes do it at once. `replicas` undefined: as it is, 1 for a stream that is made. */
+export const ensureStreams = async (manager: JetStreamManager, history: boolean, replicas?: number): Promise<void> => {
   /** By name: when it was made, which names its incarnation. */
   const incarnations = new Map<string, string>()
   let isKept = history
   for (const [name, shape] of Object.entries(streams)) {
     if (shape.history === true && !isKept) continue
     const mirrored = shape.mirrors === undefined ? undefined : incarnations.get(shape.mirrors)
-    const config = configOf(name, shape, isKept)
+    const config = { ...configOf(name, shape, isKept), ...(replicas === undefined ? {} : { num_replicas: replicas }) }
     const metadata = { ...(mirrored === undefined ? {} : { [MIRRORED]: mirrored }), ...(name === "RESOURCES" && !history ? { [HISTORY_KEPT]: "off" } : {}) }
     const have = await made(manager, { ...config, metadata }, mirrored)
     incarnations.set(name, have.created)
@@ -44,7 +44,7 @@ const configOf = (name: string, shape: StreamShape, isKept: boolean): Named => {
 }
 
 const hasLimits = (have: StreamConfig, want: Named): boolean =>
-  have.max_msgs_per_subject === want.max_msgs_per_subject && have.max_age === want.max_age && have.max_bytes === want.max_bytes && (have.sources?.length ?? 0) === 0
+  have.max_msgs_per_subject === want.max_msgs_per_subject && have.max_age === want.max_age && have.max_bytes === want.max_bytes && (want.num_replicas === undefined || have.num_replicas === want.num_replicas) && (have.sources?.length ?? 0) === 0
 
 /** The stream as it is, made now if it was not there. A mirror whose origin was made anew waits for it in vain: it is made anew as well. */
 const made = async (manager: JetStreamManager, config: Named, mirrored: string | undefined): Promise<ServerStreamInfo> => {
@@ -74,7 +74,7 @@ const isRecord = (value: unknown): value is Record<string, unknown> => typeof va
 export const streamInfo = async (connection: NatsConnection, apiPrefix: string, stream: StreamName): Promise<StreamInfo> => {
   // A mirror has no subjects to be found by.
   const [subject] = streams[stream].subjects
-  const answer: unknown = (await connection.request(`${apiPrefix}.STREAM.LIST`, JSON.stringify(subject === undefined ? {} : { subject }), { timeout: 5000 })).json()
+  const answer = await listed(connection, `${apiPrefix}.STREAM.LIST`, JSON.stringify(subject === undefined ? {} : { subject }))
   if (!isRecord(answer)) throw new BusError("rejected", `the list of streams is "${String(answer)}"`)
   if (isRecord(answer["error"])) throw new BusError("rejected", String(answer["error"]["description"]))
   const found = list(answer["streams"]).find((one) => isRecord(one) && isRecord(one["config"]) && one["config"]["name"] === stream)
@@ -85,6 +85,20 @@ export const streamInfo = async (connection: NatsConnection, apiPrefix: string, 
     throw new BusError("no-stream", `stream ${stream} does not exist`)
   }
   return { incarnation: String(found["created"]), firstSeq: Number(state["first_seq"]), lastSeq: Number(state["last_seq"]), messages: Number(state["messages"]), subjects: Number(state["num_subjects"] ?? 0) }
+}
+
+/** Nobody answers for some milliseconds while the server takes up other accounts (README, Users): only who is silent for longer is not there, ms. */
+const SILENCE = 300
+
+const listed = async (connection: NatsConnection, request: string, body: string): Promise<unknown> => {
+  for (let pause = 10, waited = 0; ; waited += pause, pause *= 2) {
+    try {
+      return (await connection.request(request, body, { timeout: 5000 })).json()
+    } catch (error) {
+      if (!(error instanceof RequestError && error.isNoResponders()) || waited > SILENCE) throw error
+    }
+    await new Promise((resolve) => setTimeout(resolve, pause))
+  }
 }
 
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])

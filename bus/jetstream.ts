@@ -24,14 +24,19 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal
   /** Whether a store that is made now keeps a history; one that is there goes on as it was made. Default: unless HEADGATE_HISTORY is `off`. */
   readonly history?: boolean
+  /** Copies of each stream, as many servers as that; default: HEADGATE_NATS_REPLICAS, else as they are. */
+  readonly replicas?: number
 }
+
+/** HEADGATE_NATS_REPLICAS; undefined where it is unset or no odd number up to 5. */
+const replicasOf = (text: string | undefined): number | undefined => (text !== undefined && /^[135]$/.test(text) ? Number(text) : undefined)
 
 const CLOSE_PATIENCE = 1000
 const MINIMUM = [2, 11] as const
 
 /** Connects and sees to the streams. Rejects with BusError: unreachable or refused in time, a server older than 2.11, or one without JetStream. */
 export const connectBus = async (options: ConnectOptions): Promise<Bus> => {
-  const { name, access = accessOf(options.url, process.env), streams: needed = "ensure", timeout = 10_000, signal, history = process.env["HEADGATE_HISTORY"] !== "off" } = options
+  const { name, access = accessOf(options.url, process.env), streams: needed = "ensure", timeout = 10_000, signal, history = process.env["HEADGATE_HISTORY"] !== "off", replicas = replicasOf(process.env["HEADGATE_NATS_REPLICAS"]) } = options
   const { url } = access
   const connection = await connectWithin(access, name, timeout, signal)
   try {
@@ -40,7 +45,7 @@ export const connectBus = async (options: ConnectOptions): Promise<Bus> => {
     if (major < MINIMUM[0] || (major === MINIMUM[0] && minor < MINIMUM[1])) throw new BusError("rejected", `nats-server ${version} at ${url} is too old: 2.11 or newer is needed`)
     const prefix = { api: access.apiPrefix ?? "$JS.API", inbox: access.inboxPrefix ?? "_INBOX" }
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 5000, apiPrefix: prefix.api })
-    const ensure = (): Promise<void> => ensureStreams(manager, history)
+    const ensure = (): Promise<void> => ensureStreams(manager, history, replicas)
     await read(`streams of ${url}`, needed === "ensure" ? ensure : () => untilStreams(connection, prefix.api, needed, timeout, signal))
     signal?.throwIfAborted()
     return jetstreamBus({ connection, manager, user: access.user ?? "without a name", prefix, mend: needed === "ensure" ? ensure : () => Promise.resolve() })

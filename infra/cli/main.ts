@@ -18,6 +18,8 @@ const start = async (): Promise<void> => {
       return (await import("../../functions/main.ts")).main(rest)
     case "adapter":
       return (await import("../adapters/main.ts")).main(rest)
+    case "nats":
+      return (await import("../adapters/nats/main.ts")).main(rest)
     case "checkpoints":
       return (await import("./checkpoints.ts")).main(rest)
     case "demo-backend":

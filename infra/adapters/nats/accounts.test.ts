@@ -1,0 +1,101 @@
+/** A real nats-server under the same rendering and reloading as in a pod; data planes come and go while others work. */
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, expect, test } from "vitest"
+import type { Bus, StreamName } from "../../../bus/bus.ts"
+import { connectBus } from "../../../bus/jetstream.ts"
+import { credentialsOf, findNatsServer, gatewayRole, roleNames } from "../../../bus/server.ts"
+import { encodeToken } from "../../../bus/subject.ts"
+import { freePorts } from "../../../test/fixtures/ports.ts"
+import { until } from "../../../test/system/until.ts"
+import { Accounts } from "./accounts.ts"
+import { type Passwords, renderServer, type Settings } from "./configuration.ts"
+import { type ServerProcess, startServer } from "./process.ts"
+
+const passwords: Omit<Passwords, "planes"> = { roles: new Map(roleNames([]).map((role) => [role, `password of ${role}`])), routes: "among servers" }
+const planesOf = (...names: readonly string[]): ReadonlyMap<string, string> => new Map(names.map((name) => [name, `password of ${gatewayRole(name)}`]))
+
+let folder: string
+let server: ServerProcess
+let settings: Settings
+let accounts: Accounts
+const troubles: unknown[] = []
+const lines: string[] = []
+
+const as = (role: string, streams: "ensure" | readonly StreamName[] = "ensure"): Promise<Bus> => {
+  const url = `nats://127.0.0.1:${settings.ports.clients}`
+  return connectBus({ url, name: role, streams, access: { url, ...credentialsOf(role, `password of ${role}`) } })
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "headgate-accounts-"))
+  const [clients = 0, routes = 0, monitor = 0] = await freePorts(3)
+  settings = { name: "n0", store: join(folder, "store"), replicas: 1, set: "n", peers: "peers", ports: { clients, routes, monitor } }
+  const planes = planesOf("shop.web")
+  server = startServer({ binary: await findNatsServer(), file: join(folder, "nats.conf"), configuration: renderServer(settings, { ...passwords, planes }), log: (line) => void lines.push(line) })
+  accounts = new Accounts({ settings, passwords, planes, server, onReloaded: () => undefined, onTrouble: (error) => void troubles.push(error) })
+})
+
+afterAll(async () => {
+  server.signal("SIGTERM")
+  await server.ended
+  await rm(folder, { recursive: true, force: true })
+})
+
+test("while data planes come and go, nobody else is cut off, misses a message or takes the store for lost; a new one is in within a second", async () => {
+  const [functions, web] = [await as("functions"), await as(gatewayRole("shop.web"), ["CONFIG", "APPLIED"])]
+  const seen: number[] = []
+  const stalled: boolean[] = []
+  const lost: string[] = []
+  const following = web.follow({
+    stream: "CONFIG", filter: `config.${encodeToken("shop.web")}.>`, from: "state",
+    onMessage: ({ data }) => void seen.push(Number(new TextDecoder().decode(data))), onStalled: (now) => void stalled.push(now), onLost: (reason) => void lost.push(reason),
+  })
+  let stop = false
+  let published = 0
+  const publishing = (async () => {
+    while (!stop) await functions.publish({ subject: `config.${encodeToken("shop.web")}.route.r`, data: String(++published) })
+  })()
+  // Asked at every moment, where a follower asks every 10 s.
+  let asked = 0
+  const asking = (async () => {
+    for (; !stop; asked++) await web.info("CONFIG")
+  })()
+  const names = ["shop.web"]
+  const took: number[] = []
+  for (let i = 0; i < 12; i++) {
+    names.push(`team.gw${i}`)
+    const began = performance.now()
+    accounts.set(planesOf(...names))
+    const joined = await as(gatewayRole(`team.gw${i}`), ["CONFIG", "APPLIED"])
+    took.push(performance.now() - began)
+    await joined.publish({ subject: `applied.${encodeToken(`team.gw${i}`)}.pod`, data: "{}" })
+    await joined.close()
+    await accounts.settled()
+  }
+  accounts.set(planesOf("shop.web"))
+  await accounts.settled()
+  stop = true
+  await Promise.all([publishing, asking])
+  await until("all has arrived", () => seen.at(-1) === published)
+  expect(seen).toEqual(Array.from({ length: published }, (_, i) => i + 1))
+  expect({ stalled, lost, troubles }).toEqual({ stalled: [], lost: [], troubles: [] })
+  expect(asked).toBeGreaterThan(100)
+  expect(Math.max(...took)).toBeLessThan(1000)
+  console.log(`joined after ${took.map(Math.round).join(" ")} ms; ${published} messages, ${asked} questions`)
+  await following.stop()
+  await Promise.all([functions.close(), web.close()])
+})
+
+test("the user of a data plane that is gone comes in no more", async () => {
+  const role = gatewayRole("shop.old")
+  accounts.set(planesOf("shop.web", "shop.old"))
+  await accounts.settled()
+  const old = await as(role, ["CONFIG"])
+  await old.close()
+  accounts.set(planesOf("shop.web"))
+  await accounts.settled()
+  const url = `nats://127.0.0.1:${settings.ports.clients}`
+  await expect(connectBus({ url, name: role, streams: ["CONFIG"], timeout: 0, access: { url, ...credentialsOf(role, `password of ${role}`) } })).rejects.toMatchObject({ reason: "rejected" })
+})

@@ -1,0 +1,67 @@
+/** Keeps nats-server's accounts in step with the data planes there are. */
+import { renderServer, type Passwords, type Settings } from "./configuration.ts"
+import type { ServerProcess } from "./process.ts"
+
+export interface AccountsOptions {
+  readonly settings: Settings
+  readonly passwords: Omit<Passwords, "planes">
+  readonly server: Pick<ServerProcess, "reload">
+  /** What the server was started with. */
+  readonly planes: ReadonlyMap<string, string>
+  onReloaded(planes: number, ms: number): void
+  onTrouble(error: unknown): void
+}
+
+const AGAIN_FIRST = 250
+const AGAIN_MAX = 10_000
+
+export class Accounts {
+  readonly #options: AccountsOptions
+  #wanted: ReadonlyMap<string, string>
+  #running: string
+  #hasNew = false
+  #known: ReadonlySet<string>
+  #working: Promise<void> | undefined
+
+  constructor(options: AccountsOptions) {
+    this.#options = options
+    this.#wanted = options.planes
+    this.#running = renderServer(options.settings, { ...options.passwords, planes: options.planes })
+    this.#known = new Set(options.planes.keys())
+  }
+
+  /** Passwords by data plane, all of them. One change at a time; what comes meanwhile is taken up together. */
+  set(planes: ReadonlyMap<string, string>): void {
+    this.#wanted = planes
+    this.#working ??= this.#work().finally(() => { this.#working = undefined })
+  }
+
+  /** Resolves when nothing is left to be taken up. */
+  async settled(): Promise<void> {
+    while (this.#working !== undefined) await this.#working
+  }
+
+  async #work(): Promise<void> {
+    const { settings, passwords, server, onReloaded, onTrouble } = this.#options
+    for (let failures = 0; ; ) {
+      const planes = this.#wanted
+      const configuration = renderServer(settings, { ...passwords, planes })
+      this.#hasNew ||= [...planes.keys()].some((plane) => !this.#known.has(plane))
+      if (configuration === this.#running && !this.#hasNew) return
+      const began = performance.now()
+      try {
+        await server.reload(configuration)
+        this.#running = configuration
+        // nats-server connects what a new account imports at the next reload only (2.15.1).
+        if (this.#hasNew) await server.reload(configuration)
+        this.#hasNew = false
+        this.#known = new Set(planes.keys())
+        onReloaded(planes.size, performance.now() - began)
+        failures = 0
+      } catch (error) {
+        onTrouble(error)
+        await new Promise((resolve) => setTimeout(resolve, Math.min(AGAIN_MAX, AGAIN_FIRST * 2 ** failures++) * (0.5 + Math.random())))
+      }
+    }
+  }
+}

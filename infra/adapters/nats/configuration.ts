@@ -1,0 +1,57 @@
+/** What nats-server runs with in a cluster: ports, store, peers, and the accounts of bus/server/roles.ts. */
+import { accountsOf, gatewayRole } from "../../../bus/server.ts"
+
+export interface Settings {
+  /** Of this server among its peers: the pod's. */
+  readonly name: string
+  readonly store: string
+  /** Servers that keep the streams together: 1 or 3. */
+  readonly replicas: number
+  /** Pods are `<set>-<ordinal>`, reached as `<set>-<ordinal>.<peers>`. */
+  readonly set: string
+  readonly peers: string
+  readonly ports: Ports
+}
+
+export interface Ports {
+  readonly clients: number
+  readonly routes: number
+  /** Of nats-server's own state; on 127.0.0.1 alone, since it names every user. */
+  readonly monitor: number
+}
+
+/** Of a StatefulSet's pods. */
+export const PORTS: Ports = { clients: 4222, routes: 6222, monitor: 8222 }
+
+/** The least that nats-server lets its clients have to go elsewhere. */
+export const LAME_DUCK = 30
+
+const ROUTES_USER = "routes"
+
+export interface Passwords {
+  /** Of the control plane's roles. */
+  readonly roles: ReadonlyMap<string, string>
+  /** What peers show one another. */
+  readonly routes: string
+  /** By data plane. */
+  readonly planes: ReadonlyMap<string, string>
+}
+
+/** As text for nats-server's `-c`; the same for the same planes, in whatever order they came. Throws RangeError for a role without a password. */
+export const renderServer = ({ name, store, replicas, set, peers, ports }: Settings, passwords: Passwords): string => {
+  const planes = [...passwords.planes].sort(([a], [b]) => (a < b ? -1 : 1))
+  const all = new Map([...passwords.roles, ...planes.map(([plane, password]) => [gatewayRole(plane), password] as const)])
+  const cluster = {
+    name: "headgate", listen: `0.0.0.0:${ports.routes}`,
+    authorization: { user: ROUTES_USER, password: passwords.routes, timeout: 2 },
+    routes: Array.from({ length: replicas }, (_, ordinal) => `nats://${ROUTES_USER}:${encodeURIComponent(passwords.routes)}@${set}-${ordinal}.${peers}:${ports.routes}`),
+    // Pods' own addresses change with them.
+    no_advertise: true,
+  }
+  return `${JSON.stringify({
+    server_name: name, listen: `0.0.0.0:${ports.clients}`, http: `127.0.0.1:${ports.monitor}`,
+    jetstream: { store_dir: store },
+    ...(replicas === 1 ? {} : { cluster, lame_duck_duration: `${LAME_DUCK}s` }),
+    accounts: accountsOf(planes.map(([plane]) => plane), all),
+  }, null, 2)}\n`
+}

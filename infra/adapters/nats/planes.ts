@@ -1,0 +1,55 @@
+/**
+ * Data planes, by the Secrets that hold their passwords. Anybody who may make a Secret can label it: one counts only
+ * for the plane of the Gateway that owns it, or, for shared planes, in the installation's own namespace.
+ */
+import { createHash } from "node:crypto"
+import { type Json, labelOf, listOf, memberOf, textOf } from "../kubernetes/raw.ts"
+
+export const PLANE_LABEL = "headgate.dev/plane"
+const PASSWORD = "nats-password"
+
+export interface PlaneSecret {
+  readonly namespace: string
+  readonly name: string
+  readonly plane: string
+  readonly password: string
+}
+
+export interface Refused {
+  readonly namespace: string
+  readonly name: string
+  /** For people. */
+  readonly why: string
+}
+
+/** The Secret of a plane, or why it is none. `secret`: as the API server gives it. */
+export const planeSecretOf = (secret: Json, installation: string): PlaneSecret | Refused => {
+  const metadata = memberOf(secret, "metadata")
+  const [namespace, name] = [textOf(metadata["namespace"]), textOf(metadata["name"])]
+  const plane = labelOf(secret, PLANE_LABEL)
+  const password = Buffer.from(textOf(memberOf(secret, "data")[PASSWORD]), "base64").toString("utf8")
+  const isOwn = namespace === installation && plane.startsWith("class.")
+  if (!isOwn && !ownersOf(metadata).includes(plane)) return { namespace, name, why: `it is not of the data plane "${plane}": no Gateway of this namespace that owns it has that one` }
+  if (!/^[A-Za-z0-9_-]{32,}$/.test(password)) return { namespace, name, why: `its ${PASSWORD} is not 32 or more letters, digits, - and _` }
+  return { namespace, name, plane, password }
+}
+
+/** The data planes of the Gateways that own an object. */
+const ownersOf = (metadata: Json): readonly string[] =>
+  listOf(metadata, "ownerReferences").flatMap((owner) => {
+    const [kind, version, name] = ["kind", "apiVersion", "name"].map((field) => textOf(typeof owner === "object" && owner !== null ? Reflect.get(owner, field) : undefined))
+    return kind === "Gateway" && version?.startsWith("gateway.networking.k8s.io/") === true ? [shortened(`${textOf(metadata["namespace"])}.${name}`)] : []
+  })
+
+const LONGEST = 40
+
+/** Names of planes have at most 40 characters; of a longer one the beginning and a hash stand for it. */
+const shortened = (name: string): string => (name.length <= LONGEST ? name : `${name.slice(0, 27)}-${createHash("sha256").update(name).digest("hex").slice(0, 12)}`)
+
+/** Passwords by plane. Of two Secrets of one plane the first by namespace and name counts. */
+export const passwordsOf = (secrets: Iterable<PlaneSecret>): ReadonlyMap<string, string> => {
+  const passwords = new Map<string, string>()
+  const place = ({ namespace, name }: PlaneSecret): string => `${namespace}/${name}`
+  for (const secret of [...secrets].sort((a, b) => (place(a) < place(b) ? -1 : 1))) if (!passwords.has(secret.plane)) passwords.set(secret.plane, secret.password)
+  return passwords
+}

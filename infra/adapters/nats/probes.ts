@@ -1,0 +1,29 @@
+/** What the kubelet asks: nats-server's own word on its health, which is told to this machine alone. */
+import http from "node:http"
+import { request } from "undici"
+
+/** `/healthz`: this process runs. `/readyz`: nats-server has its streams' state and takes connections. Rejects when the port cannot be had. */
+export const listenProbes = async ({ host, port }: { readonly host: string; readonly port: number }, monitor: number): Promise<http.Server> => {
+  const server = http.createServer((asked, answer) => {
+    const say = (status: number, text: string): void => void answer.writeHead(status, { "content-type": "text/plain; charset=utf-8" }).end(`${text}\n`)
+    if (asked.url === "/healthz") return say(200, "ok")
+    if (asked.url !== "/readyz") return say(404, "there are /healthz and /readyz")
+    void health(monitor).then((why) => say(why === undefined ? 200 : 503, why ?? "ok"))
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject)
+    server.listen({ host, port }, resolve)
+  })
+  return server
+}
+
+/** Why not; undefined: well. */
+const health = async (monitor: number): Promise<string | undefined> => {
+  try {
+    const { statusCode, body } = await request(`http://127.0.0.1:${monitor}/healthz?js-server-only=true`, { headersTimeout: 2000, bodyTimeout: 2000 })
+    const text = await body.text()
+    return statusCode === 200 ? undefined : text.slice(0, 300)
+  } catch (error) {
+    return `nats-server does not answer: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
