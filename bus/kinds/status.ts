@@ -44,7 +44,9 @@ export type ParentStatus = typeof ParentStatus.Type
 export const Status = Struct({
   schema: Literal(1),
   source: Source,
-  /** Generation of the object this was derived from. */
+  /** Of the object this was derived from: another one of its name is another one. */
+  uid: optionalKey(String),
+  /** Its generation then. */
   observedGeneration: Number,
   /** Of a GatewayClass or Gateway, always in the same order. */
   conditions: optionalKey(Array(Condition)),

@@ -38,5 +38,5 @@ export const classStatus = ({ metadata, spec }: GatewayClass): Status => {
     spec.parametersRef === undefined
       ? say("Accepted", "True", "Accepted", `Gateways of class ${metadata.name} are served.`)
       : say("Accepted", "False", "InvalidParameters", "spec.parametersRef: Parameters are not supported; Gateways of this class are served without.")
-  return { schema: 1, source: { kind: "GatewayClass", namespace: "", name: metadata.name }, observedGeneration, conditions: [accepted], supportedFeatures: FEATURES }
+  return { schema: 1, source: { kind: "GatewayClass", namespace: "", name: metadata.name }, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }), observedGeneration, conditions: [accepted], supportedFeatures: FEATURES }
 }

@@ -43,6 +43,7 @@ export const gatewayStatus = ({ metadata, spec }: Gateway, { about, findings, va
   return {
     schema: 1,
     source: about,
+    ...(metadata.uid === undefined ? {} : { uid: metadata.uid }),
     observedGeneration,
     conditions: [accepted(spec.infrastructure, findings, listeners, say), programmedCondition(made, hasPod, asked, say), resolvedRefs(listeners, say)],
     addresses: addressesOf(made, asked),

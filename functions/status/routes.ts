@@ -44,7 +44,7 @@ export const judgedRoute = (route: HTTPRoute, sources: RouteSources, read: Read)
     if (accepted.status === "True") for (const { listener } of attached) listeners.add(`${gateway.plane}/${listener}`)
     return [{ parentRef: ref, controllerName: read(sources.controllers, gateway.key) ?? "", conditions: [accepted, ...own] }]
   })
-  return { status: { schema: 1, source: { kind: "HTTPRoute", namespace: metadata.namespace, name: metadata.name }, observedGeneration, parents: statuses }, listeners: [...listeners].sort() }
+  return { status: { schema: 1, source: { kind: "HTTPRoute", namespace: metadata.namespace, name: metadata.name }, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }), observedGeneration, parents: statuses }, listeners: [...listeners].sort() }
 }
 
 interface JudgedRules {
