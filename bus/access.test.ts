@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { accessOf, withoutPassword } from "./access.ts"
+import { accessOf, readPassword, withoutPassword } from "./access.ts"
 import { connectBus } from "./jetstream.ts"
 import { CONTROL_PLANE, kinds } from "./kinds/config.ts"
 import { findNatsServer, renderRoles, roleNames, startNatsServer, type NatsServer } from "./server.ts"
@@ -24,6 +24,12 @@ const file = (name: string, text: string): string => {
 describe("who a process is on the bus", () => {
   test("nobody in particular where nothing says so", () => {
     expect(accessOf("nats://127.0.0.1:4222", {})).toEqual({ url: "nats://127.0.0.1:4222" })
+  })
+
+  test("a password alone is the file's text without its line end, and is in no message", () => {
+    expect(readPassword(file("password", " p w\n"))).toBe(" p w")
+    expect(() => readPassword(file("empty", "\n"))).toThrow("empty")
+    expect(() => readPassword(join(folder, "none"))).toThrow(join(folder, "none"))
   })
 
   test("user and password of the URL, decoded and taken out of it, before those of a file", () => {

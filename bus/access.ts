@@ -90,6 +90,14 @@ export const readCredentials = (path: string): Credentials => {
   return { user, password, ...(apiPrefix === undefined ? {} : { apiPrefix }), ...(inboxPrefix === undefined ? {} : { inboxPrefix }) }
 }
 
+/** A password alone, as a Secret is mounted; a line end after it is no part of it. Throws Error that names the file. */
+export const readPassword = (path: string): string => {
+  const wrong = (what: string): Error => new Error(`password for the bus, ${path}: ${what}`)
+  const password = contentOf(path, wrong).replace(/\r?\n$/, "")
+  if (password === "") throw wrong("it is empty")
+  return password
+}
+
 const contentOf = (path: string, wrong: (what: string) => Error): string => {
   try {
     return readFileSync(path, "utf8")

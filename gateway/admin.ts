@@ -1,29 +1,33 @@
 /**
- * The admin port, for people and probes; 127.0.0.1 unless told otherwise. node:http: nothing here is on the path of
- * a request.
+ * The admin port, for people; 127.0.0.1 unless told otherwise. node:http: nothing here is on the path of a request.
  *
  *   GET  /healthz   200 while the process runs
  *   GET  /readyz    200 once ready, else 503 with the reason
+ *   GET  /metrics   Prometheus text format
  *   GET  /config    what is served: units, listeners, entries, notes; `?section=route&id=<id>` narrows the entries
  *   POST /reload    reads everything again from the log
- *   GET  /metrics   Prometheus text format
+ *
+ * The first three have a port of their own where probes come from elsewhere: they give nothing away and change nothing.
  */
 import http from "node:http"
 import type { Applied } from "../bus/kinds/applied.ts"
 import { parseSubject } from "../bus/subject.ts"
 import type { Units } from "./snapshot.ts"
 
-export interface AdminOptions {
+export interface ProbeOptions {
   readonly host: string
   readonly port: number
+  readonly applied: () => Applied
+  readonly metrics: () => string
+}
+
+export interface AdminOptions extends ProbeOptions {
   /** Any free port where that one is taken. */
   readonly orAnother: boolean
-  readonly applied: () => Applied
   /** More about the process, into /config. */
   readonly state: () => Readonly<Record<string, unknown>>
   readonly units: () => Units
   readonly reload: () => Promise<void>
-  readonly metrics: () => string
 }
 
 interface Reply {
@@ -33,22 +37,29 @@ interface Reply {
 }
 
 /** Rejects when the port cannot be had, with what to do about it. */
-export const listenAdmin = async (options: AdminOptions): Promise<http.Server> => {
+export const listenAdmin = (options: AdminOptions): Promise<http.Server> => listen("admin", options, options.orAnother, (request) => replyTo(request, options))
+
+/** Likewise. */
+export const listenProbes = (options: ProbeOptions): Promise<http.Server> =>
+  listen("probes", options, false, (request) => Promise.resolve(probed(request, options) ?? text(404, "/healthz /readyz /metrics")))
+
+const listen = async (what: "admin" | "probes", { host, port }: ProbeOptions, another: boolean, reply: (request: http.IncomingMessage) => Promise<Reply>): Promise<http.Server> => {
   const server = http.createServer((request, response) => {
-    replyTo(request, options).then(
+    reply(request).then(
       ({ status, type, body }) => response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body),
       (error: unknown) => response.writeHead(500, { "content-type": "text/plain; charset=utf-8" }).end(`${error instanceof Error ? error.message : String(error)}\n`),
     )
   })
   await new Promise<void>((resolve, reject) => {
-    let orAnother = options.orAnother
+    let orAnother = another
     server.on("error", (error: NodeJS.ErrnoException) => {
       if (orAnother && error.code === "EADDRINUSE") {
         orAnother = false
-        server.listen({ host: options.host, port: 0 })
-      } else reject(new Error(`The admin port ${options.host}:${options.port} cannot be opened: ${error.code === "EADDRINUSE" ? "another process has it; choose another one with --admin" : error.message}.`, { cause: error }))
+        server.listen({ host, port: 0 })
+      } else if (error.code === "EAFNOSUPPORT" && host === "::") server.listen({ host: "0.0.0.0", port })
+      else reject(new Error(`The port ${host}:${port} (--${what}) cannot be opened: ${error.code === "EADDRINUSE" ? `another process has it; choose another one with --${what}` : error.message}.`, { cause: error }))
     })
-    server.listen({ host: options.host, port: options.port }, resolve)
+    server.listen({ host, port }, resolve)
   })
   return server
 }
@@ -56,25 +67,31 @@ export const listenAdmin = async (options: AdminOptions): Promise<http.Server> =
 const text = (status: number, body: string): Reply => ({ status, type: "text/plain; charset=utf-8", body: `${body}\n` })
 const json = (status: number, body: string): Reply => ({ status, type: "application/json", body: `${body}\n` })
 
-const replyTo = async (request: http.IncomingMessage, options: AdminOptions): Promise<Reply> => {
-  const { pathname, searchParams } = new URL(request.url ?? "/", "http://admin")
-  const isGet = request.method === "GET" || request.method === "HEAD"
-  if (pathname === "/reload") return request.method === "POST" ? reload(options) : text(405, "POST reloads")
-  if (!isGet) return text(405, "GET only")
-  switch (pathname) {
+const urlOf = ({ url = "/" }: http.IncomingMessage): URL => new URL(url, "http://admin")
+
+/** Undefined: another path than those of probes. */
+const probed = (request: http.IncomingMessage, options: ProbeOptions): Reply | undefined => {
+  if (request.method !== "GET" && request.method !== "HEAD") return text(405, "GET only")
+  switch (urlOf(request).pathname) {
     case "/healthz":
       return text(200, "ok")
     case "/readyz": {
       const { ready, waiting } = options.applied()
       return ready ? text(200, "ready") : text(503, waiting ?? "not ready")
     }
-    case "/config":
-      return json(200, config(options, searchParams.get("section"), searchParams.get("id")))
     case "/metrics":
       return { status: 200, type: "text/plain; version=0.0.4; charset=utf-8", body: options.metrics() }
     default:
-      return text(404, "/healthz /readyz /config /reload /metrics")
+      return undefined
   }
+}
+
+const replyTo = async (request: http.IncomingMessage, options: AdminOptions): Promise<Reply> => {
+  const { pathname, searchParams } = urlOf(request)
+  if (pathname === "/reload") return request.method === "POST" ? reload(options) : text(405, "POST reloads")
+  const reply = probed(request, options)
+  if (reply !== undefined) return reply
+  return pathname === "/config" ? json(200, config(options, searchParams.get("section"), searchParams.get("id"))) : text(404, "/healthz /readyz /config /reload /metrics")
 }
 
 const reload = async ({ reload: again, applied }: AdminOptions): Promise<Reply> => {

@@ -13,6 +13,8 @@ export interface Flags {
   readonly bind: string
   /** `orAnother`: any free port where that one is taken. */
   readonly admin: { readonly host: string; readonly port: number; readonly orAnother: boolean }
+  /** For probes and metrics from elsewhere, which the admin port is not for; undefined: none. */
+  readonly probes: { readonly host: string; readonly port: number } | undefined
   /** Folder of the snapshot. */
   readonly data: string
   readonly portOffset: number
@@ -20,7 +22,11 @@ export interface Flags {
   readonly planeKey: string | undefined
   /** How long requests may finish after SIGTERM, and after a listener is gone, ms. */
   readonly drain: number
+  /** How long connections are still taken after SIGTERM, ms: who sends them hears late that this pod goes. */
+  readonly linger: number
   readonly natsUrl: string
+  /** File of the password with which the gateways of this data plane come to the bus; undefined: as the environment says. */
+  readonly natsPassword: string | undefined
   /** Undefined: tracing is off. `sampler` null: no request is traced. */
   readonly tracing: { readonly targets: Targets; readonly sampler: Sampler | null } | undefined
   readonly settings: Settings
@@ -33,12 +39,15 @@ export const usage = `headgate gateway: serves what functions have put on the bu
   --bind ADDRESS                for listeners that name no address (::)
   --admin ADDRESS:PORT          admin port (127.0.0.1:9901)
   --admin-or-another            any free port where that one is taken
+  --probes ADDRESS:PORT         another port with /healthz, /readyz and /metrics alone, for who is not on this machine (none)
   --data FOLDER                 where the snapshot is kept ($HEADGATE_DATA/gateway, .headgate/gateway)
   --port-offset-on-eacces N     ports that may not be bound are served N higher (8000; 0: not at all)
   --plane-key FILE              key of the data plane, for HTTPS: 64 hexadecimal digits or 32 octets ($HEADGATE_PLANE_KEY_FILE)
-  --drain MS                    how long requests may finish on SIGTERM (10000)
+  --linger MS                   how long connections are still taken on SIGTERM, not ready and each for one answer (0)
+  --drain MS                    how long requests may finish then (10000)
   --nats URL                    the bus ($HEADGATE_NATS_URL, nats://127.0.0.1:4222)
                                 (as the user of $HEADGATE_NATS_CREDENTIALS; TLS: $HEADGATE_NATS_CA, _CERT, _KEY)
+  --nats-password-file FILE     in place of such a user the data plane's own, with the password in the file
   --trace-requests RATIO        of requests without a W3C context of their own, 0 to 1; where tracing is on
                                 ($HEADGATE_TRACES, $OTEL_EXPORTER_OTLP_ENDPOINT) ($HEADGATE_TRACE_REQUESTS, $OTEL_TRACES_SAMPLER, 0)
 
@@ -49,7 +58,7 @@ Limits and time-outs, in octets and milliseconds (a time-out of 0: none); --head
 /** Throws TypeError that says what is wrong. "help" when asked for it. */
 export const parseFlags = (argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Flags | "help" => {
   const options: ParseArgsOptionsConfig = { help: { type: "boolean" }, "admin-or-another": { type: "boolean" } }
-  for (const name of ["plane", "pod", "bind", "admin", "data", "port-offset-on-eacces", "plane-key", "drain", "nats", "trace-requests"]) options[name] = { type: "string" }
+  for (const name of ["plane", "pod", "bind", "admin", "probes", "data", "port-offset-on-eacces", "plane-key", "linger", "drain", "nats", "nats-password-file", "trace-requests"]) options[name] = { type: "string" }
   for (const name of settingNames) options[flagOf(name).slice(2)] = { type: "string" }
   const given = new Map(Object.entries(parseArgs({ args: [...argv], strict: true, options }).values))
   if (given.get("help") === true) return "help"
@@ -64,6 +73,7 @@ export const parseFlags = (argv: readonly string[], env: Readonly<Record<string,
     return Number(value)
   }
   const targets = targetsOf(env)
+  const probes = flag("probes")
   const limits: Partial<Record<keyof Settings, string>> = {}
   for (const name of settingNames) {
     const value = flag(flagOf(name).slice(2)) ?? env[environmentOf(name)]
@@ -73,20 +83,23 @@ export const parseFlags = (argv: readonly string[], env: Readonly<Record<string,
     plane: flag("plane") ?? "default",
     pod: flag("pod") ?? hostname(),
     bind: flag("bind") ?? "::",
-    admin: { ...addressOf(flag("admin") ?? "127.0.0.1:9901"), orAnother: given.get("admin-or-another") === true },
+    admin: { ...addressOf("admin", flag("admin") ?? "127.0.0.1:9901"), orAnother: given.get("admin-or-another") === true },
+    probes: probes === undefined ? undefined : addressOf("probes", probes),
     data: flag("data") ?? join(env["HEADGATE_DATA"] ?? ".headgate", "gateway"),
     portOffset: wholeNumber("port-offset-on-eacces", 8000),
     planeKey: flag("plane-key") ?? env["HEADGATE_PLANE_KEY_FILE"],
     drain: wholeNumber("drain", 10_000),
+    linger: wholeNumber("linger", 0),
     tracing: targets && { targets, sampler: samplerOf(flag("trace-requests") ?? (env["HEADGATE_TRACE_REQUESTS"] || undefined), env) },
+    natsPassword: flag("nats-password-file"),
     natsUrl: flag("nats") ?? env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222",
     settings: parseSettings(limits),
   }
 }
 
-const addressOf = (text: string): { readonly host: string; readonly port: number } => {
+const addressOf = (of: string, text: string): { readonly host: string; readonly port: number } => {
   const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:\s]*)):(\d{1,5})$/.exec(text)
   const port = Number(found?.[3])
-  if (found === null || port > 65_535) throw new TypeError(`--admin: "${text}" is not ADDRESS:PORT`)
+  if (found === null || port > 65_535) throw new TypeError(`--${of}: "${text}" is not ADDRESS:PORT`)
   return { host: found[1] ?? (found[2] === undefined || found[2] === "" ? "127.0.0.1" : found[2]), port }
 }

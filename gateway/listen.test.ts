@@ -23,6 +23,7 @@ class Process {
         const answers = http.createServer((_, response) => response.end(`${port} ${table().find === CompiledPort.prototype.find ? "served" : "?"}`))
         server.on("connection", (socket) => answers.emit("connection", socket))
         return {
+          leave: () => {},
           drain: () => {
             this.drained.push(port)
             answers.closeAllConnections()
@@ -105,7 +106,7 @@ describe("sockets", () => {
         response.end([...keys].find(([, value]) => value === table())?.[0])
       })
       server.on("connection", (socket) => answers.emit("connection", socket))
-      return { drain: () => { answers.closeAllConnections(); return Promise.resolve(0) } }
+      return { leave: () => {}, drain: () => { answers.closeAllConnections(); return Promise.resolve(0) } }
     } })
     const keys = new Map([`*:${port}`, `127.0.0.2:${port}`].map((key): readonly [string, PortTable] => [key, new CompiledPort(port, "HTTP", HostIndex.empty<CompiledListener>())]))
     own.listening.update(keys)
@@ -114,6 +115,19 @@ describe("sockets", () => {
     expect(await get("127.0.0.3", port)).toBe(`*:${port}`)
     expect(seen).toHaveLength(2)
     expect(gateway.listening.isSettled).toBe(true)
+  })
+
+  it("a socket that is for another port of the specification is not opened anew, its connections are", async () => {
+    const port = await freePort()
+    const gateway = new Process()
+    const serving = (spec: number) => gateway.listening.update(new Map([[`*:${port}`, new CompiledPort(spec, "HTTP", HostIndex.empty<CompiledListener>())]]))
+    serving(80)
+    await gateway.until(() => gateway.listening.isSettled)
+    expect(await get("127.0.0.1", port)).toBe("80 served")
+    serving(443)
+    expect(gateway.listening.boundAt(`*:${port}`)).toEqual({ address: "127.0.0.1", port })
+    expect(await get("127.0.0.1", port)).toBe("443 served")
+    expect(gateway.drained).toEqual([80])
   })
 
   it("a gateway bound to one address serves another one that a listener names", async () => {

@@ -16,6 +16,8 @@ import type { PortTable } from "./table/table.ts"
 
 /** gateway/server.ts, on a net.Server that never listens: connections are handed to it. */
 export interface Door {
+  /** Connections are still taken, for one answer each. */
+  leave(): void
   drain(milliseconds: number): Promise<number>
 }
 
@@ -81,6 +83,7 @@ export class Listening {
   /** By `<address>|<port>`. */
   readonly #acceptors = new Map<string, Acceptor>()
   readonly #drains = new Set<Promise<unknown>>()
+  #isLeaving = false
   #isStopped = false
 
   constructor(options: ListenOptions) {
@@ -104,11 +107,21 @@ export class Listening {
     if (this.#isStopped) return
     for (const [key, table] of ports) {
       const open = this.#doors.get(key)
-      if (open !== undefined) open.table = table
-      else this.#openDoor(key, table)
+      if (open?.table.port === table.port) open.table = table
+      else {
+        // The same socket, for another port of the specification: what was accepted for the one ends with it.
+        if (open !== undefined) this.#closeDoor(key, open)
+        this.#openDoor(key, table)
+      }
     }
     for (const [key, open] of this.#doors) if (!ports.has(key)) this.#closeDoor(key, open)
     this.#bindWanted(wanted(ports.keys(), this.#options.bind))
+  }
+
+  /** Clients are to go elsewhere; who comes all the same is served. */
+  leave(): void {
+    this.#isLeaving = true
+    for (const { door } of this.#doors.values()) door.leave()
   }
 
   /** Takes no more connections, lets requests finish for at most `milliseconds`, cuts the rest. Resolves with how many. */
@@ -123,6 +136,7 @@ export class Listening {
   #openDoor(key: string, table: PortTable): void {
     const server = net.createServer(this.#options.socketOptions)
     const open: OpenDoor = { server, table, door: this.#options.open(server, table.port, () => open.table) }
+    if (this.#isLeaving) open.door.leave()
     this.#doors.set(key, open)
   }
 

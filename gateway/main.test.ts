@@ -107,6 +107,42 @@ describe("a gateway", () => {
     expect((await admin(gateway, "/nothing")).status).toBe(404)
   })
 
+  it("binds where it is told to, and speaks of the port that was asked for", async () => {
+    const [bindPort = 0] = await freePorts(1)
+    routes.stage([entry("listener", "gw/http", listener("http", { port: 80, bindPort })), entry("route", "httproute/default/web", route("web", [{ ...rule([match("/")], "a"), filters: [{ type: "redirect", hostname: "b.test", status: 302 }] }], { on: "gw/http" }))])
+    await routes.settled()
+    const gateway = await attached()
+    const answer = await fetch(`http://127.0.0.1:${bindPort}/x`, { redirect: "manual" })
+    expect([answer.status, answer.headers.get("location")]).toEqual([302, "http://b.test/x"])
+    expect(gateway.applied().listeners).toMatchObject([{ id: "gw/http", port: bindPort, specPort: 80 }])
+  })
+
+  it("tells probes from elsewhere whether it is ready, and nothing of what it serves", async () => {
+    const [probes = 0] = await freePorts(1)
+    const gateway = await start(["--probes", `127.0.0.1:${probes}`])
+    const probe = async (path: string, method = "GET") => (await fetch(`http://127.0.0.1:${probes}${path}`, { method })).status
+    expect([await probe("/healthz"), await probe("/readyz")]).toEqual([200, 503])
+    gateway.attach(store.bus())
+    await expect.poll(() => probe("/readyz")).toBe(200)
+    expect([await probe("/metrics"), await probe("/config"), await probe("/reload"), await probe("/reload", "POST")]).toEqual([200, 404, 404, 405])
+  })
+
+  it("serves who still comes while it lingers, not ready, each connection for one answer, and then stops", async () => {
+    const gateway = await attached()
+    const [probes = 0] = await freePorts(1)
+    const lingering = await start(["--pod", "q", "--linger", "400", "--probes", `127.0.0.1:${probes}`])
+    await gateway.stop()
+    lingering.attach(store.bus())
+    const ready = async () => (await fetch(`http://127.0.0.1:${probes}/readyz`)).status
+    await expect.poll(ready).toBe(200)
+    const stopping = lingering.stop()
+    expect(await ready()).toBe(503)
+    const answer = await fetch(`http://127.0.0.1:${port}/late`)
+    expect([answer.status, answer.headers.get("connection")]).toEqual([200, "close"])
+    await stopping
+    await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow("fetch failed")
+  })
+
   it("answers every request while routes and endpoints change under it", async () => {
     await attached()
     let isOver = false

@@ -4,11 +4,13 @@
  */
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
+import { accessOf, readPassword, type Access } from "../bus/access.ts"
 import type { Bus } from "../bus/bus.ts"
 import type { Applied, AppliedListener } from "../bus/kinds/applied.ts"
+import { credentialsOf, gatewayRole } from "../bus/server/roles.ts"
 import { encodeToken } from "../bus/subject.ts"
 import { Acks } from "./ack.ts"
-import { listenAdmin } from "./admin.ts"
+import { listenAdmin, listenProbes } from "./admin.ts"
 import { parseFlags, usage, type Flags } from "./flags.ts"
 import { type Bound, Listening } from "./listen.ts"
 import { stdoutLog, type Log } from "./log.ts"
@@ -48,7 +50,7 @@ export const main = async (argv: string[]): Promise<void> => {
   try {
     const gateway = await startGateway(flags, log)
     const { connectBus } = await import("../bus/jetstream.ts")
-    const connecting = connect(() => connectBus({ url: flags.natsUrl, name: `gateway ${flags.plane}/${flags.pod}`, streams: STREAMS }), gateway, log)
+    const connecting = connect(async () => connectBus({ url: flags.natsUrl, name: `gateway ${flags.plane}/${flags.pod}`, streams: STREAMS, access: accessAs(flags) }), gateway, log)
     await stopSignal(log)
     await gateway.stop()
     await connecting.stop()
@@ -60,12 +62,18 @@ export const main = async (argv: string[]): Promise<void> => {
   }
 }
 
+/** Throws Error for a file that cannot be read. */
+const accessAs = ({ natsUrl, natsPassword, plane }: Flags): Access => {
+  const access = accessOf(natsUrl, process.env)
+  return natsPassword === undefined ? access : { ...access, ...credentialsOf(gatewayRole(plane), readPassword(natsPassword)) }
+}
+
 export interface Gateway {
   readonly adminPort: number
   applied(): Applied
   /** Once, when the bus can be reached. */
   attach(bus: Bus): void
-  /** Drains, bounded by the flag. */
+  /** Lingers and drains, bounded by the flags. */
   stop(): Promise<void>
 }
 
@@ -142,14 +150,16 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
     log("info", "listening", { listeners: now })
   }
 
+  const allMetrics = (): string => metrics.text(endpoints.all()) + ownMetrics(applied(), subscription, worker)
   let adminPort = flags.admin.port
   const admin = await listenAdmin({
     ...flags.admin, applied,
     state: () => ({ generation: worker.table.generation, held: subscription.held, busAway: subscription.isStalled, incarnation: subscription.incarnation }),
     units: () => subscription.units,
     reload: () => subscription.reload(),
-    metrics: () => metrics.text(endpoints.all()) + ownMetrics(applied(), subscription, worker),
+    metrics: allMetrics,
   })
+  const probes = flags.probes && (await listenProbes({ ...flags.probes, applied, metrics: allMetrics }))
   const bound = admin.address()
   if (bound !== null && typeof bound === "object") adminPort = bound.port
 
@@ -187,6 +197,8 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
     stop: async () => {
       isStopping = true
       acks.request()
+      listening.leave()
+      if (flags.linger > 0) await new Promise((resolve) => setTimeout(resolve, flags.linger))
       const cut = await listening.drain(flags.drain)
       if (cut > 0) log("warning", "connections were cut off", { connections: cut })
       await Promise.all([subscription.stop(), acks.flush(), snapshot.flush(), accessLog?.flushed()])
@@ -196,8 +208,10 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
       worker.stop()
       certificates.stop()
       endpoints.close()
-      admin.close()
-      admin.closeAllConnections()
+      for (const server of [admin, probes]) {
+        server?.close()
+        server?.closeAllConnections()
+      }
     },
   }
 }

@@ -220,7 +220,7 @@ export class Exchange implements UpstreamUser {
   mayPersist(): boolean {
     const { head, server, requests } = this.#client
     const { settings } = server
-    if (!head.isPersistent || server.isDraining || (this.#client.hasEnded && !this.#client.hasPending) || (settings.requestsPerConnection > 0 && requests >= settings.requestsPerConnection)) return false
+    if (!head.isPersistent || server.isLeaving || (this.#client.hasEnded && !this.#client.hasPending) || (settings.requestsPerConnection > 0 && requests >= settings.requestsPerConnection)) return false
     if (this.request.isDone) return true
     // The answer comes before the request has: without a 100 it may never come, and too much of it is not waited for.
     return this.request.refusal === null && (!head.expectsContinue || this.response.hasContinued) && (this.request.remaining === Infinity || this.request.remaining <= settings.drainBytes)

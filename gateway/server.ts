@@ -63,6 +63,8 @@ export class HttpServer {
   readonly accessLog: AccessLog | null
   readonly traces: RequestTraces | null
   readonly table: () => PortTable
+  /** Answers say `Connection: close`. */
+  isLeaving = false
   isDraining = false
   readonly #net: net.Server
   readonly #connections: Connection[] = []
@@ -162,12 +164,17 @@ export class HttpServer {
     else this.#schedule()
   }
 
+  /** From now on answers are the last of their connection; it takes more of those until it drains. */
+  leave(): void {
+    this.isLeaving = true
+  }
+
   /**
    * Takes no more connections; idle ones end, answers in progress say `Connection: close`. Resolves when all are
    * gone; after `milliseconds` the rest is cut off. Resolves with how many that were.
    */
   async drain(milliseconds: number): Promise<number> {
-    this.isDraining = true
+    this.isDraining = this.isLeaving = true
     this.#net.close()
     for (const connection of [...this.#connections]) connection.onDrain()
     if (this.#connections.length === 0) return 0

@@ -54,6 +54,18 @@ describe("matching", () => {
     expect(["/a/b", "/a/b/c", "/a/x"].map((path) => find(made, "GET", `h${path}`)?.id)).toEqual(["r#exact", "r#regex", "r#regex"])
   })
 
+  it("keeps listeners of one port apart where they are bound at others, and tells of the port that was asked for", () => {
+    const made = compiler()
+    made.apply({
+      listeners: new Map([["a", listener("a", { bindPort: 10_080 })], ["b", listener("b", { bindPort: 20_000 })]]),
+      routes: new Map([["to-a", route("to-a", [rule([match("/a")])], { on: "a" })], ["to-b", route("to-b", [rule([match("/b")])], { on: "b" })]]),
+    })
+    const at = (key: string, path: string) => made.table.ports.get(key)?.find(request("GET", `h${path}`))?.route
+    expect([...made.table.ports].map(([key, { port }]) => [key, port])).toEqual([["*:10080", 80], ["*:20000", 80]])
+    expect([at("*:10080", "/a"), at("*:10080", "/b"), at("*:20000", "/a"), at("*:20000", "/b")]).toEqual(["to-a", undefined, undefined, "to-b"])
+    expect(made.notes.size).toBe(0)
+  })
+
   it("belongs to the most specific listener, even when that one has no route", () => {
     const made = compiler()
     made.apply({

@@ -242,11 +242,11 @@ const hostnameConflict = (id: string, listener: Listener, winner: string, patter
   fix: "Give one of them another port or hostname, or its Gateway an address of its own.",
 })
 
-/** `<address or *>:<port>` for each socket a listener is served on. */
+/** `<address or *>:<port to bind>` for each socket a listener is served on. */
 export const bindKeys = (listener: Listener | undefined): readonly string[] => {
   if (listener === undefined) return []
   const addresses = listener.addresses.length === 0 ? [ANY_ADDRESS] : [...new Set(listener.addresses)]
-  return addresses.map((address) => `${address}:${listener.port}`)
+  return addresses.map((address) => `${address}:${listener.bindPort ?? listener.port}`)
 }
 
 const collect = (changes: Map<string, Map<string, HostChange>>, record: RouteRecord, side: "add" | "remove"): void => {

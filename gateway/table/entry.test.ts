@@ -8,7 +8,7 @@ import { clustersNamed, decodeEntry, type Section } from "./entry.ts"
 import { EntryFault } from "./fault.ts"
 
 const whole = {
-  listener: { ...listener("l", { protocol: "HTTPS", hostname: "*.a.test", addresses: ["127.0.0.1"], generation: 3, tls: { certificates: ["secret/default/a", "secret/default/b"] } }) },
+  listener: { ...listener("l", { protocol: "HTTPS", hostname: "*.a.test", addresses: ["127.0.0.1"], bindPort: 10_080, generation: 3, tls: { certificates: ["secret/default/a", "secret/default/b"] } }) },
   route: {
     ...route("r", [
       rule([match("/a", { method: "GET", headers: [{ name: "h", type: "exact", value: "1" }], query: [{ name: "q", type: "regex", value: "." }] })], [backend("c", 2, [{ type: "requestHeaders", set: [["a", "b"]], add: [], remove: ["c"] }]), { weight: 1, answer: { status: 500, headers: [["x", "y"]], body: "no" }, filters: [] }], {

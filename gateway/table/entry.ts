@@ -170,6 +170,7 @@ function isListener(value: unknown): value is Listener {
   text(listener, "name")
   oneOf(listener, "protocol", ["HTTP", "HTTPS"])
   whole(listener, "port", 1, 65535)
+  if (listener["bindPort"] !== undefined) whole(listener, "bindPort", 1, 65535)
   optionalText(listener, "hostname")
   each(listener, "addresses", isText)
   text(listener, "created")

@@ -114,7 +114,7 @@ export interface PortTable {
 }
 
 export interface Table {
-  /** By `<address or *>:<spec port>`. */
+  /** By `<address or *>:<port to bind>`: the specification's, unless the listener has a bindPort. */
   readonly ports: ReadonlyMap<string, PortTable>
   readonly clusters: ReadonlyMap<string, ClusterHandle>
   /** Rises with every swap in this process. */

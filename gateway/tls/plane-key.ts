@@ -1,5 +1,5 @@
 /** The data plane's key (bus/seal.ts), from a file only this process and who deploys it can read. */
-import { readFileSync, statSync } from "node:fs"
+import { readFileSync, statSync, type Stats } from "node:fs"
 import { Redacted } from "../../bus/redacted.ts"
 import { PLANE_KEY_BYTES, planeKey, type PlaneKey } from "../../bus/seal.ts"
 import type { TableNote } from "../table/compile.ts"
@@ -37,14 +37,16 @@ export class PlaneKeyFile {
     const path = this.#path
     if (path === undefined) throw new Error("this gateway was given no key of its data plane (--plane-key)")
     let content: Buffer
-    let mode: number
+    let stat: Stats
     try {
       content = readFileSync(path)
-      mode = statSync(path).mode
+      stat = statSync(path)
     } catch (error) {
       throw new Error(`the data plane's key cannot be read (${error instanceof Error ? error.message : String(error)})`, { cause: error })
     }
-    this.note = (mode & 0o077) === 0 ? undefined : exposed(path, mode)
+    // Of somebody else's file, as a Secret is mounted, the group is how this process reads it.
+    const others = stat.uid === process.getuid?.() ? 0o077 : 0o007
+    this.note = (stat.mode & others) === 0 ? undefined : exposed(path, stat.mode)
     try {
       return planeKey(parsePlaneKey(content))
     } catch (error) {
