@@ -53,7 +53,7 @@ export const up = async (report: Report): Promise<void> => {
   await down()
   mkdirSync(state(), { recursive: true })
   // While the rest starts.
-  const images = writeImages(programs)
+  const images = writeImages(programs, report)
   images.catch(() => undefined)
   try {
     saveSysctls()

@@ -9,7 +9,7 @@ export const GATEWAY_API = "v1.7.0"
 /** Paths of the manifests of the experimental channel: definitions, and the policy that guards them. */
 export const crds = async (report: Report): Promise<readonly string[]> => {
   const folder = await once("gateway-api", GATEWAY_API, async (scratch) => {
-    const found: { Dir: string } = JSON.parse(await lasting(`fetching Gateway API ${GATEWAY_API}`, report, run("go", ["mod", "download", "-json", `sigs.k8s.io/gateway-api@${GATEWAY_API}`], { timeout: 300_000 })))
+    const found: { Dir: string } = JSON.parse(await lasting(`fetching Gateway API ${GATEWAY_API}`, report, run("go", ["mod", "download", "-json", `sigs.k8s.io/gateway-api@${GATEWAY_API}`], { timeout: 300_000, env: { GOTOOLCHAIN: "go1.27.1" } })))
     mkdirSync(join(scratch, "experimental"))
     for (const file of globSync("config/crd/experimental/gateway*.yaml", { cwd: found.Dir })) copyFileSync(join(found.Dir, file), join(scratch, "experimental", basename(file)))
   })

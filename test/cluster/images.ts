@@ -1,11 +1,12 @@
-/** The images that the cluster has from its start: the pods' own process, and those of the product as it stands here. */
+/** The images that the cluster has from its start: the pods' own process, the suite's backend, and the product as it stands here. */
 import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { run } from "../../bus/server/command.ts"
 import { findNatsServer } from "../../bus/server.ts"
 import { NODE_ENVIRONMENT, NODE_FLAGS } from "../../infra/cli/part.ts"
-import { type Binaries, once, shortHash } from "./binaries.ts"
+import { ECHO_IMAGES, echoBasic } from "../conformance/suite.ts"
+import { type Binaries, once, type Report, shortHash } from "./binaries.ts"
 import { PAUSE_IMAGE } from "./components.ts"
 import { archivePath, layerOf, writeImage } from "./image-archive.ts"
 import { state } from "./place.ts"
@@ -14,16 +15,18 @@ const root = join(import.meta.dirname, "../..")
 const USER = "65532"
 
 /** Writes archives of all of them; gives their paths. */
-export const writeImages = async ({ init }: Binaries): Promise<readonly string[]> => {
+export const writeImages = async ({ init }: Binaries, report: Report): Promise<readonly string[]> => {
   mkdirSync(state("images"), { recursive: true })
   const pause = await programLayer("pause", { "/pause": init })
   await writeImage(archivePath(PAUSE_IMAGE), [PAUSE_IMAGE], [pause], { Entrypoint: ["/pause"], User: USER })
+  const [echo = ""] = ECHO_IMAGES
+  await writeImage(archivePath(echo), ECHO_IMAGES, [await programLayer("echo-basic", { "/echo-basic": await echoBasic(report) })], { Entrypoint: ["/echo-basic"], User: USER })
   const nats = await programLayer("nats-server", { "/nats-server": await findNatsServer() })
   const layers = [await runtimeLayer(), await dependencyLayer(), await codeLayer()]
   const { version }: { version: string } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
   const headgate = `headgate.dev/headgate:${version}`
   await writeImage(archivePath(headgate), [headgate], [...layers, nats], { Entrypoint: ["/bin/node", ...NODE_FLAGS, "/app/infra/cli/main.js"], Env: ["PATH=/bin", ...Object.entries(NODE_ENVIRONMENT).map(([name, value]) => `${name}=${value}`), "HOME=/tmp"], User: USER, WorkingDir: "/app" })
-  return [PAUSE_IMAGE, headgate].map(archivePath)
+  return [PAUSE_IMAGE, echo, headgate].map(archivePath)
 }
 
 /** A layer of programs that need nothing beside them, by path in the image. */
@@ -79,7 +82,7 @@ const dependencyLayer = async (): Promise<string> => {
 const codeLayer = async (): Promise<string> => {
   const built = mkdtempSync(join(tmpdir(), "headgate image "))
   try {
-    await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, "tsconfig.build.json"), "--outDir", join(built, "app"), "--declaration", "false"], { timeout: 120_000 })
+    await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, "tsconfig.build.json"), "--outDir", join(built, "app"), "--declaration", "false", "--noCheck"], { timeout: 120_000 })
     cpSync(join(root, "package.json"), join(built, "app/package.json"))
     return await layerOf(built, state("images", "code-layer.tar"))
   } finally {
