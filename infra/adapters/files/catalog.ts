@@ -5,22 +5,11 @@
 import type { SecretContent } from "../../../bus/kinds/secret-content.ts"
 import { Redacted } from "../../../bus/redacted.ts"
 import { resourceSubject } from "../../../bus/subject.ts"
+import type { Desired } from "../publish/desired.ts"
 import { byPrecedence, identityOfText, isBroken, precedes, type Claim, type Document, type FileFault, type SourceFile } from "./claims.ts"
 import { type ManifestOptions, namespaceBody, readManifest } from "./manifest.ts"
 import { duplicateNotes, fileNotes } from "./notes.ts"
 import { splitDocuments } from "./split.ts"
-
-/** One resource as it should stand on the bus. */
-export interface Desired {
-  readonly kind: string
-  /** `<namespace>/<name>` */
-  readonly key: string
-  readonly body: string
-  /** For the envelope's version; "" for what the adapter says itself. */
-  readonly version: string
-  /** File it comes from; "" for what the adapter says itself. */
-  readonly source: string
-}
 
 /** What is published of Secrets, by `<namespace>/<name>` (wanted/secrets.ts). */
 export interface SecretBodies {

@@ -8,9 +8,9 @@ import { resourceSubject } from "../../../bus/subject.ts"
 import { parseTraceparent } from "../../../bus/trace/context.ts"
 import type { Span } from "../../../bus/trace/span.ts"
 import { PlainTracing } from "../../../bus/trace/tracing.ts"
-import type { Desired } from "./catalog.ts"
+import type { Desired } from "../publish/desired.ts"
 import { EditTraces } from "./edit-trace.ts"
-import { Publisher, type Held } from "./publisher.ts"
+import { Publisher, type Held } from "../publish/publisher.ts"
 
 let folder = ""
 let stat: BigIntStats
@@ -29,7 +29,7 @@ const scene = () => {
   const store = memoryStore()
   const desired = new Map<string, Desired>()
   const held = new Map<string, Held>()
-  const publisher = new Publisher({ bus: store.bus(), epoch: 1, desired, held, onTrouble: () => undefined, onOver: () => undefined })
+  const publisher = new Publisher({ writer: "adapter.files", bus: store.bus(), epoch: 1, desired, held, onTrouble: () => undefined, onOver: () => undefined })
   const change = (subjects: readonly string[], body = "its content") => {
     edits.noticed("a.yaml")
     edits.reads("a.yaml")
@@ -95,7 +95,7 @@ describe("an edit", () => {
 it("without tracing nothing of it is in a message", async () => {
   const store = memoryStore()
   const desired = new Map<string, Desired>([[subject(1), { kind: "httproute", key: "shop/r1", body: "{}", version: "", source: "a.yaml" }]])
-  const publisher = new Publisher({ bus: store.bus(), epoch: 1, desired, held: new Map(), onTrouble: () => undefined, onOver: () => undefined })
+  const publisher = new Publisher({ writer: "adapter.files", bus: store.bus(), epoch: 1, desired, held: new Map(), onTrouble: () => undefined, onOver: () => undefined })
   publisher.touch([subject(1)])
   await publisher.settled()
   expect(store.messages("RESOURCES")[0]?.headers).not.toHaveProperty("traceparent")

@@ -3,10 +3,10 @@
  * led to. Folder and handover tell what becomes of a file, the publisher what becomes of an object.
  */
 import type { BigIntStats } from "node:fs"
-import { parseSubject } from "../../../bus/subject.ts"
-import { attribute, MOST, spanName } from "../../../bus/trace/names.ts"
-import { kind, wallNow } from "../../../bus/trace/span.ts"
-import { tell, traceparentOf, type OpenSpan, type Tracing } from "../../../bus/trace/tracing.ts"
+import { attribute, spanName } from "../../../bus/trace/names.ts"
+import { wallNow } from "../../../bus/trace/span.ts"
+import { tell, type Tracing } from "../../../bus/trace/tracing.ts"
+import { Edit, nameOf } from "../publish/edit.ts"
 
 /** A change time further back than this, ms, is of another event than the one that came. */
 const NOTICED_WITHIN = 1_000
@@ -104,57 +104,3 @@ export class EditTraces implements FileTraces {
 }
 
 const startOf = ({ changed, noticed }: Seen): number => (changed === 0 ? noticed : changed)
-
-/** `httproute shop/cart`; of several the first, and how many more. What is said about objects comes last. */
-const nameOf = (subjects: ReadonlySet<string>): string => {
-  const [only = ""] = subjects
-  if (subjects.size === 1 && !only.startsWith(NOTES)) return objectOf(only)
-  const names = [...subjects].map(objectOf)
-  const objects = names.filter((name) => !name.startsWith("note "))
-  const [first = ""] = objects.length > 0 ? objects.sort() : [NOTE]
-  return objects.length > 1 ? `${first} and ${objects.length - 1} more` : first
-}
-
-const NOTE = "note"
-const NOTES = "resource.note."
-
-const objectOf = (subject: string): string => {
-  const parsed = parseSubject(subject)
-  return parsed?.is === "resource" ? `${parsed.kind} ${parsed.key}` : subject
-}
-
-/** One change on its way to the bus. */
-export class Edit {
-  readonly #tracing: Tracing
-  readonly #root: OpenSpan
-  readonly #open = new Map<string, OpenSpan>()
-  /** Of the object, where it is the only one. */
-  readonly #name: string | undefined
-  #left: number
-  #spans = 0
-
-  constructor(tracing: Tracing, root: OpenSpan, objects: number, name: string) {
-    this.#name = objects === 1 && name !== NOTE ? name : undefined
-    this.#tracing = tracing
-    this.#root = root
-    this.#left = objects
-  }
-
-  /** A message about `subject` is sent: the traceparent it carries. */
-  publishing(subject: string): string {
-    if (this.#spans >= MOST) return traceparentOf(this.#root)
-    this.#spans++
-    const span = this.#tracing.begin({ name: `${spanName.publish} ${this.#name ?? objectOf(subject)}`, kind: kind.producer, start: wallNow(), parent: this.#root, attributes: { "messaging.system": "nats", [attribute.subject]: subject } })
-    this.#open.set(subject, span)
-    return traceparentOf(span)
-  }
-
-  /** Nothing more comes of `subject`: stored at `seq`; undefined: there was nothing to store, or something else took its place. */
-  settled(subject: string, seq: number | undefined): void {
-    const at = wallNow()
-    this.#open.get(subject)?.end(at, seq === undefined ? undefined : { [attribute.sequence]: String(seq) }, seq === undefined)
-    this.#open.delete(subject)
-    if (--this.#left > 0) return
-    this.#root.end(at)
-  }
-}

@@ -1,9 +1,7 @@
 /** What the adapter has to say about files, as resources of kind note. Pure. */
-import { hash } from "node:crypto"
-import { canonical } from "../../../bus/canonical.ts"
 import type { Note } from "../../../bus/kinds/config.ts"
-import { resourceSubject } from "../../../bus/subject.ts"
-import type { Desired } from "./catalog.ts"
+import type { Desired } from "../publish/desired.ts"
+import { adapterNote } from "../publish/note.ts"
 import { lineOf, type Claim, type SourceFile } from "./claims.ts"
 
 /** Problems of one file that become notes of their own; the rest is counted in one more. */
@@ -49,10 +47,4 @@ export const duplicateNotes = ([winner, ...losers]: readonly Claim[]): ReadonlyM
   return notes
 }
 
-/** Subject and value of a note; key `files/<file>/<id>`, hashed where a path would make the subject too long for the server. */
-export const asNote = (file: string, id: string, note: Omit<Note, "schema">): readonly [string, Desired] => {
-  const plain = `${file}/${id}`.toWellFormed()
-  const name = plain.length > 300 ? `${plain.slice(0, 200)}/${hash("sha256", plain).slice(0, 16)}` : plain
-  const key = `files/${name}`
-  return [resourceSubject("note", key), { kind: "note", key, body: canonical({ schema: 1, ...note }), version: "", source: "" }]
-}
+export const asNote = (file: string, id: string, note: Omit<Note, "schema">): readonly [string, Desired] => adapterNote("files", `${file}/${id}`, note)

@@ -19,7 +19,7 @@ export interface ApiRequest {
   /** Sent as JSON, which apply patches may be too. */
   readonly body?: unknown
   readonly signal?: AbortSignal
-  /** ms: until the answer begins, and between any two pieces of it. Default 30 s; 0: for ever. */
+  /** ms: until the answer begins (at most 30 s of `lines`), and between any two pieces of it. Default 30 s. */
   readonly timeout?: number
 }
 
@@ -28,9 +28,10 @@ export interface ApiClient {
   request(request: ApiRequest): Promise<unknown>
   /**
    * A GET whose answer comes line by line, as a watch's does; resolves at its end. Rejects with ApiError, also for an
-   * answer that breaks off; half a line is not handed on. `onLine` must not throw.
+   * answer that breaks off; half a line is not handed on. `onOpen`: the answer has begun, and is 2xx. Callbacks must
+   * not throw.
    */
-  lines(request: ApiRequest, onLine: (line: string) => void): Promise<void>
+  lines(request: ApiRequest, onLine: (line: string) => void, onOpen?: () => void): Promise<void>
   close(): Promise<void>
 }
 
@@ -87,7 +88,7 @@ class Client implements ApiClient {
   }
 
   async request(asked: ApiRequest): Promise<unknown> {
-    const body = await this.#send(asked, async (answer) => answer.text())
+    const body = await this.#send(asked, false, async (answer) => answer.text())
     if (body === "") return undefined
     try {
       return JSON.parse(body)
@@ -96,8 +97,9 @@ class Client implements ApiClient {
     }
   }
 
-  lines(asked: ApiRequest, onLine: (line: string) => void): Promise<void> {
-    return this.#send(asked, async (answer) => {
+  lines(asked: ApiRequest, onLine: (line: string) => void, onOpen?: () => void): Promise<void> {
+    return this.#send(asked, true, async (answer) => {
+      onOpen?.()
       const decoder = new TextDecoder()
       let rest = ""
       for await (const chunk of answer) {
@@ -118,9 +120,9 @@ class Client implements ApiClient {
     await this.#way?.dispatcher.destroy()
   }
 
-  async #send<T>(asked: ApiRequest, read: (body: Dispatcher.ResponseData["body"]) => Promise<T>): Promise<T> {
+  async #send<T>(asked: ApiRequest, isStream: boolean, read: (body: Dispatcher.ResponseData["body"]) => Promise<T>): Promise<T> {
     const way = await this.#currentWay()
-    const { statusCode, headers, body } = await this.#reach(way, asked)
+    const { statusCode, headers, body } = await this.#reach(way, asked, isStream)
     if (statusCode >= 200 && statusCode < 300) {
       try {
         return await read(body)
@@ -135,10 +137,10 @@ class Client implements ApiClient {
     throw ApiError.ofAnswer(statusCode, headers["retry-after"], await body.text().catch(() => ""))
   }
 
-  async #reach({ server, headers: authentication, dispatcher }: Way, { method = "GET", path, query, headers, body, signal, timeout = ANSWER_WITHIN }: ApiRequest): Promise<Dispatcher.ResponseData> {
+  async #reach({ server, headers: authentication, dispatcher }: Way, { method = "GET", path, query, headers, body, signal, timeout = ANSWER_WITHIN }: ApiRequest, isStream: boolean): Promise<Dispatcher.ResponseData> {
     try {
       return await send(`${server}${path}${searchOf(query)}`, {
-        dispatcher, method, headersTimeout: timeout, bodyTimeout: timeout,
+        dispatcher, method, headersTimeout: isStream ? Math.min(timeout, ANSWER_WITHIN) : timeout, bodyTimeout: timeout,
         headers: { accept: "application/json", "user-agent": "headgate", ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers, ...authentication },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         ...(signal === undefined ? {} : { signal }),

@@ -4,7 +4,7 @@ import type { Bus } from "../../../bus/bus.ts"
 import { header } from "../../../bus/envelope.ts"
 import { memoryStore } from "../../../bus/memory.ts"
 import { resourceSubject } from "../../../bus/subject.ts"
-import type { Desired } from "./catalog.ts"
+import type { Desired } from "./desired.ts"
 import { type Held, heldOf, Publisher } from "./publisher.ts"
 
 const subject = resourceSubject("service", "default/a")
@@ -13,7 +13,7 @@ const service = (body: string): Desired => ({ kind: "service", key: "default/a",
 const publisherOn = (bus: Bus, held = new Map<string, Held>()) => {
   const desired = new Map<string, Desired>()
   const said: (readonly [string, string | undefined])[] = []
-  const publisher = new Publisher({ bus, epoch: 1, desired, held, onOver: (reason) => { throw new Error(reason) }, onTrouble: (about, trouble) => { said.push([about, trouble?.reason]) } })
+  const publisher = new Publisher({ bus, writer: "adapter.files", epoch: 1, desired, held, onOver: (reason) => { throw new Error(reason) }, onTrouble: (about, trouble) => { said.push([about, trouble?.reason]) } })
   const want = async (body: string | undefined): Promise<void> => {
     if (body === undefined) desired.delete(subject)
     else desired.set(subject, service(body))
@@ -45,7 +45,7 @@ test("a resource of another adapter is left alone, which is said until it is no 
   const bus = store.bus()
   await bus.publish({ subject, data: "{}", headers: { [header.writer]: "adapter.other" } })
   const last = await bus.last("RESOURCES", subject)
-  const { want, said } = publisherOn(bus, new Map(last === undefined ? [] : [[subject, heldOf(last)]]))
+  const { want, said } = publisherOn(bus, new Map(last === undefined ? [] : [[subject, heldOf(last, "adapter.files")]]))
   await want('{"spec":1}')
   await want(undefined)
   expect(said).toEqual([[subject, "OwnedByAnotherAdapter"], [subject, undefined]])

@@ -9,11 +9,8 @@ import { canonical } from "../../../bus/canonical.ts"
 import { decodeHeader, encodeHeader, header, isDeleted, numberHeader } from "../../../bus/envelope.ts"
 import { parseSubject } from "../../../bus/subject.ts"
 import { backoff, delay, systemClock } from "../../../bus/unit/clock.ts"
-import type { Desired } from "./catalog.ts"
-import type { Edit } from "./edit-trace.ts"
-
-/** `Hg-Writer` of what this adapter publishes; resources of others are left alone. */
-const WRITER = "adapter.files"
+import type { Desired } from "./desired.ts"
+import type { Edit } from "./edit.ts"
 
 /** The last message of one subject. */
 export interface Held {
@@ -27,22 +24,28 @@ export interface Held {
   /** Published by this adapter, in whatever life. */
   readonly own: boolean
   readonly source: string
+  /** "" where the message has none. */
+  readonly uid: string
 }
 
 const utf8 = new TextDecoder()
 
-export const heldOf = (message: Message): Held => ({
+/** `writer`: of the adapter that asks. */
+export const heldOf = (message: Message, writer: string): Held => ({
   seq: message.seq,
   time: message.time,
   body: isDeleted(message.headers) ? undefined : utf8.decode(message.data),
   generation: numberHeader(message.headers, header.generation) ?? 0,
   epoch: numberHeader(message.headers, header.epoch) ?? 0,
-  own: message.headers[header.writer] === WRITER,
+  own: message.headers[header.writer] === writer,
   source: decodeHeader(message.headers[header.source] ?? ""),
+  uid: message.headers[header.uid] ?? "",
 })
 
 export interface PublisherOptions {
   readonly bus: Bus
+  /** `Hg-Writer` of what this adapter publishes, `adapter.files`; resources of others are left alone. */
+  readonly writer: string
   /** Of the lease. */
   readonly epoch: number
   readonly desired: ReadonlyMap<string, Desired>
@@ -142,9 +145,9 @@ export class Publisher {
     const have = held.get(subject)
     const isForeign = have !== undefined && have.body !== undefined && !have.own
     if (isForeign && want !== undefined) return this.#trouble(subject, { reason: "OwnedByAnotherAdapter", message: "" })
-    if (isForeign || (want?.body === have?.body && (want === undefined || want.source === have?.source))) return this.#well(subject)
+    if (isForeign || isSame(want, have)) return this.#well(subject)
     if (want !== undefined && this.#troubled.get(subject) === want.body) return undefined
-    return difference(subject, want, have, epoch)
+    return difference(subject, want, have, epoch, this.#options.writer)
   }
 
   #trouble(subject: string, trouble: Trouble, tooLarge?: string): undefined {
@@ -157,7 +160,7 @@ export class Publisher {
     if (this.#troubled.delete(subject)) this.#options.onTrouble(subject, undefined)
   }
 
-  async #send(subject: string, { body, headers: untraced, generation, source, expect }: Difference, edit: Edit | undefined): Promise<void> {
+  async #send(subject: string, { body, headers: untraced, generation, source, uid, expect }: Difference, edit: Edit | undefined): Promise<void> {
     const { bus, held, epoch } = this.#options
     const headers = edit === undefined ? untraced : { ...untraced, [header.traceparent]: edit.publishing(subject) }
     let stored: number | undefined
@@ -166,7 +169,7 @@ export class Publisher {
       try {
         const { seq } = await bus.publish({ subject, data: body ?? "", headers, msgId, expect: { seq: expect } })
         stored = seq
-        held.set(subject, { seq, time: Date.now(), body, generation, epoch, own: true, source })
+        held.set(subject, { seq, time: Date.now(), body, generation, epoch, own: true, source, uid })
         this.#published++
         break
       } catch (error) {
@@ -189,14 +192,14 @@ export class Publisher {
 
   /** Somebody published this subject, perhaps this very message with its ack lost. False: not known yet, ask again. */
   async #adopt(subject: string): Promise<boolean> {
-    const { bus, held, epoch } = this.#options
+    const { bus, held, epoch, writer } = this.#options
     try {
       const last = await bus.last("RESOURCES", subject)
       if (last === undefined) held.delete(subject)
       else {
-        const now = heldOf(last)
+        const now = heldOf(last, writer)
         held.set(subject, now)
-        if (now.own && now.epoch > epoch) this.#giveUp("another files adapter publishes")
+        if (now.own && now.epoch > epoch) this.#giveUp(`another ${writer} publishes`)
       }
       return true
     } catch (error) {
@@ -229,27 +232,34 @@ interface Difference {
   readonly headers: Headers
   readonly generation: number
   readonly source: string
+  readonly uid: string
   /** Sequence of the subject's last message, 0: none. */
   readonly expect: number
 }
 
-const difference = (subject: string, want: Desired | undefined, have: Held | undefined, epoch: number): Difference => {
+/** The outside may say that an object of the same content is another, or another version of it. */
+const isSame = (want: Desired | undefined, have: Held | undefined): boolean =>
+  want?.body === have?.body && (want === undefined || (want.source === have?.source && (want.uid ?? have.uid) === have.uid && (want.generation ?? have.generation) === have.generation))
+
+const difference = (subject: string, want: Desired | undefined, have: Held | undefined, epoch: number, writer: string): Difference => {
   const parsed = parseSubject(subject)
   const { kind, key } = parsed?.is === "resource" ? parsed : { kind: "", key: "" }
-  const generation = want === undefined ? (have?.generation ?? 0) : generationOf(kind, want.body, have)
+  const generation = want === undefined ? (have?.generation ?? 0) : generationOf(kind, want, have)
   const source = want?.source ?? have?.source ?? ""
+  const uid = want === undefined ? have?.uid || uidOf(kind, key) : (want.uid ?? uidOf(kind, key))
   return {
     body: want?.body,
     generation,
     source,
+    uid,
     expect: have?.seq ?? 0,
     headers: {
       [header.kind]: kind,
       [header.key]: encodeHeader(key),
-      [header.uid]: uidOf(kind, key),
+      [header.uid]: uid,
       [header.generation]: String(generation),
       [header.time]: new Date().toISOString(),
-      [header.writer]: WRITER,
+      [header.writer]: writer,
       [header.epoch]: String(epoch),
       ...(want === undefined ? { [header.deleted]: "1" } : want.version === "" ? {} : { [header.version]: want.version }),
       ...(source === "" ? {} : { [header.source]: encodeHeader(source) }),
@@ -257,8 +267,9 @@ const difference = (subject: string, want: Desired | undefined, have: Held | und
   }
 }
 
-/** As an API server counts: 1 at first, one more whenever anything but metadata changes; never lower than it was. */
-const generationOf = (kind: string, body: string, have: Held | undefined): number => {
+/** As an API server counts, where it does not: 1 at first, one more whenever anything but metadata changes; never lower than it was. */
+const generationOf = (kind: string, { body, generation }: Desired, have: Held | undefined): number => {
+  if (generation !== undefined) return generation
   if (have === undefined || have.body === undefined || kind === "note" || kind === "sync") return (have?.generation ?? 0) + 1
   return specOf(have.body) === specOf(body) ? have.generation : have.generation + 1
 }
