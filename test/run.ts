@@ -1,11 +1,15 @@
 /**
  * `npm test [-- vitest arguments]`: types, lint, then every test; `-- --project unit` leaves out those with real processes. With arguments only vitest runs, on what they name.
+ * HEADGATE_CLUSTER=1: also those that need a Kubernetes, the one of KUBECONFIG or one started for them.
  * The last line is `N passed, N failed`; a check (types, lint) and a test file that does not load count as one each.
  */
 import { spawn } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { down, runningCluster, up } from "./cluster/cluster.ts"
+import { inside } from "./cluster/network.ts"
+import { ADMIN, CLIENT } from "./cluster/place.ts"
 
 const root = join(import.meta.dirname, "..")
 const args = process.argv.slice(2)
@@ -55,11 +59,13 @@ const readReport = (path: string): Report | undefined => {
   }
 }
 
-const vitest = async () => {
+/** `before`: a command that runs it elsewhere. */
+const vitest = async (argv: readonly string[], before: readonly string[] = []) => {
   const folder = mkdtempSync(join(tmpdir(), "headgate-test-"))
   const path = join(folder, "report.json")
   try {
-    const passed = await run(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", "--reporter=default", "--reporter=json", `--outputFile.json=${path}`, ...args])
+    const [program = "", ...words] = [...before, process.execPath, join(root, "node_modules/vitest/vitest.mjs"), "run", "--reporter=default", "--reporter=json", `--outputFile.json=${path}`, ...argv]
+    const passed = await run(program, words)
     const report = readReport(path)
     if (report === undefined) {
       console.error("vitest ended without a report")
@@ -77,11 +83,37 @@ const vitest = async () => {
   }
 }
 
-if (args.length === 0) {
-  await check("types", tool("tsc"), [])
-  await check("lint", tool("oxlint"), ["--type-aware", "--deny-warnings"])
+const timed = async (what: string, perform: () => Promise<void>) => {
+  const started = performance.now()
+  await perform()
+  console.log(`${what} took ${((performance.now() - started) / 1000).toFixed(0)} s`)
 }
-await vitest()
+
+/** Its own cluster is ended again, whatever happens; one that was there stays. */
+const inCluster = async () => {
+  const own = process.env["KUBECONFIG"] === undefined
+  const wasUp = !own || runningCluster() !== undefined
+  try {
+    if (!wasUp) await up((line) => console.log(line))
+    if (own) process.env["KUBECONFIG"] = ADMIN
+    await vitest(["--project", "cluster"], own ? inside(CLIENT) : [])
+    if (own) delete process.env["KUBECONFIG"]
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    counts.failed++
+  } finally {
+    if (!wasUp) await down()
+  }
+}
+
+if (args.length === 0) {
+  await timed("npm test", async () => {
+    await check("types", tool("tsc"), [])
+    await check("lint", tool("oxlint"), ["--type-aware", "--deny-warnings"])
+    await vitest(["--project", "unit", "--project", "system"])
+  })
+  if (process.env["HEADGATE_CLUSTER"] === "1") await timed("the cluster's part", inCluster)
+} else await vitest(args)
 if (counts.skipped > 0) console.log(`${counts.skipped} skipped`)
 console.log(`${counts.passed} passed, ${counts.failed} failed`)
 process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0
