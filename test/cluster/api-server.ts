@@ -7,17 +7,32 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { KubeConfig } from "@kubernetes/client-node"
+import { afterAll, beforeAll, describe, test } from "vitest"
 import { parseAllDocuments } from "yaml"
 import { type ApiClient, connectApi } from "../../infra/adapters/kubernetes/client.ts"
 import { Authority } from "../fixtures/authority.ts"
 import { freePorts } from "../fixtures/ports.ts"
 import { until } from "../system/until.ts"
-import { hyperkubeBuilt } from "./binaries.ts"
+import { binaries, hyperkubeBuilt } from "./binaries.ts"
 import { crds } from "./crds.ts"
 
-/** Why none can run here; undefined where one can. With HEADGATE_CLUSTER=1 it is built where it is not there. */
-export const noApiServer = async (): Promise<string | undefined> =>
-  (await hyperkubeBuilt()) === undefined && process.env["HEADGATE_CLUSTER"] !== "1" ? "Kubernetes is not built on this machine (HEADGATE_CLUSTER=1 builds it)" : undefined
+/**
+ * Declares tests on an API server of their own, which runs from the first of them to the last; where Kubernetes is not
+ * built, one test that says so. HEADGATE_CLUSTER=1 builds it.
+ */
+export const onApiServer = async (what: string, suite: (server: () => ApiServer) => void, tokens?: readonly string[]): Promise<void> => {
+  const hyperkube = process.env["HEADGATE_CLUSTER"] === "1" ? (await binaries((line) => console.log(line))).hyperkube : await hyperkubeBuilt()
+  if (hyperkube === undefined) return test(what, (context) => context.skip("Kubernetes is not built on this machine: HEADGATE_CLUSTER=1 builds it"))
+  describe(what, () => {
+    let running: ApiServer | undefined
+    beforeAll(async () => { running = await startApiServer(hyperkube, tokens) })
+    afterAll(() => running?.stop())
+    suite(() => {
+      if (running === undefined) throw new Error("the API server runs only while tests do")
+      return running
+    })
+  })
+}
 
 export interface ApiServer {
   readonly url: string

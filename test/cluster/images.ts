@@ -17,16 +17,20 @@ const USER = "65532"
 /** Writes archives of all of them; gives their paths. */
 export const writeImages = async ({ init }: Binaries, report: Report): Promise<readonly string[]> => {
   mkdirSync(state("images"), { recursive: true })
-  const pause = await programLayer("pause", { "/pause": init })
-  await writeImage(archivePath(PAUSE_IMAGE), [PAUSE_IMAGE], [pause], { Entrypoint: ["/pause"], User: USER })
   const [echo = ""] = ECHO_IMAGES
+  await writeImage(archivePath(PAUSE_IMAGE), [PAUSE_IMAGE], [await programLayer("pause", { "/pause": init })], { Entrypoint: ["/pause"], User: USER })
   await writeImage(archivePath(echo), ECHO_IMAGES, [await programLayer("echo-basic", { "/echo-basic": await echoBasic(report) })], { Entrypoint: ["/echo-basic"], User: USER })
-  const nats = await programLayer("nats-server", { "/nats-server": await findNatsServer() })
-  const layers = [await runtimeLayer(), await dependencyLayer(), await codeLayer()]
+  return [archivePath(PAUSE_IMAGE), archivePath(echo), await writeHeadgateImage()]
+}
+
+/** Of the sources as they stand; what infra/images/Dockerfile makes where there is Docker. */
+export const writeHeadgateImage = async (): Promise<string> => {
   const { version }: { version: string } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
-  const headgate = `headgate.dev/headgate:${version}`
-  await writeImage(archivePath(headgate), [headgate], [...layers, nats], { Entrypoint: ["/bin/node", ...NODE_FLAGS, "/app/infra/cli/main.js"], Env: ["PATH=/bin", ...Object.entries(NODE_ENVIRONMENT).map(([name, value]) => `${name}=${value}`), "HOME=/tmp"], User: USER, WorkingDir: "/app" })
-  return [PAUSE_IMAGE, echo, headgate].map(archivePath)
+  const name = `headgate.dev/headgate:${version}`
+  const layers = [await runtimeLayer(), await programLayer("nats-server", { "/nats-server": await findNatsServer() }), await dependencyLayer(), await codeLayer()]
+  const environment = ["PATH=/bin", "HOME=/tmp", ...Object.entries(NODE_ENVIRONMENT).map(([variable, value]) => `${variable}=${value}`)]
+  await writeImage(archivePath(name), [name], layers, { Entrypoint: ["/bin/node", ...NODE_FLAGS, "/app/infra/cli/main.js"], Env: environment, User: USER, WorkingDir: "/app" })
+  return archivePath(name)
 }
 
 /** A layer of programs that need nothing beside them, by path in the image. */

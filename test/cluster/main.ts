@@ -1,7 +1,8 @@
-/** `npm run cluster -- up|down|status|kubectl …|shell [node|client] COMMAND …|load ARCHIVE` */
+/** `npm run cluster -- up|down|status|kubectl …|shell [node|client] COMMAND …|load ARCHIVE|image` */
 import { spawn } from "node:child_process"
 import { binaries } from "./binaries.ts"
 import { down, kubectl, load, runningCluster, up } from "./cluster.ts"
+import { writeHeadgateImage } from "./images.ts"
 import { inside } from "./network.ts"
 import { ADMIN, CLIENT, NODE, state } from "./place.ts"
 
@@ -13,6 +14,7 @@ const USAGE = `usage: npm run cluster -- COMMAND
   kubectl ...      kubectl as its administrator
   in node|client COMMAND ...   runs a command on its node's, or on its client's network
   load ARCHIVE     puts an image (a tar file) into it
+  image            puts the product into it as it stands now: pods that start from then on have it
 
 KUBECONFIG for commands run "in" either network: ${ADMIN}
 Logs: ${state("log")}`
@@ -55,6 +57,9 @@ const perform = async (): Promise<number> => {
       return attached([...inside(args[0] === "client" ? CLIENT : NODE), ...args.slice(1)])
     case "load":
       await load(args[0] ?? "")
+      return 0
+    case "image":
+      await load(await writeHeadgateImage())
       return 0
     default:
       console.log(USAGE)
