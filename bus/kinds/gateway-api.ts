@@ -12,9 +12,13 @@ const { Struct, String, Number, Array, Literals, Unknown, optionalKey } = Schema
 
 export const GATEWAY_GROUP = "gateway.networking.k8s.io"
 
+/** An object with parameters of the controller's own. */
+export const ParametersReference = Struct({ group: String, kind: String, name: String, namespace: optionalKey(String) })
+export type ParametersReference = typeof ParametersReference.Type
+
 export const GatewayClass = Struct({
   metadata: Metadata,
-  spec: Struct({ controllerName: String, description: optionalKey(String), parametersRef: optionalKey(Unknown) }),
+  spec: Struct({ controllerName: String, description: optionalKey(String), parametersRef: optionalKey(ParametersReference) }),
 })
 export type GatewayClass = typeof GatewayClass.Type
 
@@ -65,7 +69,14 @@ export const Gateway = Struct({
     gatewayClassName: String,
     listeners: Array(GatewayListener),
     addresses: optionalKey(Array(Struct({ type: defaulted(String, "IPAddress"), value: optionalKey(String) }))),
-    infrastructure: optionalKey(Unknown),
+    infrastructure: optionalKey(
+      Struct({
+        labels: optionalKey(Schema.Record(String, String)),
+        annotations: optionalKey(Schema.Record(String, String)),
+        /** Always of the Gateway's namespace. */
+        parametersRef: optionalKey(Struct({ group: String, kind: String, name: String })),
+      }),
+    ),
     allowedListeners: optionalKey(Unknown),
     defaultScope: optionalKey(String),
     tls: optionalKey(Unknown),

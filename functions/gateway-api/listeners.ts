@@ -1,15 +1,20 @@
 /** Gateways → listeners: which are served and with which certificates, and who gets a port and hostname that two want. */
 import type { Listener } from "../../bus/kinds/config.ts"
-import { GATEWAY_GROUP, type Gateway, type GatewayClass, type GatewayListener, type ReferenceGrant } from "../../bus/kinds/gateway-api.ts"
+import { GATEWAY_GROUP, type Gateway, type GatewayListener, type ReferenceGrant } from "../../bus/kinds/gateway-api.ts"
+import type { GatewayParameters } from "../../bus/kinds/installation.ts"
+import { bindPortKey, bindPorts } from "./bind-ports.ts"
 import { certificateRefs } from "./certificates.ts"
 import { listenerId, olderFirst, planeOf, planeOfKey } from "./names.ts"
 import type { Collection, Index, Member } from "../reconcile.ts"
 import { collector, type Judged, type Report } from "./report.ts"
+import { gatewayParameters, type Run } from "./runs.ts"
 
 export interface ServedGateway {
   readonly plane: string
+  readonly mode: Run["mode"]
   readonly namespace: string
   readonly name: string
+  readonly created: string
   readonly listeners: readonly ServedListener[]
 }
 
@@ -22,12 +27,17 @@ export interface ServedListener {
   readonly entry?: Listener
 }
 
-/**
- * Gateways by the resource's key; those whose class is not on the bus have no value.
- *
- * @param grants by their namespace
- */
-export const judgedGateways = (gateways: Collection<Gateway>, classes: Collection<GatewayClass>, grants: Index<ReferenceGrant>): Collection<Judged<ServedGateway>> =>
+export interface JudgingSources {
+  /** By the class's key: that it is there. */
+  readonly classes: Collection<unknown>
+  readonly runs: Collection<Run>
+  readonly parameters: Collection<GatewayParameters>
+  /** By their namespace. */
+  readonly grants: Index<ReferenceGrant>
+}
+
+/** Gateways by the resource's key; those whose class is not on the bus have no value. Those whose class fails (runs.ts) stay as they were. */
+export const judgedGateways = (gateways: Collection<Gateway>, { classes, runs, parameters, grants }: JudgingSources): Collection<Judged<ServedGateway>> =>
   gateways.map((gateway, read) => {
     const { metadata, spec } = gateway
     const about = { kind: "Gateway", namespace: metadata.namespace, name: metadata.name }
@@ -36,10 +46,18 @@ export const judgedGateways = (gateways: Collection<Gateway>, classes: Collectio
       report("error", "NoSuchGatewayClass", "spec.gatewayClassName", `There is no GatewayClass ${spec.gatewayClassName} of this controller: the Gateway is not served.`, "Create the GatewayClass, or name one that exists.")
       return { about, findings, value: undefined }
     }
+    const run = read(runs, `/${spec.gatewayClassName}`)
+    if (run === undefined) throw new Error(`GatewayClass ${spec.gatewayClassName} has parameters that cannot be found`)
+    const { mode } = run
     for (const field of ["infrastructure", "allowedListeners", "defaultScope", "tls"] as const) {
-      if (spec[field] !== undefined) report("warning", "UnsupportedValue", `spec.${field}`, `${field} is not supported and has no effect.`, `Remove spec.${field}.`)
+      if (spec[field] !== undefined && (field !== "infrastructure" || mode === "External")) report("warning", "UnsupportedValue", `spec.${field}`, `${field} is not supported and has no effect.`, `Remove spec.${field}.`)
     }
-    const addresses = addressesOf(gateway, report)
+    const own = mode === "External" ? undefined : gatewayParameters(gateway, parameters, read)
+    if (own?.ok === false) report("error", own.finding.reason, own.finding.field, `${own.finding.message} What was made for the Gateway before stays as it is.`, own.finding.fix)
+    const asked = addressesOf(gateway, report)
+    // In a cluster addresses are the Service's; pods bind all they have.
+    const addresses = mode === "External" || asked === undefined ? asked : []
+    const created = metadata.creationTimestamp ?? ""
     const generation = metadata.generation === undefined ? {} : { generation: metadata.generation }
     const listeners = spec.listeners.map((listener, i): ServedListener => {
       const field = `spec.listeners[${i}]`
@@ -56,13 +74,13 @@ export const judgedGateways = (gateways: Collection<Gateway>, classes: Collectio
       const tls = protocol === "HTTP" ? {} : { tls: { certificates } }
       const hostname = listener.hostname === undefined || listener.hostname === "" ? {} : { hostname: listener.hostname.toLowerCase() }
       const gatewayName = { namespace: metadata.namespace, name: metadata.name }
-      return { id, listener, field, entry: { schema: 1, gateway: gatewayName, name: listener.name, protocol, port: listener.port, ...hostname, addresses, created: metadata.creationTimestamp ?? "", ...generation, ...tls } }
+      return { id, listener, field, entry: { schema: 1, gateway: gatewayName, name: listener.name, protocol, port: listener.port, ...hostname, addresses, created, ...generation, ...tls } }
     })
-    return { about, findings, value: { plane: planeOf(gateway), namespace: metadata.namespace, name: metadata.name, listeners } }
+    return { about, findings, value: { plane: planeOf(gateway, run), mode, namespace: metadata.namespace, name: metadata.name, created, listeners } }
   }).named("judged gateways")
 
-/** Undefined: addresses were asked for and none can be used, so serving on another would be wrong. */
-const addressesOf = ({ spec }: Gateway, report: Report): string[] | undefined => {
+/** Undefined: addresses were asked for and none can be used, so serving on another would be wrong. Empty: any will do. */
+export const addressesOf = ({ spec }: Gateway, report: Report): string[] | undefined => {
   const asked = spec.addresses ?? []
   const usable: string[] = []
   for (const [i, { type, value }] of asked.entries()) {
@@ -109,8 +127,8 @@ interface Candidate {
 
 /** An empty list of addresses is one more address, the process's default. */
 const addressesAsked = ({ addresses }: Listener): readonly string[] => (addresses.length === 0 ? ["*"] : addresses)
-const portPlace = (plane: string, address: string, { port }: Listener): string => JSON.stringify([plane, address, port])
-const hostPlace = (plane: string, address: string, { port, hostname }: Listener): string => JSON.stringify([plane, address, port, hostname ?? "*"])
+const portPlace = (plane: string, address: string, { port, bindPort = port }: Listener): string => JSON.stringify([plane, address, bindPort])
+const hostPlace = (plane: string, address: string, { port, bindPort = port, hostname }: Listener): string => JSON.stringify([plane, address, bindPort, hostname ?? "*"])
 
 type Place = (plane: string, address: string, entry: Listener) => string
 
@@ -138,8 +156,13 @@ const remaining = (candidate: Candidate, refuses: (address: string) => boolean):
  * smaller id; the others serve what is left to them: without a value where that is nothing.
  */
 export const judgedListeners = (served: Collection<ServedGateway>): Collection<Judged<Listener>> => {
-  const candidates = served.flatMap(({ plane, listeners }) =>
-    listeners.flatMap(({ id, entry, field }): Member<Candidate>[] => (entry === undefined ? [] : [[`${plane}/${id}`, { id, field, entry }]])),
+  const ports = bindPorts(served)
+  const candidates = served.flatMap(({ plane, namespace, name, listeners }, read) =>
+    listeners.flatMap(({ id, entry, field }): Member<Candidate>[] => {
+      if (entry === undefined) return []
+      const bindPort = read(ports, bindPortKey(plane, namespace, name, entry.port))
+      return [[`${plane}/${id}`, { id, field, entry: bindPort === undefined ? entry : { ...entry, bindPort } }]]
+    }),
   ).named("listeners asked for")
   const byPort = holders(candidates, portPlace)
   const ofProtocol = candidates.map((candidate, read, key): Judged<Candidate> => {

@@ -5,6 +5,7 @@
 import { kinds, type Demand, type Listener, type Overlay, type Plan, type Route, type Rule } from "../../bus/kinds/config.ts"
 import { core } from "../../bus/kinds/core.ts"
 import { GATEWAY_GROUP, gatewayApi, type HTTPRoute } from "../../bus/kinds/gateway-api.ts"
+import { headgate } from "../../bus/kinds/installation.ts"
 import { isGranted } from "../gateway-api/grants.ts"
 import { planeOfKey, routeId } from "../gateway-api/names.ts"
 import { placesOf } from "../gateway-api/parents.ts"
@@ -15,13 +16,14 @@ import { noteClasses } from "./classes.ts"
 import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
 import { soundOverlays, withOverlays } from "./overlays.ts"
 import { noted, reporter, type Report } from "../gateway-api/report.ts"
+import { runsOf } from "../gateway-api/runs.ts"
 import { noteShadows, repetitions } from "./shadows.ts"
 import { noteTargets } from "./targets.ts"
 
 export const routes = reconcile({
   name: "routes",
   version: "1",
-  reads: [gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, kinds.overlay],
+  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, kinds.overlay],
   writes: [kinds.listener, kinds.route, kinds.demand, kinds.plan],
   derive: ({ from, into }) => {
     const classes = from(gatewayApi.gatewayClass)
@@ -32,8 +34,11 @@ export const routes = reconcile({
     const overlays = soundOverlays(from(kinds.overlay))
     const overlaysByTarget = overlays.index(({ target }) => [`${target.kind}/${target.namespace}/${target.name}`])
 
-    noteClasses(classes, gateways)
-    const served = noted(judgedGateways(gateways, classes, grantsByNamespace)).named("served gateways")
+    const installations = from(headgate.installation)
+    const parameters = from(headgate.gatewayParameters)
+    noteClasses(classes, gateways, installations)
+    const runs = runsOf(classes, installations, parameters)
+    const served = noted(judgedGateways(gateways, { classes, runs, parameters, grants: grantsByNamespace })).named("served gateways")
     const listeners = noted(judgedListeners(served))
     const places = placesOf(gateways, served, listeners, namespaces)
 

@@ -1,12 +1,15 @@
 /** GatewayClass → accepted or not, and what Gateways of it can do. */
 import type { GatewayClass } from "../../bus/kinds/gateway-api.ts"
+import type { Mode } from "../../bus/kinds/installation.ts"
 import type { Status } from "../../bus/kinds/status.ts"
-import { sayer } from "./condition.ts"
+import type { Resolved } from "../gateway-api/runs.ts"
+import { sayer, told } from "./condition.ts"
 
 /** Names of the Gateway API (pkg/features) for what is built. Sorted: status.supportedFeatures is a list by name. */
 const FEATURES = [
   "Gateway",
   "GatewayAddressEmpty",
+  "GatewayHTTPListenerIsolation",
   "GatewayPort8080",
   "GatewayStaticAddresses",
   "HTTPRoute",
@@ -14,7 +17,6 @@ const FEATURES = [
   "HTTPRoute307RedirectStatusCode",
   "HTTPRoute308RedirectStatusCode",
   "HTTPRouteBackendRequestHeaderModification",
-  "HTTPRouteBackendRequestRedirect",
   "HTTPRouteBackendTimeout",
   "HTTPRouteBackendURLRewrite",
   "HTTPRouteHostRewrite",
@@ -29,14 +31,24 @@ const FEATURES = [
   "HTTPRouteResponseHeaderModification",
   "HTTPRouteSchemeRedirect",
   "ReferenceGrant",
-].map((name) => ({ name }))
+]
 
-export const classStatus = ({ metadata, spec }: GatewayClass): Status => {
+/** Labels and annotations reach what is made for a Gateway; the API asks for that in the Gateway's own namespace. */
+const ONLY_DEDICATED = ["GatewayInfrastructure"]
+
+/** How Gateways of the class are run; undefined: by somebody else, with files. */
+interface InCluster {
+  readonly mode: Mode
+  readonly parameters: Resolved
+}
+
+export const classStatus = ({ metadata, spec }: GatewayClass, inCluster: InCluster | undefined): Status => {
   const observedGeneration = metadata.generation ?? 0
   const say = sayer(observedGeneration)
-  const accepted =
-    spec.parametersRef === undefined
-      ? say("Accepted", "True", "Accepted", `Gateways of class ${metadata.name} are served.`)
-      : say("Accepted", "False", "InvalidParameters", "spec.parametersRef: Parameters are not supported; Gateways of this class are served without.")
-  return { schema: 1, source: { kind: "GatewayClass", namespace: "", name: metadata.name }, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }), observedGeneration, conditions: [accepted], supportedFeatures: FEATURES }
+  const isServed = say("Accepted", "True", "Accepted", `Gateways of class ${metadata.name} are served.`)
+  const withFiles = spec.parametersRef === undefined ? isServed : say("Accepted", "False", "InvalidParameters", "spec.parametersRef: Parameters are not supported; Gateways of this class are served without.")
+  const inPods = inCluster?.parameters.ok === false ? say("Accepted", "False", "InvalidParameters", `${told([inCluster.parameters.finding])} Gateways of this class go on as they were.`) : isServed
+  const accepted = inCluster === undefined ? withFiles : inPods
+  const features = inCluster?.mode === "Dedicated" ? [...FEATURES, ...ONLY_DEDICATED].sort() : FEATURES
+  return { schema: 1, source: { kind: "GatewayClass", namespace: "", name: metadata.name }, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }), observedGeneration, conditions: [accepted], supportedFeatures: features.map((name) => ({ name })) }
 }

@@ -13,7 +13,7 @@ const wider = (hostname: string): readonly string[] => {
 
 /** Ids of the others, sorted, by `<plane>/<listener id>`; none: absent. */
 export const overlapping = (listeners: Collection<Listener>): Collection<readonly string[]> => {
-  const tls = listeners.map(({ protocol, addresses, port, hostname = ANY_HOST }) => (protocol === "HTTPS" ? { addresses: addresses.length === 0 ? ["*"] : addresses, port, hostname } : undefined)).named("HTTPS listeners")
+  const tls = listeners.map(({ protocol, addresses, port, bindPort = port, hostname = ANY_HOST }) => (protocol === "HTTPS" ? { addresses: addresses.length === 0 ? ["*"] : addresses, port: bindPort, hostname } : undefined)).named("HTTPS listeners")
   const place = (key: string, address: string, port: number, hostname: string): string => JSON.stringify([planeOfKey(key), address, port, hostname])
   const own = tls.index(({ addresses, port, hostname }, key) => addresses.map((address) => place(key, address, port, hostname)))
   const within = tls.index(({ addresses, port, hostname }, key) => addresses.flatMap((address) => wider(hostname).map((wide) => place(key, address, port, wide))))

@@ -7,12 +7,15 @@ import { applied } from "../../bus/kinds/applied.ts"
 import { CONTROL_PLANE, kinds } from "../../bus/kinds/config.ts"
 import { core } from "../../bus/kinds/core.ts"
 import { gatewayApi } from "../../bus/kinds/gateway-api.ts"
+import { headgate } from "../../bus/kinds/installation.ts"
 import { clock } from "../../bus/kinds/ours.ts"
 import { status as statusKind, type Status } from "../../bus/kinds/status.ts"
 import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
 import { placesOf } from "../gateway-api/parents.ts"
+import { classParameters, runsOf } from "../gateway-api/runs.ts"
 import { reconcile, type Collection, type Member } from "../reconcile.ts"
 import { ackedBy } from "./acks.ts"
+import { wayOf } from "./addresses.ts"
 import { certificateFacts } from "./certificates.ts"
 import { classStatus } from "./classes.ts"
 import { gatewayStatus } from "./gateways.ts"
@@ -24,14 +27,17 @@ const statusKey = (kind: string, key: string): string => `${CONTROL_PLANE}/${kin
 export const status = reconcile({
   name: "status",
   version: "1",
-  reads: [gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, core.service, core.secret, clock, kinds.certificate, applied],
+  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, core.service, core.secret, clock, kinds.certificate, applied],
   writes: [statusKind],
   later: true,
   derive: ({ from, into }) => {
     const classes = from(gatewayApi.gatewayClass)
     const gateways = from(gatewayApi.gateway)
     const grants = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
-    const judged = judgedGateways(gateways, classes, grants)
+    const installations = from(headgate.installation)
+    const parameters = from(headgate.gatewayParameters)
+    const runs = runsOf(classes, installations, parameters)
+    const judged = judgedGateways(gateways, { classes, runs, parameters, grants })
     const served = judged.map(({ value }) => value).named("served gateways")
     const contests = judgedListeners(served)
     const listeners = contests.map(({ value }) => value).named("listeners")
@@ -39,6 +45,7 @@ export const status = reconcile({
     const overlaps = overlapping(listeners)
     const certificates = certificateFacts(from(kinds.certificate), from(core.secret), from(clock))
     const controllers = gateways.map(({ spec }, read) => read(classes, `/${spec.gatewayClassName}`)?.spec.controllerName).named("controllers")
+    const ways = from(core.service).map(wayOf).named("addresses of services")
     const services = from(core.service).map(({ spec: { type, ports } }) => ({ spec: { type, ports } })).named("ports of services")
 
     const routes = from(gatewayApi.httpRoute).flatMap((route, read, key): Member<JudgedRoute>[] => {
@@ -49,10 +56,15 @@ export const status = reconcile({
     const acked = ackedBy(from(applied))
     const ofGateways = gateways.flatMap((gateway, read, key): Member<Status>[] => {
       const one = read(judged, key)
-      const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps, certificates }, read)
+      const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps, certificates, runs, ways }, read)
       return own === undefined ? [] : [[statusKey("gateway", key), own]]
     }).named("status of gateways")
-    const ofClasses = classes.flatMap((each, _read, key): Member<Status>[] => [[statusKey("gatewayclass", key), classStatus(each)]]).named("status of classes")
+    const ofClasses = classes.flatMap((each, read, key): Member<Status>[] => {
+      const installation = read(installations, "/")
+      const own = classParameters(each, parameters, read)
+      const inCluster = installation && { mode: (own.ok ? own.parameters.mode : undefined) ?? installation.mode, parameters: own }
+      return [[statusKey("gatewayclass", key), classStatus(each, inCluster)]]
+    }).named("status of classes")
     into(statusKind, routes.map(({ status: own }) => own).named("status of routes").union(ofGateways).union(ofClasses))
   },
 })

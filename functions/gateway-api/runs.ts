@@ -1,0 +1,53 @@
+/** GatewayClasses → how their Gateways are run: by whom, in which pods, with which parameters. */
+import type { Gateway, GatewayClass, ParametersReference } from "../../bus/kinds/gateway-api.ts"
+import { HEADGATE_GROUP, type GatewayParameters, type Installation, type Mode } from "../../bus/kinds/installation.ts"
+import type { Collection, Read } from "../reconcile.ts"
+import type { Finding } from "./report.ts"
+
+export type Parameters = GatewayParameters["spec"]
+
+export type Run =
+  /** With files somebody else runs the gateway. */
+  | { readonly mode: "External" }
+  /** `parameters`: of the class. */
+  | { readonly mode: Mode; readonly installation: Installation; readonly parameters: Parameters }
+
+export type Resolved = { readonly ok: true; readonly parameters: Parameters } | { readonly ok: false; readonly finding: Finding }
+
+/**
+ * By the class's key. A class whose parameters cannot be found fails here, and so goes on as it was run last: guessing
+ * would move its Gateways to other pods.
+ */
+export const runsOf = (classes: Collection<GatewayClass>, installations: Collection<Installation>, all: Collection<GatewayParameters>): Collection<Run> =>
+  classes.map((each, read): Run => {
+    const installation = read(installations, "/")
+    if (installation === undefined) return { mode: "External" }
+    const resolved = classParameters(each, all, read)
+    if (!resolved.ok) throw new Error(`${resolved.finding.field}: ${resolved.finding.message}`)
+    const { parameters } = resolved
+    return { mode: parameters.mode ?? installation.mode, installation, parameters }
+  }).named("how classes run")
+
+const NONE: Resolved = { ok: true, parameters: {} }
+
+export const classParameters = ({ spec: { parametersRef } }: GatewayClass, all: Collection<GatewayParameters>, read: Read): Resolved =>
+  parametersRef === undefined ? NONE : resolve(parametersRef, parametersRef.namespace, "spec.parametersRef", all, read)
+
+/** What a Gateway says itself; see `merged`. */
+export const gatewayParameters = ({ metadata, spec: { infrastructure } }: Gateway, all: Collection<GatewayParameters>, read: Read): Resolved =>
+  infrastructure?.parametersRef === undefined ? NONE : resolve(infrastructure.parametersRef, metadata.namespace, "spec.infrastructure.parametersRef", all, read)
+
+const resolve = ({ group, kind, name }: ParametersReference, namespace: string | undefined, field: string, all: Collection<GatewayParameters>, read: Read): Resolved => {
+  const refused = (at: string, message: string, fix: string): Resolved => ({ ok: false, finding: { severity: "error", reason: "InvalidParameters", field: at, message, fix } })
+  if (group !== HEADGATE_GROUP || kind !== "GatewayParameters") return refused(`${field}.kind`, `Parameters of kind ${group === "" ? "" : `${group}/`}${kind} are not known.`, `Refer to a GatewayParameters of group ${HEADGATE_GROUP}.`)
+  if (namespace === undefined) return refused(`${field}.namespace`, "GatewayParameters are in a namespace, and none is named.", `Add ${field}.namespace.`)
+  const found = read(all, `${namespace}/${name}`)
+  return found === undefined ? refused(`${field}.name`, `There is no GatewayParameters ${namespace}/${name}.`, "Create it, or correct the reference.") : { ok: true, parameters: found.spec }
+}
+
+/** A Gateway's over its class's, field by field, those of the Service too. The mode is the class's to say. */
+export const merged = (ofClass: Parameters, { mode: _mode, ...own }: Parameters): Parameters => ({
+  ...ofClass,
+  ...own,
+  ...(ofClass.service === undefined && own.service === undefined ? {} : { service: { ...ofClass.service, ...own.service } }),
+})
