@@ -107,7 +107,7 @@ export const startFaultProxy = async ({ server, authority }: FaultProxyOptions):
     if (fault?.is === "unanswered") return
     if (fault?.is === "answer") {
       outgoing.writeHead(fault.status, { "content-type": "application/json", ...fault.headers })
-      outgoing.end(JSON.stringify(fault.body ?? { kind: "Status", apiVersion: "v1", status: "Failure", code: fault.status, message: `made up: ${fault.status}` }))
+      outgoing.end(`${JSON.stringify(fault.body ?? { kind: "Status", apiVersion: "v1", status: "Failure", code: fault.status, message: `made up: ${fault.status}` })}\n`)
       return
     }
     if (fault?.is !== "late") return pass(incoming, outgoing, fault)
