@@ -104,9 +104,9 @@ export class Outputs {
     this.#started = true
     for (const fn of this.#backwards()) if (fn.later !== true) this.#stageAll(fn)
     if (engine.hasLater) {
-      // What gateways wait for is on its way first, and edits that come meanwhile go before each of the others. Removals
-      // of those are known once they are derived from what is now.
-      await turn()
+      // What gateways wait for comes first: a large commit needs this thread until it is acked. Edits that come meanwhile go
+      // before each of the others. Removals of those are known once they are derived from what is now.
+      await Promise.all([...this.#units.values()].map((unit) => unit.committed())).catch(() => undefined)
       if (this.#isOver) return
       const later = this.#backwards().filter((fn) => fn.later === true)
       this.publish(engine.pass(undefined, "later").filter((change) => !later.some(({ name }) => name === change.fn)), undefined)

@@ -8,12 +8,18 @@ export class Publication {
   readonly opened: Promise<void>
   readonly #stop = new AbortController()
   #writer: UnitWriter | undefined
+  #nextCommit = Promise.withResolvers<void>()
   #waiting: { readonly changes: readonly StagedChange[]; readonly options: StageOptions }[] = []
 
   /** `onFailed`: the unit could not be opened; nothing more is published. */
   constructor(bus: Bus, options: UnitWriterOptions, onFailed: (error: unknown) => void) {
     this.plane = options.unit.plane
-    this.opened = openUnit(bus, { ...options, signal: this.#stop.signal }).then(
+    const onCommitted: UnitWriterOptions["onCommitted"] = (head, seq) => {
+      options.onCommitted?.(head, seq)
+      this.#nextCommit.resolve()
+      this.#nextCommit = Promise.withResolvers()
+    }
+    this.opened = openUnit(bus, { ...options, onCommitted, signal: this.#stop.signal }).then(
       (writer) => {
         this.#writer = writer
         for (const { changes, options: how } of this.#waiting) writer.stage(changes, how)
@@ -36,6 +42,11 @@ export class Publication {
   stage(changes: readonly StagedChange[], options: StageOptions): void {
     if (this.#writer === undefined) this.#waiting.push({ changes, options })
     else this.#writer.stage(changes, options)
+  }
+
+  /** What is staged is committed, where it changes anything: gateways can have it, though its entries and copies are on their way. */
+  async committed(): Promise<void> {
+    await Promise.race([this.#nextCommit.promise, this.settled()])
   }
 
   /** Everything staged is committed and stored. Rejects when the writer is over. */
