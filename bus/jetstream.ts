@@ -4,6 +4,7 @@ import { AuthorizationError, connect, PermissionViolationError, RequestError, ty
 import { accessOf, CREDENTIALS, type Access } from "./access.ts"
 import { reachesBack } from "./as-of.ts"
 import { BusError, type Bus, type BusErrorReason, type Follower, type Message, type StreamInfo, type StreamName } from "./bus.ts"
+import { tellConnection } from "./connections.ts"
 import { followJetStream, type Attached } from "./jetstream-follow.ts"
 import { plainHeaders } from "./jetstream-headers.ts"
 import { publisher } from "./jetstream-publish.ts"
@@ -134,6 +135,7 @@ const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): B
       if (status.type === "disconnect") {
         connections++
         isConnected = false
+        tellConnection(connection, false)
         // One that was under way would hold up the next connection for as long as its question waits.
         mending = undefined
         for (const reject of asking) reject(new BusError("disconnected", "the connection broke before the answer"))
@@ -143,6 +145,7 @@ const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): B
       if (status.type === "reconnect") {
         // A wiped store has no streams: make them before the followers look, so that they find the new incarnation.
         isConnected = true
+        tellConnection(connection, true)
         const mine = connections
         void mendStreams().then(() => {
           if (mine !== connections) return
@@ -153,6 +156,7 @@ const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): B
     }
   }
   void watchStatus()
+  tellConnection(connection, true)
 
   const bus: Bus = {
     publish: outgoing.publish,
@@ -185,6 +189,7 @@ const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): B
     close: async () => {
       if (closed) return
       closed = true
+      tellConnection(connection, false)
       await outgoing.drain()
       // A server that is gone or frozen answers nothing: closing does not wait for it.
       const stopped = Promise.all([...followings].map((following) => following.stop()))

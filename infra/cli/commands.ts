@@ -12,6 +12,7 @@ import { events } from "./events.ts"
 import { explainCommand } from "./explain-command.ts"
 import { get } from "./get.ts"
 import { historyCommand } from "./history.ts"
+import { installCommand, uninstallCommand } from "./install-command.ts"
 import { withMoments } from "./moment.ts"
 import { manifestText, observe } from "./observe.ts"
 import { traceCommand } from "./trace-command.ts"
@@ -91,10 +92,11 @@ const headgate = Command.make("headgate").pipe(
     headgate adapter files --manifests DIR    publishes a folder of manifests
     headgate functions [NAME | ./FILE.ts …]   derives configuration
     headgate gateway                          serves it
+    headgate nats                             the bus itself, in a cluster
   HEADGATE_DATA (default .headgate) is the folder of one installation; several run side by side.
   Exit status: 0 done, 1 failed or problems found, 2 the command line is wrong, 3 there is no such thing, 4 outside the
   history that is kept.`),
-  Command.withSubcommands([upCommand, getCommand, describeCommand, eventsCommand, atCommand, historyCommand, diffCommand, explainCommand, waitCommand, traceCommand, validateCommand]),
+  Command.withSubcommands([upCommand, getCommand, describeCommand, eventsCommand, atCommand, historyCommand, diffCommand, explainCommand, waitCommand, traceCommand, validateCommand, installCommand, uninstallCommand]),
 )
 
 /** 2 for a command line that cannot be read, 1 for what failed or what a command has set. */

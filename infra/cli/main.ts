@@ -11,6 +11,8 @@ const start = async (): Promise<void> => {
   endWithNpm()
   if (command === "gateway" || command === "functions" || command === "adapter" || command === "checkpoints" || command === "demo-backend") endWithSupervisor()
   if (command !== undefined) await findBus(command)
+  const probes = process.env["HEADGATE_PROBES"] ?? ""
+  if (probes !== "" && (command === "functions" || command === "adapter" || command === "checkpoints")) await (await import("./probes.ts")).listenProbes(probes)
   switch (command) {
     case "gateway":
       return (await import("../../gateway/main.ts")).main(rest)

@@ -30,7 +30,7 @@ Runs nats-server with users for the parts of the installation and for every data
   --peers NAME              of the Service that knows each of its pods by name (headgate-nats-peers)
   --store DIR               where streams are kept (/data)
   --run DIR                 configuration with passwords: in memory (/run/headgate)
-  --probes ADDRESS:PORT     /readyz and /healthz (0.0.0.0:9902)
+  --probes ADDRESS:PORT     /readyz and /healthz (:9902)
 
 Exit status: 0 ended by a signal, 1 nats-server ended or cannot start, 2 the command line is wrong.
 `
@@ -58,7 +58,7 @@ export const flagsOf = (argv: readonly string[], env: Readonly<Record<string, st
   if (values.help === true) return "help"
   const replicas = values.replicas ?? "1"
   if (!/^[135]$/.test(replicas)) throw new TypeError(`--replicas takes 1 or 3, not "${replicas}"`)
-  const probes = /^(.*):(\d{1,5})$/.exec(values.probes ?? "0.0.0.0:9902")
+  const probes = /^(.*):(\d{1,5})$/.exec(values.probes ?? ":9902")
   if (probes === null) throw new TypeError(`--probes takes ADDRESS:PORT, not "${values.probes ?? ""}"`)
   const namespace = values.namespace ?? env["HEADGATE_NAMESPACE"] ?? "headgate-system"
   const watched = (values["watch-namespaces"] ?? "").split(",").filter((name) => name !== "")

@@ -12,7 +12,7 @@ export const listenProbes = async ({ host, port }: { readonly host: string; read
   })
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject)
-    server.listen({ host, port }, resolve)
+    server.listen({ port, ...(host === "" ? {} : { host }) }, resolve)
   })
   return server
 }

@@ -1,0 +1,146 @@
+/** `headgate install` and `uninstall`: an installation in the cluster of KUBECONFIG, put there and taken away again. */
+import { setTimeout as pause } from "node:timers/promises"
+import { ApiError } from "../adapters/kubernetes/api-error.ts"
+import { type ApiClient, resourcePath } from "../adapters/kubernetes/client.ts"
+import { isJson, listOf, memberOf, textOf } from "../adapters/kubernetes/raw.ts"
+import { manifests } from "../manifests/manifests.ts"
+import { INSTALLATION_LABEL, isExternal, type InstallOptions } from "../manifests/options.ts"
+import { PASSWORDS } from "../manifests/nats.ts"
+import { kindsToRemove, labelled, ownsNamespace, type Place, placeOf, placeText, put, read, take } from "./install-objects.ts"
+import { untilRolledOut } from "./install-ready.ts"
+
+type Api = Pick<ApiClient, "request">
+export type Say = (line: string) => void
+
+export interface InstallRun {
+  readonly api: Api
+  readonly say: Say
+  /** Until everything is ready, ms. */
+  readonly timeout: number
+}
+
+const GATEWAY_API = "https://gateway-api.sigs.k8s.io/guides/getting-started/introduction/#install-standard-channel"
+
+/** Idempotent; over an older installation an upgrade. Rejects with Error that says what is missing or not ready. */
+export const install = async (options: InstallOptions, { api, say, timeout }: InstallRun): Promise<void> => {
+  await gatewayApi(api)
+  await credentials(options, api)
+  const wanted = manifests(options)
+  for (const manifest of wanted) {
+    const place = placeOf(manifest)
+    if (manifest.kind === "GatewayClass") await freeClass(api, options, place)
+    if (manifest.kind === "Namespace") {
+      const there = await read(api, `/api/v1/namespaces/${encodeURIComponent(place.name)}`)
+      if (isJson(there) && !ownsNamespace(there)) {
+        say(`  left      ${placeText(place)} (it was there before)`)
+        continue
+      }
+    }
+    say(`  ${(await put(api, manifest)).padEnd(9)} ${placeText(place)}`)
+  }
+  const stays = new Set(wanted.map((manifest) => placeText(placeOf(manifest))))
+  for (const place of await made(api, options.namespace)) {
+    // Of an installation before that had more: its namespace is not for an upgrade to take away.
+    if (!stays.has(placeText(place)) && place.kind !== "Namespace" && (await take(api, place))) say(`  removed   ${placeText(place)}`)
+  }
+  await untilRolledOut(api, wanted.filter(({ kind }) => kind === "Deployment" || kind === "StatefulSet").map(placeOf), say, timeout)
+}
+
+/** Removes what `install` made there. What was made for Gateways goes with their owners. Idempotent. */
+export const uninstall = async (namespace: string, { api, say, timeout }: InstallRun): Promise<void> => {
+  const all = await made(api, namespace)
+  const leaves = await sharedDefinition(api, namespace)
+  for (const place of all) {
+    if (place.kind === "Namespace") continue
+    if (place.kind === "CustomResourceDefinition" && leaves !== undefined) say(`  left      ${placeText(place)} (${leaves})`)
+    else if (await take(api, place)) say(`  removed   ${placeText(place)}`)
+  }
+  for (const secret of [PASSWORDS]) {
+    const found = await read(api, resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name: secret }))
+    if (textOf(memberOf(memberOf(found, "metadata"), "labels")["app.kubernetes.io/managed-by"]) !== "headgate") continue
+    await api.request({ method: "DELETE", path: resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name: secret }) })
+    say(`  removed   Secret ${namespace}/${secret}`)
+  }
+  await untilGone(api, all.filter(({ kind }) => kind === "Deployment" || kind === "StatefulSet"), namespace, timeout)
+  const space = all.find(({ kind }) => kind === "Namespace")
+  if (space !== undefined) {
+    const others = await foreign(api, namespace)
+    if (others.length > 0) say(`  left      ${placeText(space)} (there is more in it: ${others.slice(0, 3).join(", ")}${others.length > 3 ? " …" : ""})`)
+    else if (await take(api, space)) {
+      say(`  removed   ${placeText(space)}`)
+      await until(timeout, `${placeText(space)} is still there`, async () => (await read(api, `/api/v1/namespaces/${namespace}`)) === undefined)
+    }
+  }
+  if (all.length === 0) say(`there is no installation in namespace ${namespace}`)
+}
+
+/** Everything that carries the installation's label, in the order in which it is taken away. */
+const made = async (api: Api, namespace: string): Promise<readonly Place[]> => {
+  const all: Place[] = []
+  for (const kind of kindsToRemove) all.push(...(await labelled(api, kind, namespace)))
+  return all
+}
+
+const gatewayApi = async (api: Api): Promise<void> => {
+  if ((await read(api, "/apis/gateway.networking.k8s.io/v1")) !== undefined) return
+  throw new Error(`this cluster does not know the Gateway API, which is installed apart from Headgate (it may serve several controllers): ${GATEWAY_API}`)
+}
+
+/** Of a bus of the user's: pods would wait for a Secret that is not there. */
+const credentials = async ({ namespace, nats }: InstallOptions, api: Api): Promise<void> => {
+  if (!isExternal(nats)) return
+  const found = await read(api, resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name: nats.credentials }))
+  const missing = ["adapter", "functions", "history"].filter((role) => textOf(memberOf(found, "data")[role]) === "")
+  if (missing.length > 0) throw new Error(`Secret ${namespace}/${nats.credentials} needs a file of credentials for each of ${missing.join(", ")}: {"user": …, "password": …} (bus/README.md tells which users there are)`)
+}
+
+/** A GatewayClass has one controller for good, and belongs to one installation. */
+const freeClass = async (api: Api, { namespace, controllerName }: InstallOptions, place: Place): Promise<void> => {
+  const there = await read(api, resourcePath({ group: "gateway.networking.k8s.io", version: "v1", plural: "gatewayclasses", name: place.name }))
+  if (there === undefined) return
+  const controller = textOf(memberOf(there, "spec")["controllerName"])
+  const owner = textOf(memberOf(memberOf(there, "metadata"), "labels")[INSTALLATION_LABEL])
+  if (controller !== controllerName) throw new Error(`${placeText(place)} is there and of controller ${controller}: choose another name with --gateway-class, or none with --gateway-class ""`)
+  if (owner !== "" && owner !== namespace) throw new Error(`${placeText(place)} is of the installation in namespace ${owner}: two installations need two controllers (--controller-name, --gateway-class)`)
+}
+
+/** Why the definition of GatewayParameters stays; undefined: nobody needs it. */
+const sharedDefinition = async (api: Api, namespace: string): Promise<string | undefined> => {
+  const bindings = listOf(await read(api, `/apis/rbac.authorization.k8s.io/v1/clusterrolebindings?labelSelector=${INSTALLATION_LABEL}`), "items")
+  const other = bindings.map((item) => textOf(memberOf(memberOf(item, "metadata"), "labels")[INSTALLATION_LABEL])).find((one) => one !== namespace)
+  if (other !== undefined) return `the installation in namespace ${other} needs it`
+  const used = listOf(await read(api, "/apis/headgate.dev/v1alpha1/gatewayparameters"), "items")
+  return used.length > 0 ? `there are ${used.length} GatewayParameters, which would go with it` : undefined
+}
+
+const untilGone = async (api: Api, workloads: readonly Place[], namespace: string, timeout: number): Promise<void> => {
+  if (workloads.length === 0) return
+  const selector = encodeURIComponent(`${INSTALLATION_LABEL}=${namespace}`)
+  await until(timeout, "pods are still there", async () => listOf(await read(api, `/api/v1/namespaces/${namespace}/pods?labelSelector=${selector}`), "items").length === 0)
+}
+
+/** What else is in a namespace, but for what every namespace has and what comes and goes with pods. */
+const foreign = async (api: Api, namespace: string): Promise<readonly string[]> => {
+  const found: string[] = []
+  for (const [group, plural] of [["", "pods"], ["", "services"], ["", "secrets"], ["", "configmaps"], ["", "persistentvolumeclaims"], ["", "serviceaccounts"], ["apps", "deployments"], ["apps", "statefulsets"], ["apps", "daemonsets"], ["gateway.networking.k8s.io", "gateways"]] as const) {
+    const all = listOf(await read(api, resourcePath({ group, version: "v1", plural, namespace })), "items")
+    for (const item of all) {
+      const metadata = memberOf(item, "metadata")
+      const name = textOf(metadata["name"])
+      if (metadata["deletionTimestamp"] === undefined && !["kube-root-ca.crt", "default"].includes(name)) found.push(`${plural}/${name}`)
+    }
+  }
+  return found
+}
+
+const until = async (timeout: number, what: string, condition: () => Promise<boolean>): Promise<void> => {
+  const deadline = performance.now() + timeout
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`${what} after ${Math.round(timeout / 1000)} s`)
+    await pause(300)
+  }
+}
+
+/** What the API server says is for people too. */
+export const withReason = (error: unknown): Error =>
+  error instanceof ApiError ? new Error(error.status === 403 ? `${error.message}: installing needs the rights of a cluster's administrator` : error.message, { cause: error }) : error instanceof Error ? error : new Error(String(error))
