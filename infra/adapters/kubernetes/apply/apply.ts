@@ -1,0 +1,121 @@
+/**
+ * Carries out in the cluster what functions want done there: statuses said, objects made. It lives in one session of the adapter on the
+ * bus, so with its lease there; it writes while it is the leader in the cluster too, and only from entries that are all
+ * there and heard of: of statuses, after function `status` has committed all of its own in this incarnation of the store.
+ */
+import type { Bus, Following } from "../../../../bus/bus.ts"
+import { kinds } from "../../../../bus/kinds/config.ts"
+import { desired } from "../../../../bus/kinds/desired.ts"
+import { status } from "../../../../bus/kinds/status.ts"
+import { resourceApis } from "../../../../bus/kinds/all.ts"
+import { systemClock } from "../../../../bus/unit/clock.ts"
+import type { Clock } from "../../../../bus/unit/unit.ts"
+import type { ApiClient } from "../client.ts"
+import { DesiredWriter } from "./desired-writer.ts"
+import { followEntries } from "./entries.ts"
+import { Events } from "./events.ts"
+import { Leader, LEADER } from "./leader.ts"
+import { Made } from "./made.ts"
+import type { Notes } from "./notes.ts"
+import type { Observer } from "./observer.ts"
+import { StatusWriter } from "./status-writer.ts"
+import type { Log } from "./writing.ts"
+
+export interface ApplyOptions {
+  readonly bus: Bus
+  readonly api: ApiClient
+  readonly observer: Observer
+  readonly notes: Notes
+  /** Where the Lease is. */
+  readonly installation: string
+  /** Namespaces in which objects are made and watched; undefined: all. */
+  readonly namespaces: readonly string[] | undefined
+  /** Whose statuses are ours, and what Events say they come from. */
+  readonly controllerName: string
+  /** Who asks for the Lease. */
+  readonly holder: string
+  /** Of the adapter's lease on the bus. */
+  readonly epoch: number
+  readonly clock?: Clock
+  readonly log: Log
+  /** The store was lost: the session is over. */
+  onLost(reason: string): void
+}
+
+export class Apply {
+  readonly statuses: StatusWriter
+  readonly desired: DesiredWriter
+  readonly #leader: Leader
+  readonly #made: Made
+  readonly #events: Events
+  readonly #following: readonly Following[]
+  readonly #off: () => void
+  /** What of CONFIG is all there and heard of. */
+  readonly #current = new Set<string>()
+  #isDeclared = false
+
+  constructor(options: ApplyOptions) {
+    const { bus, api, observer, notes, installation, namespaces, controllerName, holder, epoch, log, onLost, clock = systemClock } = options
+    const isLeader = (): boolean => this.#leader.mayWrite
+    const common = { api, observer, notes, clock, log }
+    this.#events = new Events({ api, holder, controller: controllerName, mayWrite: isLeader, clock, log })
+    this.#made = new Made({ api, namespaces, log, onChange: (id) => this.desired.changed(id) })
+    this.statuses = new StatusWriter({ ...common, events: this.#events, isOwn: (name) => name === controllerName, mayWrite: () => isLeader() && this.#isDeclared && this.#current.has(kinds.function.name) && this.#current.has(status.name) })
+    this.desired = new DesiredWriter({ ...common, events: this.#events, made: this.#made, mayWrite: () => isLeader() && this.#current.has(desired.name) })
+    this.#leader = new Leader({
+      api, namespace: installation, name: LEADER, holder, epoch, clock,
+      onChange: (mayWrite, by) => {
+        log({ level: "info", message: mayWrite ? "leads: statuses and objects are written from here" : "does not lead", holder: by })
+        this.#resume()
+      },
+      onTrouble: (error) => log({ level: "warn", message: "the Lease was not renewed", reason: error.message }),
+    })
+    const onCurrent = (section: string) => (isCurrent: boolean): void => {
+      if (isCurrent) this.#current.add(section)
+      else this.#current.delete(section)
+      this.#resume()
+    }
+    const onNote = (message: string): void => log({ level: "warn", message })
+    this.#following = [
+      followEntries(bus, status, { onEntry: (id, value) => this.statuses.want(id, value), onCurrent: onCurrent(status.name), onLost, onNote }),
+      followEntries(bus, desired, { onEntry: (id, value) => this.desired.want(id, value), onCurrent: onCurrent(desired.name), onLost, onNote }),
+      followEntries(bus, kinds.function, {
+        onEntry: (id, value) => {
+          if (id !== STATUS_FUNCTION) return
+          this.#isDeclared = value !== undefined
+          this.#resume()
+        },
+        onCurrent: onCurrent(kinds.function.name), onLost, onNote,
+      }),
+    ]
+    this.#off = observer.onChange((kind, key) => {
+      const kindName = OWNERS.get(kind)
+      if (kindName !== undefined && key !== "") this.desired.ownerChanged(kindName, key.slice(key.indexOf("/") + 1))
+    })
+    this.#made.start()
+  }
+
+  get leads(): boolean {
+    return this.#leader.mayWrite
+  }
+
+  /** Begins nothing more, waits for what is on its way, and gives the Lease back. */
+  async stop(): Promise<void> {
+    this.#off()
+    this.#made.stop()
+    this.#events.stop()
+    await Promise.all([...this.#following.map((following) => following.stop()), this.statuses.stop(), this.desired.stop()])
+    await this.#leader.stop()
+  }
+
+  #resume(): void {
+    this.statuses.resume()
+    this.desired.resume()
+  }
+}
+
+/** The function that writes statuses: its declaration comes after all that it first derived. */
+const STATUS_FUNCTION = "status"
+
+/** Kinds that own what is made, by their names on the bus. */
+const OWNERS = new Map(resourceApis.filter(({ kindName }) => kindName === "Gateway" || kindName === "GatewayClass").map(({ kind, kindName }) => [kind.name, kindName]))

@@ -1,0 +1,74 @@
+/**
+ * Every verb on every resource that the adapter uses, each with what for; the ClusterRole, or the Roles of an installation that is
+ * limited to some namespaces, are rendered from it. A test holds the calls really made against it.
+ */
+import { resourceApis } from "../../../bus/kinds/all.ts"
+import { LEADER } from "./apply/leader.ts"
+import { madeKinds } from "./apply/made-kinds.ts"
+
+export type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete"
+
+export interface Permission {
+  /** What for. */
+  readonly why: string
+  readonly group: string
+  /** Plural, with a subresource: `httproutes/status`. */
+  readonly resource: string
+  readonly verbs: readonly Verb[]
+  /** `cluster`: objects of the whole cluster; `watched`: of every namespace that is watched; `installation`: of the installation's own. */
+  readonly scope: "cluster" | "watched" | "installation"
+  /** These objects alone. */
+  readonly names?: readonly string[]
+}
+
+const OWN_STATUS: ReadonlySet<string> = new Set(["Gateway", "GatewayClass", "HTTPRoute"])
+
+export const permissions: readonly Permission[] = [
+  ...resourceApis.map(({ group, plural, namespaced }): Permission => ({
+    why: "watched", group, resource: plural, verbs: ["get", "list", "watch"], scope: namespaced ? "watched" : "cluster",
+  })),
+  { why: "kinds that are there, and come", group: "apiextensions.k8s.io", resource: "customresourcedefinitions", verbs: ["get", "list", "watch"], scope: "cluster" },
+  ...resourceApis.filter(({ kindName }) => OWN_STATUS.has(kindName)).map(({ group, plural, namespaced }): Permission => ({
+    why: "what the status says", group, resource: `${plural}/status`, verbs: ["patch"], scope: namespaced ? "watched" : "cluster",
+  })),
+  ...madeKinds.map(({ group, plural, kind }): Permission => ({
+    why: "made for Gateways, kept so, and taken away", group, resource: plural, verbs: ["get", "list", "watch", ...(kind === "Secret" ? (["create"] as const) : []), "patch", "delete"], scope: "watched",
+  })),
+  { why: "made objects are owned by their Gateway or class (OwnerReferencesPermissionEnforcement)", group: "gateway.networking.k8s.io", resource: "gateways/finalizers", verbs: ["update"], scope: "watched" },
+  { why: "made objects are owned by their Gateway or class (OwnerReferencesPermissionEnforcement)", group: "gateway.networking.k8s.io", resource: "gatewayclasses/finalizers", verbs: ["update"], scope: "cluster" },
+  { why: "told to people", group: "events.k8s.io", resource: "events", verbs: ["create", "patch"], scope: "watched" },
+  { why: "who leads; one that is not there cannot be named", group: "coordination.k8s.io", resource: "leases", verbs: ["create"], scope: "installation" },
+  { why: "who leads", group: "coordination.k8s.io", resource: "leases", verbs: ["get", "update"], scope: "installation", names: [LEADER] },
+]
+
+/** rbac.authorization.k8s.io/v1 PolicyRule. */
+export interface PolicyRule {
+  readonly apiGroups: readonly string[]
+  readonly resources: readonly string[]
+  readonly verbs: readonly Verb[]
+  readonly resourceNames?: readonly string[]
+}
+
+/** One rule for each resource: what several need is joined, so that a reader finds it in one place. */
+const rulesOf = (some: readonly Permission[]): readonly PolicyRule[] => {
+  const groups = Map.groupBy(some, ({ group, resource, names }) => JSON.stringify([group, resource, names ?? []]))
+  return [...groups.values()].flatMap((same) => {
+    const [first] = same
+    if (first === undefined) return []
+    const verbs = [...new Set(same.flatMap((each) => each.verbs))].sort()
+    return [{ apiGroups: [first.group], resources: [first.resource], verbs, ...(first.names === undefined ? {} : { resourceNames: first.names }) }]
+  }).sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1))
+}
+
+const sortKey = ({ apiGroups, resources, resourceNames = [] }: PolicyRule): string => JSON.stringify([apiGroups, resources, resourceNames])
+
+/** What a ClusterRole, and a Role of the installation's namespace, have to allow: everywhere. */
+export const clusterRules = (): readonly PolicyRule[] => rulesOf(permissions.filter(({ scope }) => scope !== "installation"))
+export const installationRules = (): readonly PolicyRule[] => rulesOf(permissions.filter(({ scope }) => scope === "installation"))
+
+/**
+ * Limited to namespaces: what a ClusterRole still has to allow, which is what has no namespace, and what a Role in each of
+ * the namespaces has.
+ */
+export const limitedClusterRules = (): readonly PolicyRule[] => rulesOf(permissions.filter(({ scope }) => scope === "cluster"))
+export const watchedRules = (): readonly PolicyRule[] => rulesOf(permissions.filter(({ scope }) => scope === "watched"))
