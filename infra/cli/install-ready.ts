@@ -1,5 +1,6 @@
 /** Whether the workloads of an installation have come up, and in plain words what they wait for. */
 import { setTimeout as pause } from "node:timers/promises"
+import { ApiError } from "../adapters/kubernetes/api-error.ts"
 import type { ApiClient } from "../adapters/kubernetes/client.ts"
 import { type Json, isJson, listOf, memberOf, textOf } from "../adapters/kubernetes/raw.ts"
 import { pathOf, type Place, placeText, read } from "./install-objects.ts"
@@ -15,7 +16,11 @@ export const untilRolledOut = async (api: Api, places: readonly Place[], say: (l
   const said = new Map<string, string>()
   for (;;) {
     for (const [text, place] of waiting) {
-      const state = await stateOf(api, place)
+      const state = await stateOf(api, place).catch((error: unknown) => {
+        // An API server that goes away for a while has been seen while much starts at once.
+        if (error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 500)) return `the API server does not answer (${error.message})`
+        throw error
+      })
       if (state === "ready") waiting.delete(text)
       if (said.get(text) !== state) say(`  ${state === "ready" ? "ready    " : "waiting  "} ${text}${state === "ready" ? "" : `: ${state}`}`)
       said.set(text, state)

@@ -1,8 +1,6 @@
 /** What of an installation can be chosen; everything else is the same everywhere. */
-import { createRequire } from "node:module"
 import type { Mode } from "../../bus/kinds/installation.ts"
-
-const { version }: { readonly version: string } = createRequire(import.meta.url)("headgate/package.json")
+import { IMAGE } from "../images/image.ts"
 
 export interface InstallOptions {
   readonly namespace: string
@@ -35,7 +33,7 @@ export const DEFAULTS: InstallOptions = {
   controllerName: "headgate.dev/gateway",
   gatewayClass: "headgate",
   watchNamespaces: [],
-  image: `headgate.dev/headgate:${version}`,
+  image: IMAGE,
   mode: "Dedicated",
   nats: { replicas: 1 },
 }

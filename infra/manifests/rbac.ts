@@ -1,21 +1,21 @@
 /** What each part may do with the API server, and nothing else. Functions and the history do not talk to it. */
+import { installationRules, limitedClusterRules, type PolicyRule, watchedRules } from "../adapters/kubernetes/permissions.ts"
 import { PASSWORDS } from "./nats.ts"
-import { permissions, type Rule } from "./permissions.ts"
 import { ADAPTER, isExternal, labelsOf, NATS, type InstallOptions, type Manifest } from "./options.ts"
 
 export const rbacManifests = (options: InstallOptions): readonly Manifest[] => [
-  ...granted(options, ADAPTER, permissions),
+  ...granted(options, ADAPTER, { cluster: limitedClusterRules(), watched: watchedRules(), own: installationRules() }),
   ...(isExternal(options.nats) ? [] : granted(options, NATS, natsPermissions)),
 ]
 
 /** Rules by where they hold. */
-export interface Permissions {
+interface Permissions {
   /** Of objects without a namespace. */
-  readonly cluster: readonly Rule[]
+  readonly cluster: readonly PolicyRule[]
   /** In every namespace whose objects count. */
-  readonly watched: readonly Rule[]
+  readonly watched: readonly PolicyRule[]
   /** In the installation's own namespace. */
-  readonly own: readonly Rule[]
+  readonly own: readonly PolicyRule[]
 }
 
 /** Data planes' Secrets are labelled, which no rule of RBAC can ask for. */
@@ -36,7 +36,7 @@ const granted = (options: InstallOptions, part: string, { cluster, watched, own 
   const wide = everywhere ? [...cluster, ...watched] : cluster
   const narrow = everywhere ? [] : watchNamespaces.filter((one) => one !== namespace)
   const inOwn = everywhere ? own : [...own, ...watched]
-  const pair = (suffix: "" | "Cluster", metadata: Manifest["metadata"], rules: readonly Rule[]): readonly Manifest[] => rules.length === 0 ? [] : [
+  const pair = (suffix: "" | "Cluster", metadata: Manifest["metadata"], rules: readonly PolicyRule[]): readonly Manifest[] => rules.length === 0 ? [] : [
     { apiVersion: RBAC, kind: `${suffix}Role`, metadata, rules },
     { apiVersion: RBAC, kind: `${suffix}RoleBinding`, metadata, roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: `${suffix}Role`, name: metadata.name }, subjects: [{ kind: "ServiceAccount", name: part, namespace }] },
   ]

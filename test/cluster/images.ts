@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { run } from "../../bus/server/command.ts"
 import { findNatsServer } from "../../bus/server.ts"
-import { NODE_ENVIRONMENT, NODE_FLAGS } from "../../infra/cli/part.ts"
+import { configuration, IMAGE } from "../../infra/images/image.ts"
 import { ECHO_IMAGES, echoBasic } from "../conformance/suite.ts"
 import { type Binaries, once, type Report, shortHash } from "./binaries.ts"
 import { PAUSE_IMAGE } from "./components.ts"
@@ -25,12 +25,9 @@ export const writeImages = async ({ init }: Binaries, report: Report): Promise<r
 
 /** Of the sources as they stand; what infra/images/Dockerfile makes where there is Docker. */
 export const writeHeadgateImage = async (): Promise<string> => {
-  const { version }: { version: string } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
-  const name = `headgate.dev/headgate:${version}`
   const layers = [await runtimeLayer(), await programLayer("nats-server", { "/nats-server": await findNatsServer() }), await dependencyLayer(), await codeLayer()]
-  const environment = ["PATH=/bin", "HOME=/tmp", ...Object.entries(NODE_ENVIRONMENT).map(([variable, value]) => `${variable}=${value}`)]
-  await writeImage(archivePath(name), [name], layers, { Entrypoint: ["/bin/node", ...NODE_FLAGS, "/app/infra/cli/main.js"], Env: environment, User: USER, WorkingDir: "/app" })
-  return archivePath(name)
+  await writeImage(archivePath(IMAGE), [IMAGE], layers, configuration)
+  return archivePath(IMAGE)
 }
 
 /** A layer of programs that need nothing beside them, by path in the image. */
