@@ -14,9 +14,12 @@ export const planeOf = ({ metadata: { namespace, name }, spec }: Gateway, { mode
     case "Dedicated":
       return shortened(`${namespace}.${name}`)
     case "Shared":
-      return shortened(`Class.${spec.gatewayClassName}`)
+      return classPlane(spec.gatewayClassName)
   }
 }
+
+/** Of the pods that Gateways of a class share. */
+export const classPlane = (name: string): string => shortened(`Class.${name}`)
 
 const LONGEST_PLANE = 40
 const shortened = (plane: string): string => (plane.length <= LONGEST_PLANE ? plane : `${plane.slice(0, LONGEST_PLANE - 13)}-${hash("sha256", plane).slice(0, 12)}`)

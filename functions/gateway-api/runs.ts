@@ -23,10 +23,13 @@ export const runsOf = (classes: Collection<GatewayClass>, installations: Collect
     const installation = read(installations, "/")
     if (installation === undefined) return { mode: "External" }
     const resolved = classParameters(each, all, read)
-    if (!resolved.ok) throw new Error(`${resolved.finding.field}: ${resolved.finding.message}`)
+    if (!resolved.ok) throw failure(resolved.finding)
     const { parameters } = resolved
     return { mode: parameters.mode ?? installation.mode, installation, parameters }
   }).named("how classes run")
+
+/** To throw where what was made before is to stay; what says so adds its own full stop. */
+export const failure = ({ field, message }: Finding): Error => new Error(`${field}: ${message.replace(/\.$/, "")}`)
 
 const NONE: Resolved = { ok: true, parameters: {} }
 

@@ -21,7 +21,7 @@ export type Entry =
 export type Section = Entry["section"]
 
 /** Sections that functions read and gateways do not. */
-const FOR_OTHERS: ReadonlySet<string> = new Set(["demand", "overlay", "note", "status", "wanted"])
+const FOR_OTHERS: ReadonlySet<string> = new Set(["demand", "desired", "overlay", "note", "status", "wanted"])
 
 export const sectionOf = (section: string): Section | "for-others" | "unknown" => {
   switch (section) {

@@ -1,0 +1,95 @@
+/**
+ * Gateways → the objects by which a cluster runs them: pods and what they need for each Gateway in its own namespace, or
+ * for all of a class that shares them, in the installation's; and a Service for each Gateway. With files there are none.
+ */
+import { desired, type Desired } from "../../bus/kinds/desired.ts"
+import { gatewayApi, type Gateway } from "../../bus/kinds/gateway-api.ts"
+import { headgate } from "../../bus/kinds/installation.ts"
+import { bindPortKey, bindPorts } from "../gateway-api/bind-ports.ts"
+import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
+import { classPlane, gatewayService, objectName, planeOf } from "../gateway-api/names.ts"
+import { failure, gatewayParameters, merged, runsOf, type Run } from "../gateway-api/runs.ts"
+import { reconcile, type Collection, type Member, type Read } from "../reconcile.ts"
+import { labelsOf, type Made, type Owner } from "./objects.ts"
+import { pods } from "./pods.ts"
+import { service, type ServedPort } from "./service.ts"
+
+export const gateways = reconcile({
+  name: "gateways",
+  version: "1",
+  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.referenceGrant],
+  writes: [desired],
+  later: true,
+  derive: ({ from, into }) => {
+    const classes = from(gatewayApi.gatewayClass)
+    const parameters = from(headgate.gatewayParameters)
+    const all = from(gatewayApi.gateway).filter(({ metadata }) => metadata.deletionTimestamp === undefined).named("gateways that stay")
+    const grants = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
+    const runs = runsOf(classes, from(headgate.installation), parameters)
+    const ports = portsOf(all, judgedGateways(all, { classes, runs, parameters, grants }).map(({ value }) => value).named("served gateways"))
+
+    const ofGateways = all.flatMap((gateway, read, key): readonly Member<Desired>[] => {
+      const { spec } = gateway
+      if (read(classes, `/${spec.gatewayClassName}`) === undefined) return []
+      const run = read(runs, `/${spec.gatewayClassName}`)
+      // A failure, so that what was made before stays.
+      if (run === undefined) throw new Error(`GatewayClass ${spec.gatewayClassName} has parameters that cannot be found`)
+      if (run.mode === "External") return []
+      const own = gatewayParameters(gateway, parameters, read)
+      if (!own.ok) throw failure(own.finding)
+      const effective = merged(run.parameters, own.parameters)
+      const made = madeFor(gateway, run, read(classes, `/${spec.gatewayClassName}`)?.metadata.uid)
+      const reached = service(made, gateway, effective, read(ports, key) ?? [])
+      return run.mode === "Shared" ? [reached] : [reached, ...pods(made, { parameters: effective, replicas: 1 }, run.installation)]
+    }).named("objects of gateways")
+
+    const fleets = all
+      .map(({ spec }, read) => (read(runs, `/${spec.gatewayClassName}`)?.mode === "Shared" ? spec.gatewayClassName : undefined))
+      .named("classes that share pods")
+      .group((name) => [`/${name}`], (_members, read, key) => fleetOf(read(classes, key)?.metadata, read(runs, key)))
+      .flatMap((objects) => objects)
+      .named("objects of classes")
+    into(desired, ofGateways.union(fleets))
+  },
+})
+
+type InCluster = Exclude<Run, { readonly mode: "External" }>
+
+/** `classUid`: across namespaces a Gateway can own nothing, its class can. */
+const madeFor = (gateway: Gateway, run: InCluster, classUid: string | undefined): Made => {
+  const { metadata, spec } = gateway
+  const plane = planeOf(gateway, run)
+  const { namespace, name } = gatewayService(gateway, run) ?? metadata
+  const { labels = {}, annotations = {} } = spec.infrastructure ?? {}
+  const source = { kind: "Gateway", namespace: metadata.namespace, name: metadata.name }
+  const owner: Owner = run.mode === "Shared" ? { kind: "GatewayClass", name: spec.gatewayClassName, uid: classUid } : { kind: "Gateway", name: metadata.name, uid: metadata.uid }
+  return { source, owner, plane, namespace, name, labels: { ...labels, ...labelsOf(plane, metadata.name) }, annotations }
+}
+
+const fleetOf = (metadata: { readonly name: string; readonly uid?: string } | undefined, run: Run | undefined): readonly Member<Desired>[] | undefined => {
+  if (metadata === undefined || run === undefined || run.mode !== "Shared") return undefined
+  const { name, uid } = metadata
+  const plane = classPlane(name)
+  const made: Made = { source: { kind: "GatewayClass", namespace: "", name }, owner: { kind: "GatewayClass", name, uid }, plane, namespace: run.installation.namespace, name: objectName(name, plane), labels: labelsOf(plane, undefined), annotations: {} }
+  return pods(made, { parameters: run.parameters, replicas: 2 }, run.installation)
+}
+
+/**
+ * By the Gateway's key: ports of the listeners that are served. A Service has at least one port, so where none is served
+ * it has all that are asked for, and there connections are refused: its address stays.
+ */
+const portsOf = (all: Collection<Gateway>, served: Parameters<typeof judgedListeners>[0]): Collection<readonly ServedPort[]> => {
+  const bound = bindPorts(served)
+  const used = judgedListeners(served)
+    .group((_judged, key) => [key.split("/").slice(1, 3).join("/")], (members) => members.flatMap(([, { value }]) => (value === undefined ? [] : [value.port])))
+    .named("ports served")
+  return all.join(served, (gateway, own, read: Read, key) => {
+    if (own === undefined || own.mode === "External") return undefined
+    const ports = read(used, key) ?? []
+    const chosen = new Set(ports.length > 0 ? ports : gateway.spec.listeners.map(({ port }) => port))
+    return [...chosen].sort((a, b) => a - b).flatMap((port) => {
+      const bindPort = read(bound, bindPortKey(own.plane, own.namespace, own.name, port))
+      return bindPort === undefined ? [] : [{ port, bindPort }]
+    })
+  }).named("ports of gateways")
+}
