@@ -15,6 +15,7 @@ export interface Binaries {
   /** etcd, kube-apiserver … kubectl by their first argument. */
   readonly hyperkube: string
   readonly init: string
+  readonly coredns: string
   /** Root of unpacked packages: containerd, runc, CNI plugins, nft, iptables, conntrack. */
   readonly debian: string
 }
@@ -22,16 +23,19 @@ export interface Binaries {
 const KUBERNETES = "v1.36.3"
 const [, MAJOR, MINOR] = /^v(\d+)\.(\d+)/.exec(KUBERNETES) ?? []
 const VERSION = "k8s.io/component-base/version"
+const GO = { CGO_ENABLED: "0", GOTOOLCHAIN: "local", GOFLAGS: "-buildvcs=false" }
 const FLAGS = ["-trimpath", "-p", "2"]
 const LINK = `-s -w -X ${VERSION}.gitVersion=${KUBERNETES} -X ${VERSION}.gitMajor=${MAJOR} -X ${VERSION}.gitMinor=${MINOR} -X ${VERSION}.gitTreeState=clean`
 
 export const binaries = async (report: Report): Promise<Binaries> => {
   const built = await once("tools", await toolsKey(), async (folder) => {
-    const go = (...args: readonly string[]) => goCommand(tools, args, { CGO_ENABLED: "0", GOTOOLCHAIN: "local", GOFLAGS: "-buildvcs=false" })
+    const go = (...args: readonly string[]) => goCommand(tools, args, GO)
     await lasting(`building Kubernetes ${KUBERNETES} (about 9 minutes, the first time)`, report, go("build", ...FLAGS, "-ldflags", LINK, "-o", join(folder, "hyperkube"), "./hyperkube"))
     await go("build", ...FLAGS, "-ldflags", "-s -w", "-o", join(folder, "init"), "./init")
   })
-  return { hyperkube: join(built, "hyperkube"), init: join(built, "init"), debian: await once("debian", shortHash(PACKAGES.join(" ")), (folder) => lasting("fetching the container runtime", report, unpackDebian(folder))) }
+  const dns = await once("dns", keyOf(join(import.meta.dirname, "dns")), (folder) =>
+    lasting("building CoreDNS", report, goCommand(join(import.meta.dirname, "dns"), ["build", ...FLAGS, "-ldflags", "-s -w", "-o", join(folder, "coredns"), "."], GO)))
+  return { hyperkube: join(built, "hyperkube"), init: join(built, "init"), coredns: join(dns, "coredns"), debian: await once("debian", shortHash(PACKAGES.join(" ")), (folder) => lasting("fetching the container runtime", report, unpackDebian(folder))) }
 }
 
 const tools = join(import.meta.dirname, "tools")

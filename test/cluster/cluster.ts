@@ -67,7 +67,7 @@ export const up = async (report: Report): Promise<void> => {
     begin("kube-apiserver")
     await until("the API server is ready", () => kubectl("get", "--raw", "/readyz").then((answer) => answer === "ok", () => false), 60_000)
     say("API server ready")
-    for (const component of ["kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"] as const) begin(component)
+    for (const component of ["kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns"] as const) begin(component)
     for (const file of definitions) await kubectl("apply", "--server-side", "-f", file)
     for (const archive of await images) await importImage(init, programs, archive)
     say("images imported")

@@ -2,9 +2,9 @@
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Binaries } from "./binaries.ts"
-import { API_SERVICE, DNS_SERVICE, NODE_ADDRESS, PODS, SERVICES, state } from "./place.ts"
+import { NODE_ADDRESS, PODS, SERVICES, state } from "./place.ts"
 
-export type Component = "etcd" | "kube-apiserver" | "containerd" | "kube-controller-manager" | "kube-scheduler" | "kubelet" | "kube-proxy"
+export type Component = "etcd" | "kube-apiserver" | "containerd" | "kube-controller-manager" | "kube-scheduler" | "kubelet" | "kube-proxy" | "coredns"
 
 /** Of a pod's own process, which the container runtime asks for. */
 export const PAUSE_IMAGE = "headgate.test/pause:1"
@@ -12,7 +12,7 @@ export const PAUSE_IMAGE = "headgate.test/pause:1"
 const pki = (name: string): string => state("pki", name)
 
 /** Command lines by component. Files they read are written by `configure`. */
-export const commandOf = (component: Component, { hyperkube, debian }: Binaries): readonly string[] => {
+export const commandOf = (component: Component, { hyperkube, coredns, debian }: Binaries): readonly string[] => {
   switch (component) {
     case "etcd":
       // Nothing of it outlives the cluster: no fsync.
@@ -40,6 +40,8 @@ export const commandOf = (component: Component, { hyperkube, debian }: Binaries)
       return [hyperkube, "kubelet", `--config=${state("kubelet.yaml")}`, `--kubeconfig=${pki("kubelet.kubeconfig")}`, "--hostname-override=node", `--node-ip=${NODE_ADDRESS}`]
     case "kube-proxy":
       return [hyperkube, "kube-proxy", `--config=${state("proxy.yaml")}`, "--hostname-override=node"]
+    case "coredns":
+      return [coredns, "-conf", state("Corefile")]
   }
 }
 
@@ -62,7 +64,7 @@ const kubelet = {
   failCgroupV1: false, cgroupDriver: "cgroupfs", containerRuntimeEndpoint: "unix:///run/containerd/containerd.sock",
   address: NODE_ADDRESS, tlsCertFile: pki("kubelet.crt"), tlsPrivateKeyFile: pki("kubelet.key"),
   authentication: { anonymous: { enabled: false }, webhook: { enabled: false }, x509: { clientCAFile: pki("ca.crt") } }, authorization: { mode: "AlwaysAllow" },
-  clusterDNS: [DNS_SERVICE], clusterDomain: "cluster.local", resolvConf: state("resolv.conf"), volumePluginDir: "/var/lib/kubelet/volumeplugins",
+  clusterDNS: [NODE_ADDRESS], clusterDomain: "cluster.local", resolvConf: state("resolv.conf"), volumePluginDir: "/var/lib/kubelet/volumeplugins",
   failSwapOn: false, maxPods: 250, evictionHard: { "memory.available": "100Mi" }, imageGCHighThresholdPercent: 100, imageGCLowThresholdPercent: 99,
   eventRecordQPS: 0, kubeAPIQPS: 200, kubeAPIBurst: 400, nodeStatusUpdateFrequency: "5s",
 }
@@ -109,13 +111,23 @@ disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.sna
     conf_dir = "${state("cni")}"
 `
 
+/** Of the cluster's own names: there is no other name server. A process of the node, so that it is there before the first pod. */
+const corefile = `.:53 {
+  bind ${NODE_ADDRESS}
+  errors
+  cache 5
+  kubernetes cluster.local {
+    kubeconfig ${pki("admin.kubeconfig")}
+  }
+}
+`
+
 /** JSON is YAML. */
 export const configure = (programs: Binaries): void => {
   for (const folder of ["log", "cni", "etcd"]) mkdirSync(state(folder), { recursive: true })
   const files: Readonly<Record<string, unknown>> = { "audit.yaml": audit, "kubelet.yaml": kubelet, "proxy.yaml": proxy, "cni/10-headgate.conflist": network }
   for (const [name, value] of Object.entries(files)) writeFileSync(state(name), JSON.stringify(value, null, 2))
   writeFileSync(state("containerd.toml"), containerd(programs))
-  writeFileSync(state("resolv.conf"), `nameserver ${DNS_SERVICE}\n`)
+  writeFileSync(state("Corefile"), corefile)
+  writeFileSync(state("resolv.conf"), `nameserver ${NODE_ADDRESS}\n`)
 }
-
-export const API_SERVER = `https://${API_SERVICE}`

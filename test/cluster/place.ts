@@ -13,9 +13,8 @@ export const CLIENT_ADDRESS = "10.123.0.2"
 export const LOAD_BALANCERS = "10.124.0.0/16"
 export const PODS = "10.244.0.0/16"
 export const SERVICES = "10.96.0.0/16"
-/** The API server's own Service and the cluster's DNS, where there is one. */
+/** The API server's own Service. */
 export const API_SERVICE = "10.96.0.1"
-export const DNS_SERVICE = "10.96.0.10"
 
 /** Binaries and images, by what they are made of: worth keeping. */
 export const cache = (): string => made(join(cacheFolder(), "cluster"))
