@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { manifests, yamlOf } from "./manifests.ts"
 import { DEFAULTS } from "./options.ts"
 
-const HEADER = `# Headgate in namespace ${DEFAULTS.namespace}. The Gateway API's own definitions come first: see infra/manifests/README.md.
+const HEADER = `# Headgate in namespace ${DEFAULTS.namespace}. The Gateway API's own definitions come first: see infra/README.md.
 # Written by infra/manifests/generate.ts; "headgate install --dry-run" prints it with other settings.
 `
 
