@@ -52,9 +52,9 @@ export class Prober {
     socket.on("close", () => this.#pending?.reject(new Error("the connection was closed")))
   }
 
-  static connect(port: number): Promise<Prober> {
+  static connect(port: number, host = "127.0.0.1"): Promise<Prober> {
     return new Promise((resolve, reject) => {
-      const socket = connect(port, "127.0.0.1", () => resolve(new Prober(socket)))
+      const socket = connect(port, host, () => resolve(new Prober(socket)))
       socket.once("error", reject)
     })
   }
