@@ -12,7 +12,7 @@ import { attempt, exit, failure, runningBus } from "./command.ts"
 import { at, jsonIn, jsonOrText } from "./field.ts"
 import { printable } from "./get.ts"
 import { momentText } from "./moment.ts"
-import { answering, sayDoubts, targetOf, type Target } from "./past-view.ts"
+import { answering, sayDoubts, targetIn, type Target } from "./past-view.ts"
 
 export interface Difference {
   readonly what: "added" | "removed" | "changed"
@@ -70,13 +70,13 @@ export const diffCommand = Command.make(
     b: Argument.String("b").pipe(Argument.withDescription("Another; now for now")),
     object: Argument.String("object").pipe(Argument.withDescription("Only this: httproute/web, httproute shop/web, cluster service/default/web/80"), Argument.variadic()),
     namespace: Flag.String("namespace").pipe(Flag.withAlias("n"), Flag.withDescription("Of an object named without one (default: default)"), Flag.optional),
-    plane: Flag.String("plane").pipe(Flag.withDescription("Data plane of an entry"), Flag.withDefault("default")),
+    plane: Flag.String("plane").pipe(Flag.withDescription("Data plane of an entry; may be left out where one has it"), Flag.optional),
     output: Flag.Literals("output", ["table", "json"]).pipe(Flag.withAlias("o"), Flag.withDefault("table")),
   },
   Effect.fnUntraced(function*({ a, b, object, namespace, plane, output }) {
     const [first, second] = [yield* momentOf(a), yield* momentOf(b)]
     const connected = yield* runningBus
-    const { text, doubts } = yield* attempt(() => answering(async () => diff(connected, first, second, object.length === 0 ? undefined : targetOf(object, Option.getOrUndefined(namespace), plane), output)))
+    const { text, doubts } = yield* attempt(() => answering(async () => diff(connected, first, second, object.length === 0 ? undefined : await targetIn(connected, object, Option.getOrUndefined(namespace), Option.getOrUndefined(plane)), output)))
     yield* Effect.sync(() => process.stdout.write(text))
     yield* sayDoubts(doubts)
   }, Effect.scoped),

@@ -31,6 +31,13 @@ test("the title is the URL that was asked for, its port included", () => {
   expect(titleOf("http://h:8080/x", ["Host: shop.example"])).toBe("GET http://shop.example:8080/x")
 })
 
+test("a port that pods bind elsewhere is told as it was asked for, and where it is bound", () => {
+  const now = plane([entry("listener", "l", listener("http", { port: 80, bindPort: 10_080 }))], [{ id: "l", protocol: "HTTP", address: "::", port: 10_080, specPort: 80 }])
+  const explained = one(now, "http://h/x")
+  expect(explained.port).toBe("*:80")
+  expect(requestText(question("http://h/x"), explained, [], now.acks)).toContain("port 80 (HTTP), bound to :::10080")
+})
+
 test("what overlays do to a request is said where they act on it, and how it is answered follows from all of them", () => {
   const filters = [{ type: "responseHeaders" as const, set: [["x-o", "1"] as const], add: [], remove: [] }]
   const now = plane([

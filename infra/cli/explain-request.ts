@@ -155,7 +155,7 @@ const explainAt = (plane: string, key: string, port: CompiledPort, question: Que
   const looked = isRead ? look(port, head) : { listeners: [], hosts: [], candidates: [], rule: null }
   const certificates = isRead && question.scheme === "https" ? presented(port, head, question.serverName, values) : []
   const listener = values.listeners.get(servingIn(looked) ?? "")
-  const placed: ExplainedRequest = { plane, port: key, protocol: port.protocol, looked, listener, certificates, overlays: [], merged: [], shares: [], route: undefined, answer: undefined }
+  const placed: ExplainedRequest = { plane, port: `${key.slice(0, key.lastIndexOf(":"))}:${port.port}`, protocol: port.protocol, looked, listener, certificates, overlays: [], merged: [], shares: [], route: undefined, answer: undefined }
   const answer = isRead ? beforeRoutes(port, head, question, certificates.length > 0) : ofFailure({ side: "downstream", reason: head.fault ?? "request-line" })
   if (answer !== undefined) return { ...placed, answer }
   const winner = looked.candidates.find(({ verdict }) => verdict.is === "wins")?.candidate

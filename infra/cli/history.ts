@@ -16,7 +16,7 @@ import { at, jsonOrText } from "./field.ts"
 import { printable } from "./get.ts"
 import { timeText } from "./moment.ts"
 import { resourceKind } from "./object-name.ts"
-import { answering, covers, neededOf, sayDoubts, servingOf, targetOf, type Serving, type Target } from "./past-view.ts"
+import { answering, covers, neededOf, sayDoubts, servingOf, targetIn, targetOf, type Serving, type Target } from "./past-view.ts"
 
 /** One version, with everything that is known of it. */
 export interface Told {
@@ -163,14 +163,16 @@ export const historyCommand = Command.make(
   {
     object: Argument.String("object").pipe(Argument.withDescription("httproute/web, httproute shop/web, cluster service/default/web/80, route httproute/default/web, …"), Argument.variadic()),
     namespace: Flag.String("namespace").pipe(Flag.withAlias("n"), Flag.withDescription("Of an object named without one (default: default)"), Flag.optional),
-    plane: Flag.String("plane").pipe(Flag.withDescription("Data plane of an entry"), Flag.withDefault("default")),
+    plane: Flag.String("plane").pipe(Flag.withDescription("Data plane of an entry; may be left out where one has it"), Flag.optional),
     tail: Flag.Int("tail").pipe(Flag.withDescription("Only so many versions, the last ones"), Flag.optional),
     output: Flag.Literals("output", ["text", "json"]).pipe(Flag.withAlias("o"), Flag.withDefault("text")),
   },
   Effect.fnUntraced(function*({ object, namespace, plane, tail, output }) {
     if (object.length === 0) return yield* failure("history of which object? Write KIND/NAME or KIND NAMESPACE/NAME", 2)
-    const target = yield* attempt(() => answering(async () => targetOf(object, Option.getOrUndefined(namespace), plane)))
+    // A name that is none is told without a bus.
+    yield* attempt(() => answering(async () => targetOf(object, Option.getOrUndefined(namespace), "default")))
     const connected = yield* runningBus
+    const target = yield* attempt(() => answering(() => targetIn(connected, object, Option.getOrUndefined(namespace), Option.getOrUndefined(plane))))
     const { told, doubts } = yield* attempt(() => history(connected, target, Option.getOrUndefined(tail)))
     yield* Effect.sync(() => process.stdout.write(output === "json" ? `${JSON.stringify({ object: target.text, exact: doubts.length === 0, doubts, versions: told }, null, 2)}\n` : historyText(target, told)))
     yield* sayDoubts(doubts)

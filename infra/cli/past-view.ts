@@ -6,9 +6,10 @@ import type { CopiedCommit } from "../../bus/history/commits.ts"
 import { readLog } from "../../bus/history/read.ts"
 import { HistoryError, type Moment, type PastAck, type PastState } from "../../bus/history/state.ts"
 import { causeOf } from "../../bus/history/versions.ts"
-import { configSubject, parseSubject, resourceSubject } from "../../bus/subject.ts"
+import { configSubject, encodeToken, parseSubject, resourceSubject } from "../../bus/subject.ts"
 import { unitKey } from "../../bus/unit/commit.ts"
 import { exit, failure } from "./command.ts"
+import { stateOf } from "./explain-read.ts"
 import { at, jsonOrText } from "./field.ts"
 import { aliases } from "./get.ts"
 import { momentText, timeText } from "./moment.ts"
@@ -71,6 +72,20 @@ export const targetOf = (words: readonly string[], namespace: string | undefined
   const section = aliases[kindWord.toLowerCase()] ?? kindWord.toLowerCase()
   if (id === undefined || id === "" || words.length > (slash < 0 ? 2 : 1)) throw new NameError(`which ${section}? Write ${section}/ID or ${section} ID`)
   return { subject: configSubject(plane, section, id), text: `${section} ${id} of ${plane}` }
+}
+
+/** As `targetOf`; where no plane is said, the one that has or had such an entry. Rejects with NameError. */
+export const targetIn = async (bus: Bus, words: readonly string[], namespace: string | undefined, plane: string | undefined): Promise<Target> => {
+  const target = targetOf(words, namespace, plane ?? "default")
+  const entry = parseSubject(target.subject)
+  if (plane !== undefined || entry?.is !== "entry") return target
+  const found = (await stateOf(bus, "CONFIG", `config.*.${encodeToken(entry.section)}.${encodeToken(entry.id)}`)).flatMap(({ subject }) => {
+    const parsed = parseSubject(subject)
+    return parsed?.is === "entry" ? [parsed.plane] : []
+  })
+  const [only = "default", ...more] = found.sort()
+  if (more.length > 0) throw new NameError(`${entry.section} ${entry.id} is in several data planes: ${found.join(", ")}; name one by --plane`)
+  return targetOf(words, namespace, only)
 }
 
 /** What a pod said it serves: revisions by function. */
