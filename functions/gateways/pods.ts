@@ -9,8 +9,12 @@ import { object, selectorOf, type Made } from "./objects.ts"
 const USER = 65_532
 /** Of /healthz, /readyz and /metrics. Below every port that a listener is bound at. */
 const PROBES_PORT = 9902
-/** How long a Service may take to send no more connections to a pod that goes, and requests to finish then, s. */
-const LINGER = 5
+/**
+ * How long a pod that goes takes connections, s: until its Service sends no more, and where it was the only one until
+ * another is ready (a Service sends to one that goes as long as its probe says it serves, where there is no other).
+ */
+const LINGER = 10
+/** How long requests may take to finish then, s. */
 const DRAIN = 20
 /** Until the last words are said. */
 const SLACK = 5
@@ -66,7 +70,7 @@ const container = (plane: string, { resources = RESOURCES, environment = {} }: P
   ],
   env: [{ name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }, ...Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1)).map(([variable, value]) => ({ name: variable, value }))],
   ports: [{ name: "probes", containerPort: PROBES_PORT }],
-  readinessProbe: { httpGet: { path: "/readyz", port: "probes" }, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 3 },
+  readinessProbe: { httpGet: { path: "/readyz", port: "probes" }, periodSeconds: 1, timeoutSeconds: 1, failureThreshold: LINGER + 2 },
   livenessProbe: { httpGet: { path: "/healthz", port: "probes" }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },
   resources,
   securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } },

@@ -1,0 +1,50 @@
+import { expect, test } from "vitest"
+import { desired } from "../../bus/kinds/desired.ts"
+import { headgate } from "../../bus/kinds/installation.ts"
+import { engineOf, outputs, readManifests, type Input } from "../../test/fixtures/derive.ts"
+import type { Engine } from "../engine/engine.ts"
+import { gateways } from "./gateways.ts"
+
+const installation = (image: string): Input => ({ kind: headgate.installation, key: "/", value: { schema: 1, namespace: "headgate-system", image, nats: "nats://n:4222", mode: "Dedicated" } })
+const parameters = (spec: string): Input => only(`apiVersion: headgate.dev/v1alpha1\nkind: GatewayParameters\nmetadata: {name: p, namespace: ops}\nspec: ${spec}\n`)
+const only = (yaml: string): Input => {
+  const [input] = readManifests(yaml).inputs
+  if (input === undefined) throw new Error(`refused: ${yaml}`)
+  return input
+}
+const ours = only("apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: c}\nspec: {controllerName: headgate.dev/gateway, parametersRef: {group: headgate.dev, kind: GatewayParameters, namespace: ops, name: p}}\n")
+const edge = only("apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: shop, uid: u}\nspec: {gatewayClassName: c, listeners: [{name: http, protocol: HTTP, port: 80}]}\n")
+
+const staged = (engine: Engine, ...inputs: readonly Input[]): Engine => {
+  for (const { kind, key, value } of inputs) engine.stage(kind, key, value, 1)
+  engine.pass()
+  return engine
+}
+const fresh = (...inputs: readonly Input[]): Engine => staged(engineOf([gateways]), ...inputs)
+const namesIn = (engine: Engine): readonly string[] => engine.rows("gateways", desired).map(([, { kind, namespace }]) => `${kind} in ${namespace}`)
+
+test("a Gateway whose class goes over to shared pods leaves nothing behind, and back again", () => {
+  const engine = fresh(installation("i"), parameters("{}"), ours, edge)
+  const own = outputs(engine)
+  expect(namesIn(engine)).toEqual(["Deployment in shop", "PodDisruptionBudget in shop", "Secret in shop", "Service in shop", "ServiceAccount in shop"])
+  staged(engine, parameters("{mode: Shared}"))
+  expect(namesIn(engine)).toEqual(["Deployment", "PodDisruptionBudget", "Secret", "Service", "ServiceAccount"].map((kind) => `${kind} in headgate-system`))
+  expect(outputs(engine)).toEqual(outputs(fresh(installation("i"), parameters("{mode: Shared}"), ours, edge)))
+  staged(engine, parameters("{}"))
+  expect(outputs(engine)).toEqual(own)
+})
+
+test("parameters that go take nothing along; once they are back what was changed meanwhile counts", () => {
+  const engine = fresh(installation("i"), parameters("{mode: Shared, replicas: 4}"), ours, edge)
+  const before = outputs(engine)
+  staged(engine, { ...parameters("{}"), value: undefined }, installation("newer"))
+  expect(outputs(engine)["desired"]).toEqual(before["desired"])
+  staged(engine, parameters("{mode: Shared, replicas: 4}"))
+  expect(outputs(engine)).toEqual(outputs(fresh(installation("newer"), parameters("{mode: Shared, replicas: 4}"), ours, edge)))
+})
+
+test("what goes with its last Gateway are the pods of a class too", () => {
+  const engine = fresh(installation("i"), parameters("{mode: Shared}"), ours, edge)
+  staged(engine, { ...edge, value: undefined })
+  expect(namesIn(engine)).toEqual([])
+})
