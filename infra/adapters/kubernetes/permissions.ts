@@ -1,6 +1,6 @@
 /**
- * Every verb on every resource that the adapter uses, each with what for; the ClusterRole, or the Roles of an installation that is
- * limited to some namespaces, are rendered from it. A test holds the calls really made against it.
+ * Every verb on every resource that the adapter uses, each with what for; the ClusterRole, or the Roles of an
+ * installation that is limited to some namespaces, are rendered from it. A test holds the calls really made against it.
  */
 import { resourceApis } from "../../../bus/kinds/all.ts"
 import { LEADER } from "./apply/leader.ts"
@@ -22,17 +22,19 @@ export interface Permission {
 }
 
 const OWN_STATUS: ReadonlySet<string> = new Set(["Gateway", "GatewayClass", "HTTPRoute"])
+/** What a Gateway or a route names, of Secrets the content too, where a function wants it; and what is read again when somebody else has written it meanwhile. */
+const READ_BY_NAME: ReadonlySet<string> = new Set(["Secret", "Service", ...OWN_STATUS])
 
 export const permissions: readonly Permission[] = [
-  ...resourceApis.map(({ group, plural, namespaced }): Permission => ({
-    why: "watched", group, resource: plural, verbs: ["get", "list", "watch"], scope: namespaced ? "watched" : "cluster",
+  // EndpointSlices stand for Endpoints.
+  ...resourceApis.filter(({ kindName }) => kindName !== "Endpoints").map(({ group, plural, kindName, namespaced }): Permission => ({
+    why: READ_BY_NAME.has(kindName) ? "watched, and read by name" : "watched", group, resource: plural, verbs: [...(READ_BY_NAME.has(kindName) ? (["get"] as const) : []), "list", "watch"], scope: namespaced ? "watched" : "cluster",
   })),
-  { why: "kinds that are there, and come", group: "apiextensions.k8s.io", resource: "customresourcedefinitions", verbs: ["get", "list", "watch"], scope: "cluster" },
   ...resourceApis.filter(({ kindName }) => OWN_STATUS.has(kindName)).map(({ group, plural, namespaced }): Permission => ({
     why: "what the status says", group, resource: `${plural}/status`, verbs: ["patch"], scope: namespaced ? "watched" : "cluster",
   })),
-  ...madeKinds.map(({ group, plural, kind }): Permission => ({
-    why: "made for Gateways, kept so, and taken away", group, resource: plural, verbs: ["get", "list", "watch", ...(kind === "Secret" ? (["create"] as const) : []), "patch", "delete"], scope: "watched",
+  ...madeKinds.map(({ group, plural }): Permission => ({
+    why: "made for Gateways, kept so, and taken away; an apply of what is not there is a create too", group, resource: plural, verbs: ["get", "list", "watch", "create", "patch", "delete"], scope: "watched",
   })),
   { why: "made objects are owned by their Gateway or class (OwnerReferencesPermissionEnforcement)", group: "gateway.networking.k8s.io", resource: "gateways/finalizers", verbs: ["update"], scope: "watched" },
   { why: "made objects are owned by their Gateway or class (OwnerReferencesPermissionEnforcement)", group: "gateway.networking.k8s.io", resource: "gatewayclasses/finalizers", verbs: ["update"], scope: "cluster" },

@@ -28,7 +28,7 @@ export interface ApplyOptions {
   readonly notes: Notes
   /** Where the Lease is. */
   readonly installation: string
-  /** Namespaces in which objects are made and watched; undefined: all. */
+  /** Namespaces in which objects are made and watched, beside the installation's; undefined: all. */
   readonly namespaces: readonly string[] | undefined
   /** Whose statuses are ours, and what Events say they come from. */
   readonly controllerName: string
@@ -59,7 +59,7 @@ export class Apply {
     const isLeader = (): boolean => this.#leader.mayWrite
     const common = { api, observer, notes, clock, log }
     this.#events = new Events({ api, holder, controller: controllerName, mayWrite: isLeader, clock, log })
-    this.#made = new Made({ api, namespaces, log, onChange: (id) => this.desired.changed(id) })
+    this.#made = new Made({ api, namespaces: namespaces && [...new Set([...namespaces, installation])], log, onChange: (id) => this.desired.changed(id) })
     this.statuses = new StatusWriter({ ...common, events: this.#events, isOwn: (name) => name === controllerName, mayWrite: () => isLeader() && this.#isDeclared && this.#current.has(kinds.function.name) && this.#current.has(status.name) })
     this.desired = new DesiredWriter({ ...common, events: this.#events, made: this.#made, mayWrite: () => isLeader() && this.#current.has(desired.name) })
     this.#leader = new Leader({
