@@ -13,6 +13,9 @@ const PUBLISH_TIMEOUT = 1000
 /** Messages and bytes under way at once: enough to keep the server busy, few enough to be answered within the time. */
 const WINDOW = 1000
 const WINDOW_BYTES = 8 * 1024 * 1024
+/** Pause before a message is sent again that another process's keeps out, ms; how often. */
+const BUSY = 5
+const REFUSALS = 200
 /** Left for headers when a body is measured. */
 const HEADROOM = 4096
 
@@ -24,6 +27,16 @@ interface Pending {
   readonly reject: (error: BusError) => void
   /** When it was called, or sent, on the monotonic clock, ms. */
   since: number
+  /** The subject whose last sequence it expects. */
+  readonly fence: string | undefined
+  /** Times it was refused while no other of ours named the same fence. */
+  refusals: number
+}
+
+/** Messages of ours that expect something of one subject. */
+interface Lane {
+  inFlight: number
+  readonly held: Pending[]
 }
 
 export interface Publisher {
@@ -45,6 +58,10 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
   let first = 0
   /** By number; insertion order is sending order. */
   const inFlight = new Map<number, Pending>()
+  const lanes = new Map<string, Lane>()
+  let held = 0
+  /** Where several servers keep a stream, one message alone may name a fence until all of them have it. Learnt from the first refusal. */
+  let oneByOne = false
   let bytes = 0
   let sent = 0
   let isConnected = true
@@ -53,7 +70,7 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
   let idle: (() => void)[] = []
 
   const settled = (): void => {
-    if (first < waiting.length || inFlight.size > 0) return
+    if (first < waiting.length || inFlight.size > 0 || held > 0) return
     clearTimeout(timer)
     timer = undefined
     for (const resolve of idle) resolve()
@@ -75,17 +92,78 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
     while (isConnected && inFlight.size < WINDOW && bytes < WINDOW_BYTES) {
       const next = shift()
       if (next === undefined) break
-      try {
-        connection.publish(next.subject, next.data, { headers: next.headers, reply: `${inbox}.${++sent}` })
-        next.since = performance.now()
-        inFlight.set(sent, next)
-        bytes += next.data.length
-      } catch (error) {
-        next.reject(sendError(next.subject, error))
-      }
+      const lane = laneOf(next)
+      if (oneByOne && lane !== undefined && lane.inFlight > 0) hold(lane, next)
+      else dispatch(next)
     }
     arm()
     settled()
+  }
+
+  const dispatch = (next: Pending): void => {
+    try {
+      connection.publish(next.subject, next.data, { headers: next.headers, reply: `${inbox}.${++sent}` })
+      next.since = performance.now()
+      inFlight.set(sent, next)
+      bytes += next.data.length
+      const lane = laneOf(next)
+      if (lane !== undefined) lane.inFlight++
+    } catch (error) {
+      next.reject(sendError(next.subject, error))
+    }
+  }
+
+  const laneOf = ({ fence }: Pending): Lane | undefined => {
+    if (fence === undefined) return undefined
+    const there = lanes.get(fence)
+    if (there !== undefined) return there
+    const made: Lane = { inFlight: 0, held: [] }
+    lanes.set(fence, made)
+    return made
+  }
+
+  const hold = (lane: Lane, pending: Pending): void => {
+    lane.held.push(pending)
+    held++
+  }
+
+  /** One of a lane has been answered or given up: the next may go. */
+  const left = (pending: Pending): void => {
+    const lane = pending.fence === undefined ? undefined : lanes.get(pending.fence)
+    if (pending.fence === undefined || lane === undefined) return
+    lane.inFlight--
+    if (lane.inFlight > 0) return
+    if (lane.held.length === 0) lanes.delete(pending.fence)
+    else if (isConnected) release(lane)
+  }
+
+  const release = (lane: Lane): void => {
+    if (lane.inFlight > 0) return
+    const next = lane.held.shift()
+    if (next === undefined) return
+    held--
+    dispatch(next)
+    arm()
+  }
+
+  /** Not stored: another message that names the fence is on its way to the other servers. */
+  const refusedForNow = (pending: Pending): void => {
+    oneByOne = true
+    const lane = laneOf(pending)
+    if (lane === undefined || ++pending.refusals > REFUSALS) return pending.reject(new BusError("conflict", `${pending.subject}: others write there at the same time, again and again`))
+    if (lane.inFlight > 0) {
+      pending.refusals = 0
+      return hold(lane, pending)
+    }
+    // It is another process's.
+    lane.inFlight++
+    setTimeout(() => {
+      lane.inFlight--
+      if (connection.isClosed()) return pending.reject(new BusError("closed", "the bus is closed"))
+      lane.held.unshift(pending)
+      held++
+      if (isConnected) release(lane)
+    }, BUSY)
   }
 
   const arm = (): void => {
@@ -107,7 +185,7 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
     }
     for (const [number, pending] of inFlight) {
       if (now - pending.since < PUBLISH_TIMEOUT) break
-      take(number)?.reject(new BusError("timeout", `${pending.subject}: no answer in ${PUBLISH_TIMEOUT} ms; stored or not is unknown`))
+      giveUp(number)?.reject(new BusError("timeout", `${pending.subject}: no answer in ${PUBLISH_TIMEOUT} ms; stored or not is unknown`))
     }
     for (let next = waiting[first]; !isConnected && next !== undefined && now - next.since >= PUBLISH_TIMEOUT; next = waiting[first]) {
       const pending = shift()
@@ -122,6 +200,12 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
     bytes -= pending.data.length
     return pending
   }
+  /** Of one that is not sent again. */
+  const giveUp = (number: number): Pending | undefined => {
+    const pending = take(number)
+    if (pending !== undefined) left(pending)
+    return pending
+  }
 
   const answered = (message: Msg): void => {
     const pending = take(Number(message.subject.slice(inbox.length + 1)))
@@ -129,7 +213,15 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
     if (message.headers?.code === 503) {
       pending.reject(new BusError("no-stream", `${pending.subject}: no stream stores it`))
       onNoStream()
-    } else settle(pending, message)
+      left(pending)
+    } else if (isBusy(message)) {
+      const lane = laneOf(pending)
+      if (lane !== undefined) lane.inFlight--
+      refusedForNow(pending)
+    } else {
+      settle(pending, message)
+      left(pending)
+    }
     if (first < waiting.length) send()
     else settled()
   }
@@ -144,7 +236,7 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
       if (data.length > limit) return Promise.reject(new BusError("too-large", `${message.subject}: ${data.length} bytes exceed the limit of ${limit}`))
       return new Promise<Ack>((resolve, reject) => {
         try {
-          waiting.push({ subject: message.subject, data, headers: outgoingHeaders(message), resolve, reject, since: performance.now() })
+          waiting.push({ subject: message.subject, data, headers: outgoingHeaders(message), resolve, reject, since: performance.now(), fence: message.expect === undefined ? undefined : (message.expect.subject ?? message.subject), refusals: 0 })
         } catch (error) {
           reject(sendError(message.subject, error))
           return
@@ -159,6 +251,12 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
         const pending = take(number)
         pending?.reject(new BusError("timeout", `${pending.subject}: the connection broke before the answer; stored or not is unknown`))
       }
+      // Those that were held have not been stored: they wait like all others.
+      const back = [...lanes.values()].flatMap((lane) => lane.held.splice(0))
+      held -= back.length
+      waiting = [...back, ...waiting.slice(first)]
+      first = 0
+      lanes.clear()
       const now = performance.now()
       for (const pending of waiting) if (pending !== undefined) pending.since = now
       clearTimeout(timer)
@@ -171,10 +269,10 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
       send()
     },
     refused: (subject, message) => {
-      for (const [number, pending] of inFlight) if (pending.subject === subject) take(number)?.reject(new BusError("rejected", `${subject}: ${message}`))
+      for (const [number, pending] of inFlight) if (pending.subject === subject) giveUp(number)?.reject(new BusError("rejected", `${subject}: ${message}`))
       send()
     },
-    drain: () => (first >= waiting.length && inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
+    drain: () => (first >= waiting.length && inFlight.size === 0 && held === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
   }
 }
 
@@ -188,9 +286,13 @@ const sendError = (subject: string, error: unknown): BusError => {
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
 
-/** JetStream error codes: wrong last sequence, the same of another subject, message above the stream's or the server's limit. */
-const WRONG_LAST_SEQUENCE = new Set<unknown>([10071, 10164])
+/** JetStream error codes: wrong last sequence; another message that names the same subject is on its way (replicated streams); message above the stream's or the server's limit. */
+const WRONG_LAST_SEQUENCE = 10071
+const ON_ITS_WAY = 10164
 const MESSAGE_TOO_LARGE = 10054
+
+/** Parsed only where the answer is short and an error may be in it. */
+const isBusy = ({ data }: Msg): boolean => data.length < 400 && Buffer.from(data.buffer, data.byteOffset, data.length).includes(`"err_code":${ON_ITS_WAY}`)
 
 const settle = (pending: Pending, message: Msg): void => {
   let answer: unknown
@@ -203,7 +305,7 @@ const settle = (pending: Pending, message: Msg): void => {
   const failure = isRecord(answer) ? answer["error"] : undefined
   if (isRecord(failure)) {
     const code = failure["err_code"]
-    const reason = WRONG_LAST_SEQUENCE.has(code) ? "conflict" : code === MESSAGE_TOO_LARGE ? "too-large" : "rejected"
+    const reason = code === WRONG_LAST_SEQUENCE ? "conflict" : code === MESSAGE_TOO_LARGE ? "too-large" : "rejected"
     pending.reject(new BusError(reason, `${pending.subject}: ${String(failure["description"])}`))
   } else if (isRecord(answer) && typeof answer["seq"] === "number") pending.resolve({ seq: answer["seq"], duplicate: answer["duplicate"] === true })
   else pending.reject(new BusError("rejected", `${pending.subject}: the server's ack has no sequence`))

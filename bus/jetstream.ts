@@ -58,11 +58,12 @@ export const connectBus = async (options: ConnectOptions): Promise<Bus> => {
 
 const connectWithin = async ({ url, user, password, inboxPrefix, tls }: Access, name: string, timeout: number, signal: AbortSignal | undefined): Promise<NatsConnection> => {
   const deadline = performance.now() + timeout
-  for (;;) {
+  for (let attempt = 0; ; attempt++) {
     signal?.throwIfAborted()
     try {
       return await connect({
-        servers: url, name, timeout: 2000, maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 100, pingInterval: 20_000, ignoreAuthErrorAbort: true,
+        // A server that takes up a new user just now may say nothing: the next attempt finds it well.
+        servers: url, name, timeout: attempt === 0 ? 600 : 2000, maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 100, pingInterval: 20_000, ignoreAuthErrorAbort: true,
         ...(user === undefined ? {} : { user, pass: password ?? "" }),
         ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
         ...(tls === undefined ? {} : { tls: { ...(tls.ca === undefined ? {} : { caFile: tls.ca }), ...(tls.cert === undefined ? {} : { certFile: tls.cert }), ...(tls.key === undefined ? {} : { keyFile: tls.key }) } }),

@@ -70,9 +70,9 @@ export const put = async (api: Api, manifest: Manifest): Promise<"made" | "chang
 
 const versionOf = (object: unknown): string => textOf(memberOf(object, "metadata")["resourceVersion"])
 
-/** All of one kind that the installation in `namespace` has made, wherever they are. */
-export const labelled = async (api: Api, kind: string, namespace: string): Promise<readonly Place[]> => {
-  const answer = await read(api, `${resourcePath(resourceOf(kind))}?labelSelector=${encodeURIComponent(`${INSTALLATION_LABEL}=${namespace}`)}`)
+/** All of one kind that the installation in `namespace` has made, or any (undefined), wherever they are. */
+export const labelled = async (api: Api, kind: string, namespace: string | undefined): Promise<readonly Place[]> => {
+  const answer = await read(api, `${resourcePath(resourceOf(kind))}?labelSelector=${encodeURIComponent(namespace === undefined ? INSTALLATION_LABEL : `${INSTALLATION_LABEL}=${namespace}`)}`)
   return listOf(answer, "items").map((item) => {
     const metadata = memberOf(item, "metadata")
     return { kind, namespace: textOf(metadata["namespace"]), name: textOf(metadata["name"]) }

@@ -4,9 +4,9 @@ import { ApiError } from "../adapters/kubernetes/api-error.ts"
 import { type ApiClient, resourcePath } from "../adapters/kubernetes/client.ts"
 import { isJson, listOf, memberOf, textOf } from "../adapters/kubernetes/raw.ts"
 import { manifests } from "../manifests/manifests.ts"
-import { INSTALLATION_LABEL, isExternal, type InstallOptions } from "../manifests/options.ts"
+import { INSTALLATION_LABEL, isExternal, type InstallOptions, type Manifest } from "../manifests/options.ts"
 import { PASSWORDS } from "../manifests/nats.ts"
-import { kindsToRemove, labelled, ownsNamespace, type Place, placeOf, placeText, put, read, take } from "./install-objects.ts"
+import { kindsToRemove, labelled, ownsNamespace, pathOf, type Place, placeOf, placeText, put, read, take } from "./install-objects.ts"
 import { untilRolledOut } from "./install-ready.ts"
 
 type Api = Pick<ApiClient, "request">
@@ -36,12 +36,13 @@ export const install = async (options: InstallOptions, { api, say, timeout }: In
         continue
       }
     }
-    say(`  ${(await put(api, manifest)).padEnd(9)} ${placeText(place)}`)
+    const done = await put(api, manifest.kind === "CustomResourceDefinition" ? await asItIs(api, manifest) : manifest)
+    say(`  ${done.padEnd(9)} ${placeText(place)}`)
   }
   const stays = new Set(wanted.map((manifest) => placeText(placeOf(manifest))))
   for (const place of await made(api, options.namespace)) {
     // Of an installation before that had more: its namespace is not for an upgrade to take away.
-    if (!stays.has(placeText(place)) && place.kind !== "Namespace" && (await take(api, place))) say(`  removed   ${placeText(place)}`)
+    if (!stays.has(placeText(place)) && place.kind !== "Namespace" && place.kind !== "CustomResourceDefinition" && (await take(api, place))) say(`  removed   ${placeText(place)}`)
   }
   await untilRolledOut(api, wanted.filter(({ kind }) => kind === "Deployment" || kind === "StatefulSet").map(placeOf), say, timeout)
 }
@@ -74,11 +75,20 @@ export const uninstall = async (namespace: string, { api, say, timeout }: Instal
   if (all.length === 0) say(`there is no installation in namespace ${namespace}`)
 }
 
-/** Everything that carries the installation's label, in the order in which it is taken away. */
+/** Everything that carries the installation's label, in the order in which it is taken away; and what all installations share. */
 const made = async (api: Api, namespace: string): Promise<readonly Place[]> => {
   const all: Place[] = []
-  for (const kind of kindsToRemove) all.push(...(await labelled(api, kind, namespace)))
-  return all
+  for (const kind of kindsToRemove) all.push(...(await labelled(api, kind, kind === "CustomResourceDefinition" ? undefined : namespace)))
+  return all.some(({ kind }) => kind !== "CustomResourceDefinition") ? all : []
+}
+
+/** Of what installations share: whose it was it stays, also nobody's. */
+const asItIs = async (api: Api, manifest: Manifest): Promise<Manifest> => {
+  const there = await read(api, pathOf(placeOf(manifest)))
+  if (there === undefined) return manifest
+  const owner = textOf(memberOf(memberOf(there, "metadata"), "labels")[INSTALLATION_LABEL])
+  const labels = Object.fromEntries(Object.entries(manifest.metadata.labels ?? {}).flatMap(([name, value]) => (name !== INSTALLATION_LABEL ? [[name, value]] : owner === "" ? [] : [[name, owner]])))
+  return { ...manifest, metadata: { ...manifest.metadata, labels } }
 }
 
 const gatewayApi = async (api: Api): Promise<void> => {

@@ -31,7 +31,7 @@ const as = (role: string, streams: "ensure" | readonly StreamName[] = "ensure"):
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "headgate-accounts-"))
   const [clients = 0, routes = 0, monitor = 0] = await freePorts(3)
-  settings = { name: "n0", store: join(folder, "store"), replicas: 1, set: "n", peers: "peers", ports: { clients, routes, monitor } }
+  settings = { name: "n0", store: join(folder, "store"), peers: [], address: "127.0.0.1", ports: { clients, routes, monitor } }
   const planes = planesOf("shop.web")
   server = startServer({ binary: await findNatsServer(), file: join(folder, "nats.conf"), configuration: renderServer(settings, { ...passwords, planes }), log: (line) => void lines.push(line) })
   accounts = new Accounts({ settings, passwords, planes, server, onReloaded: () => undefined, onTrouble: (error) => void troubles.push(error) })
@@ -48,10 +48,13 @@ test("while data planes come and go, nobody else is cut off, misses a message or
   const seen: number[] = []
   const stalled: boolean[] = []
   const lost: string[] = []
+  const begun = Promise.withResolvers<unknown>()
   const following = web.follow({
     stream: "CONFIG", filter: `config.${encodeToken("shop.web")}.>`, from: "state",
     onMessage: ({ data }) => void seen.push(Number(new TextDecoder().decode(data))), onStalled: (now) => void stalled.push(now), onLost: (reason) => void lost.push(reason),
+    onCaughtUp: begun.resolve,
   })
+  await begun.promise
   let stop = false
   let published = 0
   const publishing = (async () => {
@@ -70,9 +73,9 @@ test("while data planes come and go, nobody else is cut off, misses a message or
     accounts.set(planesOf(...names))
     const joined = await as(gatewayRole(`team.gw${i}`), ["CONFIG", "APPLIED"])
     took.push(performance.now() - began)
+    await accounts.settled()
     await joined.publish({ subject: `applied.${encodeToken(`team.gw${i}`)}.pod`, data: "{}" })
     await joined.close()
-    await accounts.settled()
   }
   accounts.set(planesOf("shop.web"))
   await accounts.settled()

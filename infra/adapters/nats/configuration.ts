@@ -5,11 +5,10 @@ export interface Settings {
   /** Of this server among its peers: the pod's. */
   readonly name: string
   readonly store: string
-  /** Servers that keep the streams together: 1 or 3. */
-  readonly replicas: number
-  /** Pods are `<set>-<ordinal>`, reached as `<set>-<ordinal>.<peers>`. */
-  readonly set: string
-  readonly peers: string
+  /** Routes of all servers that keep the streams together, its own among them, as HOST:PORT; none: it is alone. */
+  readonly peers: readonly string[]
+  /** Bound for clients and routes. */
+  readonly address: string
   readonly ports: Ports
 }
 
@@ -38,20 +37,20 @@ export interface Passwords {
 }
 
 /** As text for nats-server's `-c`; the same for the same planes, in whatever order they came. Throws RangeError for a role without a password. */
-export const renderServer = ({ name, store, replicas, set, peers, ports }: Settings, passwords: Passwords): string => {
+export const renderServer = ({ name, store, peers, address, ports }: Settings, passwords: Passwords): string => {
   const planes = [...passwords.planes].sort(([a], [b]) => (a < b ? -1 : 1))
   const all = new Map([...passwords.roles, ...planes.map(([plane, password]) => [gatewayRole(plane), password] as const)])
   const cluster = {
-    name: "headgate", listen: `0.0.0.0:${ports.routes}`,
+    name: "headgate", listen: `${address}:${ports.routes}`,
     authorization: { user: ROUTES_USER, password: passwords.routes, timeout: 2 },
-    routes: Array.from({ length: replicas }, (_, ordinal) => `nats://${ROUTES_USER}:${encodeURIComponent(passwords.routes)}@${set}-${ordinal}.${peers}:${ports.routes}`),
+    routes: peers.map((peer) => `nats://${ROUTES_USER}:${encodeURIComponent(passwords.routes)}@${peer}`),
     // Pods' own addresses change with them.
     no_advertise: true,
   }
   return `${JSON.stringify({
-    server_name: name, listen: `0.0.0.0:${ports.clients}`, http: `127.0.0.1:${ports.monitor}`,
+    server_name: name, listen: `${address}:${ports.clients}`, http: `127.0.0.1:${ports.monitor}`,
     jetstream: { store_dir: store },
-    ...(replicas === 1 ? {} : { cluster, lame_duck_duration: `${LAME_DUCK}s` }),
+    ...(peers.length === 0 ? {} : { cluster, lame_duck_duration: `${LAME_DUCK}s` }),
     accounts: accountsOf(planes.map(([plane]) => plane), all),
   }, null, 2)}\n`
 }

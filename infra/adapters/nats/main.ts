@@ -66,7 +66,10 @@ export const flagsOf = (argv: readonly string[], env: Readonly<Record<string, st
     namespace, secret: values.secret ?? "headgate-nats", mounted: values.mounted, run: values.run ?? "/run/headgate",
     namespaces: watched.length === 0 ? [""] : [...new Set([namespace, ...watched])],
     probes: { host: probes[1] ?? "", port: Number(probes[2]) },
-    settings: { name: hostname(), store: values.store ?? "/data", replicas: Number(replicas), set: values.set ?? "headgate-nats", peers: values.peers ?? "headgate-nats-peers", ports: PORTS },
+    settings: {
+      name: hostname(), store: values.store ?? "/data", address: "0.0.0.0", ports: PORTS,
+      peers: replicas === "1" ? [] : Array.from({ length: Number(replicas) }, (_, ordinal) => `${values.set ?? "headgate-nats"}-${ordinal}.${values.peers ?? "headgate-nats-peers"}:${PORTS.routes}`),
+    },
   }
 }
 
@@ -134,13 +137,13 @@ const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, 
     onTrouble: (error) => log("warning", error instanceof Error ? error.message : String(error)),
   })
   changed()
-  log("info", "nats-server started", { planes: planes.size, replicas: settings.replicas })
+  log("info", "nats-server started", { planes: planes.size, replicas: Math.max(1, settings.peers.length) })
   let isStopping = false
   const onSignal = (): void => {
     if (isStopping) return server.signal("SIGTERM")
     isStopping = true
     // Among peers it first hands over what it leads, and asks its clients to go elsewhere.
-    server.signal(settings.replicas > 1 ? "SIGUSR2" : "SIGTERM")
+    server.signal(settings.peers.length > 0 ? "SIGUSR2" : "SIGTERM")
   }
   process.on("SIGTERM", onSignal)
   process.on("SIGINT", onSignal)

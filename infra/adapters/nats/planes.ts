@@ -28,10 +28,16 @@ export const planeSecretOf = (secret: Json, installation: string): PlaneSecret |
   const [namespace, name] = [textOf(metadata["namespace"]), textOf(metadata["name"])]
   const plane = labelOf(secret, PLANE_LABEL)
   const password = Buffer.from(textOf(memberOf(secret, "data")[PASSWORD]), "base64").toString("utf8")
-  const isOwn = namespace === installation && plane.startsWith("class.")
-  if (!isOwn && !ownersOf(metadata).includes(plane)) return { namespace, name, why: `it is not of the data plane "${plane}": no Gateway of this namespace that owns it has that one` }
+  if (!isOfPlane(secret, installation)) return { namespace, name, why: `it is not of the data plane "${plane}": no Gateway of this namespace that owns it has that one` }
   if (!/^[A-Za-z0-9_-]{32,}$/.test(password)) return { namespace, name, why: `its ${PASSWORD} is not 32 or more letters, digits, - and _` }
   return { namespace, name, plane, password }
+}
+
+/** Whether the object, whose metadata may be all there is of it, is of the data plane that its label names. */
+export const isOfPlane = (object: Json, installation: string): boolean => {
+  const metadata = memberOf(object, "metadata")
+  const plane = labelOf(object, PLANE_LABEL)
+  return (metadata["namespace"] === installation && plane.startsWith("class.")) || ownersOf(metadata).includes(plane)
 }
 
 /** The data planes of the Gateways that own an object. */
