@@ -10,6 +10,7 @@ import { KubeConfig } from "@kubernetes/client-node"
 import { afterAll, beforeAll, describe, test } from "vitest"
 import { parseAllDocuments } from "yaml"
 import { type ApiClient, connectApi } from "../../infra/adapters/kubernetes/client.ts"
+import { isJson, listOf, memberOf } from "../../infra/adapters/kubernetes/raw.ts"
 import { Authority } from "../fixtures/authority.ts"
 import { freePorts } from "../fixtures/ports.ts"
 import { until } from "../system/until.ts"
@@ -22,15 +23,21 @@ import { crds } from "./crds.ts"
  */
 export const onApiServer = async (what: string, suite: (server: () => ApiServer) => void, tokens?: readonly string[]): Promise<void> => {
   const hyperkube = process.env["HEADGATE_CLUSTER"] === "1" ? (await binaries((line) => console.log(line))).hyperkube : await hyperkubeBuilt()
-  if (hyperkube === undefined) return test(what, (context) => context.skip("Kubernetes is not built on this machine: HEADGATE_CLUSTER=1 builds it"))
-  describe(what, () => {
-    let running: ApiServer | undefined
-    beforeAll(async () => { running = await startApiServer(hyperkube, tokens) })
-    afterAll(() => running?.stop())
-    suite(() => {
-      if (running === undefined) throw new Error("the API server runs only while tests do")
-      return running
-    })
+  const declare = hyperkube === undefined ? leftOut : (name: string): void => {
+    describe(name, () => { running(hyperkube, suite, tokens) })
+  }
+  declare(what)
+}
+
+const leftOut = (what: string): void => test(what, (context) => context.skip("Kubernetes is not built on this machine: HEADGATE_CLUSTER=1 builds it"))
+
+const running = (hyperkube: string, suite: (server: () => ApiServer) => void, tokens: readonly string[] | undefined): void => {
+  let server: ApiServer | undefined
+  beforeAll(async () => { server = await startApiServer(hyperkube, tokens) })
+  afterAll(() => server?.stop())
+  suite(() => {
+    if (server === undefined) throw new Error("the API server runs only while tests do")
+    return server
   })
 }
 
@@ -127,7 +134,7 @@ export const applyDefinitions = async (api: ApiClient, files: readonly string[])
       await api.request({ method: "PATCH", path: `${DEFINITIONS}/${name}`, query: { fieldManager: "test", force: true }, headers: { "content-type": "application/apply-patch+yaml" }, body: object })
     }
   }
-  for (const name of names) await until(`${name} is established`, () => api.request({ path: `${DEFINITIONS}/${name}` }).then((answer) => JSON.stringify(answer).includes('"type":"Established"') && JSON.stringify(answer).includes('"reason":"InitialNamesAccepted","status":"True"')), 30_000)
+  for (const name of names) await until(`${name} is established`, () => api.request({ path: `${DEFINITIONS}/${name}` }).then((answer) => listOf(memberOf(answer, "status"), "conditions").some((each) => isJson(each) && each["type"] === "Established" && each["status"] === "True")), 30_000)
 }
 const DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 

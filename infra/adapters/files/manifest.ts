@@ -6,6 +6,7 @@ import type { Note } from "../../../bus/kinds/config.ts"
 import type { SecretContent } from "../../../bus/kinds/secret-content.ts"
 import { MAX_PAYLOAD } from "../../../bus/streams.ts"
 import { resourceSubject } from "../../../bus/subject.ts"
+import { bodyOfResource } from "../publish/body.ts"
 import { type FieldPath, isTooDeep, lineOfField, parseJson, parseText, pathOfField } from "./document.ts"
 
 export interface ManifestObject {
@@ -176,7 +177,7 @@ class ManifestReader {
       this.#problem(at("spec.controllerName"), { severity: "info", reason: "OtherController", message: `GatewayClass ${name} belongs to the controller ${controller}, so Headgate leaves its Gateways alone.`, about, field: "spec.controllerName", fix: `Write controllerName: ${OWN_CONTROLLER}, or start with --controller-name ${controller}.` })
       return
     }
-    const body = canonical(withoutIdentity(read.resource.value))
+    const body = bodyOfResource(read.resource.value)
     this.#objects.push({
       subject: resourceSubject(api.kind.name, read.resource.key),
       kind: api.kind.name,
@@ -212,13 +213,6 @@ const withNameLabel = (item: Readonly<Record<string, unknown>>): Readonly<Record
   if (!isObject(metadata) || typeof metadata["name"] !== "string") return item
   const labels = isObject(metadata["labels"]) ? metadata["labels"] : {}
   return { ...item, metadata: { ...metadata, labels: { ...labels, "kubernetes.io/metadata.name": metadata["name"] } } }
-}
-
-/** What travels in the envelope is not part of the body, so that equal configuration is equal bytes. */
-const withoutIdentity = (value: unknown): unknown => {
-  if (!isObject(value) || !isObject(value["metadata"])) return value
-  const { uid: _uid, generation: _generation, ...metadata } = value["metadata"]
-  return { ...value, metadata }
 }
 
 /** The body of the Namespace that is made up for a namespace which objects use and no file declares. */

@@ -4,8 +4,9 @@
  */
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
+import type { RequestOptions } from "node:https"
 import { HttpMethod, KubeConfig, RequestContext } from "@kubernetes/client-node"
-import { Agent, type Dispatcher, request as send } from "undici"
+import { Agent, type Dispatcher, ProxyAgent, request as send } from "undici"
 import { ApiError } from "./api-error.ts"
 
 export interface ApiRequest {
@@ -161,14 +162,13 @@ class Client implements ApiClient {
       const before = this.#way
       const server = serverOf(this.#config)
       const fingerprint = fingerprintOf(this.#config)
-      const context = new RequestContext(server, HttpMethod.GET)
-      await this.#config.applySecurityAuthentication(context)
-      const made = context.getDispatcher()
+      const options: RequestOptions = {}
+      await this.#config.applyToHTTPSOptions(options)
       // Connections, and watches on them, are kept while what they were made with is the same.
       const same = before !== undefined && before.fingerprint === fingerprint
-      if (same) await made?.close()
-      this.#way = { server, headers: { ...context.getHeaders() }, fingerprint, dispatcher: same ? before.dispatcher : (made ?? new Agent()) }
-      if (!same) void before?.dispatcher.close()
+      this.#way = { server, headers: headersOf(options), fingerprint, dispatcher: same ? before.dispatcher : await dispatcherOf(this.#config, options) }
+      // Watches on them go on to their end.
+      if (!same) before?.dispatcher.close().catch(() => undefined)
       this.#lookAt = performance.now() + LOOK_AGAIN
       return this.#way
     } catch (cause) {
@@ -201,6 +201,31 @@ const fingerprintOf = (config: KubeConfig): string => {
   const parts = [content(cluster?.caFile, cluster?.caData), content(user?.certFile, user?.certData), content(user?.keyFile, user?.keyData), cluster?.server, cluster?.proxyUrl, cluster?.tlsServerName, cluster?.skipTLSVerify, user?.name]
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex")
 }
+
+const headersOf = ({ headers, auth }: RequestOptions): Readonly<Record<string, string>> => ({
+  ...(typeof auth === "string" ? { authorization: `Basic ${Buffer.from(auth).toString("base64")}` } : {}),
+  ...Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)])),
+})
+
+/**
+ * HTTP/1.1 alone: a connection for each watch, so that one that is half-open takes none along. (Of HTTP/2, undici 8.12
+ * throws in nobody's hands when the API server ends a connection.)
+ */
+const dispatcherOf = async (config: KubeConfig, { ca, cert, key, rejectUnauthorized, servername }: RequestOptions): Promise<Dispatcher> => {
+  const tls = {
+    ...(ca === undefined ? {} : { ca }), ...(cert === undefined ? {} : { cert }), ...(key === undefined ? {} : { key }),
+    ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }), ...(servername === undefined ? {} : { servername }),
+  }
+  const proxy = config.getCurrentCluster()?.proxyUrl ?? ""
+  if (proxy === "") return new Agent({ allowH2: false, connect: { ...tls, ...KEPT_ALIVE } })
+  if (!proxy.startsWith("socks")) return new ProxyAgent({ uri: proxy, allowH2: false, requestTls: tls, connect: KEPT_ALIVE })
+  const context = new RequestContext(serverOf(config), HttpMethod.GET)
+  await config.applySecurityAuthentication(context)
+  return context.getDispatcher() ?? new Agent({ allowH2: false, connect: tls })
+}
+
+/** A peer that vanished without a word is found so after 40 s, where nothing is on its way to it. */
+const KEPT_ALIVE = { keepAlive: true, keepAliveInitialDelay: 30_000 } as const
 
 const searchOf = (query: ApiRequest["query"]): string => {
   const all = new URLSearchParams()

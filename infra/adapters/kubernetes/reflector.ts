@@ -43,6 +43,8 @@ export interface ReflectorOptions {
   readonly events: ReflectorEvents
   readonly timing?: Partial<ReflectorTiming>
   readonly clock?: Clock
+  /** One of the same objects in another version of their API, which has been stopped: what it handed on is not handed on again. */
+  readonly before?: Reflector
 }
 
 /** Since the start. */
@@ -74,7 +76,7 @@ export class Reflector {
   readonly #options: ReflectorOptions
   readonly #timing: ReflectorTiming
   readonly #clock: Clock
-  readonly #known = new Map<string, Known>()
+  readonly #known: Map<string, Known>
   readonly #end = new AbortController()
   /** To go on from; undefined: a list is next. */
   #version: string | undefined
@@ -88,15 +90,16 @@ export class Reflector {
     this.#options = options
     this.#timing = { ...TIMING, ...options.timing }
     this.#clock = options.clock ?? systemClock
+    this.#known = new Map(options.before?.known)
+  }
+
+  /** What it has handed on. */
+  get known(): ReadonlyMap<string, { readonly uid: string; readonly resourceVersion: string }> {
+    return this.#known
   }
 
   get isSynced(): boolean {
     return this.#isSynced
-  }
-
-  /** Whether it has handed this on. */
-  has(key: string): boolean {
-    return this.#known.has(key)
   }
 
   start(): void {
@@ -187,7 +190,8 @@ export class Reflector {
     for (;;) {
       const page = await this.#page(from)
       const version = textOf(memberOf(page, "metadata")["resourceVersion"])
-      if (!isJson(page) || version === "" || !Array.isArray(page["items"])) throw new ApiError({ status: 0, reason: "Undecoded", message: `${this.#options.path} answered with something that is no list` })
+      // An empty list of metadata alone has null for items.
+      if (!isJson(page) || version === "" || !Array.isArray(page["items"] ?? [])) throw new ApiError({ status: 0, reason: "Undecoded", message: `${this.#options.path} answered with something that is no list` })
       for (const item of listOf(page, "items")) {
         const object = rawObject(item)
         if (object === undefined) throw new ApiError({ status: 0, reason: "Undecoded", message: `${this.#options.path} lists something that is no object` })

@@ -22,6 +22,16 @@ export interface SessionOptions {
   /** How long deleted objects are remembered, ms. */
   readonly forgetAfter: number
   readonly log: (line: Readonly<Record<string, unknown>> & { readonly message: string }) => void
+  /** More that the adapter does while it has its lease and has published what there is; ended before the lease is given back. */
+  readonly during?: (session: Session) => { stop(): Promise<void> }
+}
+
+export interface Session {
+  readonly bus: Bus
+  /** Of the lease. */
+  readonly epoch: number
+  /** Ends the session: a new one begins. */
+  end(reason: string): void
 }
 
 /** What is watched, whoever is connected. */
@@ -104,6 +114,8 @@ const publishUntil = Effect.fnUntraced(function* (options: SessionOptions, sourc
   yield* attempt(() => publisher.settled())
   yield* Effect.acquireRelease(Effect.sync(() => saySynced(bus, options.adapter, held)), (stop) => Effect.sync(stop))
   options.log({ level: "info", message: "in sync", ...source.summary(), resources: source.desired.size, published: publisher.published, epoch: lease.epoch, ms: Math.round(performance.now() - began) })
+  const { during } = options
+  if (during !== undefined) yield* Effect.acquireRelease(Effect.sync(() => during({ bus, epoch: lease.epoch, end })), (doing) => closing(() => doing.stop()))
   yield* attempt(() => publisher.forget(options.forgetAfter)).pipe(
     Effect.catch((error) => Effect.sync(() => options.log({ level: "warn", message: "tombstones not forgotten", reason: error.message }))),
     Effect.repeat(Schedule.spaced("10 minutes")),

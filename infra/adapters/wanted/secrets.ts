@@ -56,6 +56,10 @@ export class Secrets {
     if (held._tag === "Some" && !this.#lastGood.has(key)) this.#lastGood.set(key, held.value.tls)
   }
 
+  isWanted(key: string): boolean {
+    return this.#wanted.has(key)
+  }
+
   /** The Secret is no more: nor is what was good of it. */
   forget(key: string): void {
     this.#lastGood.delete(key)
@@ -69,13 +73,19 @@ export class Secrets {
     return planes === undefined ? body : this.#bodyWith(body, this.#answer(key, planes, content))
   }
 
+  /** `body`: of a Secret, without content, which will be known in a moment: what was good before stays until then. */
+  bodyUnread(key: string, body: string): string {
+    const planes = this.#wanted.get(key)
+    return planes === undefined ? body : this.#bodyWith(body, { tls: this.#lastGoodFor(key, planes), problem: undefined })
+  }
+
   /** `body`: as published; nobody can tell at the moment what the Secret holds. */
-  bodyKept(key: string, body: string): string {
+  bodyKept(key: string, body: string, why = "The manifest of the Secret cannot be read at the moment, so neither can its certificate."): string {
     const planes = this.#wanted.get(key)
     const { tls: _tls, problem, ...rest } = decode(JSON.parse(body))
     if (planes === undefined) return canonical(rest)
     const tls = this.#lastGoodFor(key, planes)
-    const unknown: Problem = { reason: "Unreadable", field: "", message: "The manifest of the Secret cannot be read at the moment, so neither can its certificate." }
+    const unknown: Problem = { reason: "Unreadable", field: "", message: why }
     return this.#bodyWith(body, { tls, problem: problem ?? (tls === undefined ? unknown : undefined) })
   }
 

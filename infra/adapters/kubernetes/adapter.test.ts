@@ -1,0 +1,389 @@
+/** The adapter between a real API server and the memory bus. */
+import { randomBytes } from "node:crypto"
+import { readFileSync } from "node:fs"
+import { Effect, Fiber } from "effect"
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest"
+import { canonical } from "../../../bus/canonical.ts"
+import { header, isDeleted } from "../../../bus/envelope.ts"
+import { CONTROL_PLANE } from "../../../bus/kinds/config.ts"
+import { memoryStore, type MemoryStore } from "../../../bus/memory.ts"
+import { Redacted } from "../../../bus/redacted.ts"
+import { open, planeKey } from "../../../bus/seal.ts"
+import { configSubject, parseSubject, resourceSubject } from "../../../bus/subject.ts"
+import type { UnitWriter } from "../../../bus/unit/unit.ts"
+import { openUnit } from "../../../bus/unit/writer.ts"
+import { applyDefinitions, configOf, gatewayDefinitions, onApiServer } from "../../../test/cluster/api-server.ts"
+import { type FaultProxy, startFaultProxy } from "../../../test/cluster/fault-proxy.ts"
+import { Authority, type Issued } from "../../../test/fixtures/authority.ts"
+import { until } from "../../../test/system/until.ts"
+import { syncedKinds } from "../publish/sync-mark.ts"
+import { kubernetesAdapter } from "./adapter.ts"
+import { type ApiClient, connectApi, resourcePath } from "./client.ts"
+import type { KubernetesSourceOptions } from "./source.ts"
+
+const GATEWAY_API = "/apis/gateway.networking.k8s.io/v1"
+const installation = { schema: 1, namespace: "headgate-system", image: "image", nats: "nats://nats:4222", mode: "Dedicated" } as const
+
+let tests = 0
+
+await onApiServer("the Kubernetes adapter", (server) => {
+  let authority: Authority
+  let issued: Issued
+  let store: MemoryStore
+  let proxy: FaultProxy
+  let clients: ApiClient[]
+  let stops: (() => Promise<void>)[]
+  /** Of the test alone. */
+  let namespace: string
+  let controllerName: string
+  let functions: UnitWriter
+
+  beforeAll(() => {
+    authority = new Authority()
+    issued = authority.issue(["a.example"])
+  })
+  afterAll(() => authority.end())
+  beforeEach(async () => {
+    tests++
+    namespace = `t-${tests}`
+    controllerName = `example.com/t-${tests}`
+    store = memoryStore()
+    proxy = await startFaultProxy({ server: server().url, authority: server().authority })
+    stops = []
+    clients = []
+    functions = await openUnit(store.bus(), { unit: { plane: CONTROL_PLANE, fn: "certs" }, epoch: 1, writer: "test", version: "1", onSteppedDown: (_, message) => { throw new Error(message) } })
+    await create("/api/v1/namespaces", { metadata: { name: namespace } })
+  })
+  afterEach(async () => {
+    for (const stop of stops) await stop()
+    await functions.stop()
+    for (const client of clients) await client.close()
+    await proxy.stop()
+  })
+
+  const create = (path: string, body: object) => server().api.request({ method: "POST", path, body })
+  const patch = (path: string, body: object) => server().api.request({ method: "PATCH", path, headers: { "content-type": "application/merge-patch+json" }, body })
+  const remove = (path: string) => server().api.request({ method: "DELETE", path })
+  const inNamespace = (plural: string, group = ""): string => resourcePath({ group, version: "v1", plural, namespace })
+  const gateways = (): string => inNamespace("gateways", "gateway.networking.k8s.io")
+  const routes = (): string => inNamespace("httproutes", "gateway.networking.k8s.io")
+
+  const gatewayClass = (name = namespace, controller = controllerName) => create(`${GATEWAY_API}/gatewayclasses`, { kind: "GatewayClass", apiVersion: "gateway.networking.k8s.io/v1", metadata: { name }, spec: { controllerName: controller } })
+  const gateway = (name: string, { className = namespace, secret }: { className?: string; secret?: string } = {}) =>
+    create(gateways(), { kind: "Gateway", apiVersion: "gateway.networking.k8s.io/v1", metadata: { name }, spec: { gatewayClassName: className, listeners: [secret === undefined ? { name: "http", port: 80, protocol: "HTTP" } : { name: "https", port: 443, protocol: "HTTPS", tls: { certificateRefs: [{ name: secret }] } }] } })
+  const route = (name: string, parent: string, service: string, path = "/") =>
+    create(routes(), { kind: "HTTPRoute", apiVersion: "gateway.networking.k8s.io/v1", metadata: { name }, spec: { parentRefs: [{ name: parent }], rules: [{ matches: [{ path: { type: "PathPrefix", value: path } }], backendRefs: [{ name: service, port: 80 }] }] } })
+  const uidOf = async (name: string): Promise<string> => {
+    const { metadata }: { metadata: { uid: string } } = JSON.parse(JSON.stringify(await server().api.request({ path: `${gateways()}/${name}` })))
+    return metadata.uid
+  }
+  const sealedIn = (body: unknown): Readonly<Record<string, string>> => {
+    const { tls }: { tls?: { sealed: Record<string, string> } } = JSON.parse(JSON.stringify(body))
+    return tls?.sealed ?? {}
+  }
+  const service = (name: string, labels: Record<string, string> = {}) => create(inNamespace("services"), { metadata: { name, labels }, spec: { clusterIP: "None", ports: [{ port: 80 }] } })
+  const slice = (name: string, of: string) => create(inNamespace("endpointslices", "discovery.k8s.io"), { metadata: { name, labels: { "kubernetes.io/service-name": of } }, addressType: "IPv4", endpoints: [{ addresses: ["10.1.2.3"], conditions: { ready: true } }], ports: [{ name: "", port: 8080 }] })
+  const secret = (name: string, data: Record<string, string>, metadata: object = {}) => create(inNamespace("secrets"), { metadata: { name, ...metadata }, data: Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString("base64")])) })
+
+  interface Started {
+    readonly stop: () => Promise<void>
+    readonly synced: Promise<void>
+  }
+
+  const start = (to: MemoryStore, url: string, more: Partial<KubernetesSourceOptions> = {}): Started => {
+    const synced = Promise.withResolvers<void>()
+    const api = connectApi(() => configOf({ server: url, token: server().token, ...(url === server().url ? { authority: server().authority } : {}) }))
+    clients.push(api)
+    const fiber = Effect.runFork(kubernetesAdapter({
+      connect: () => Promise.resolve(to.bus()), api, controllerName, installation, namespaces: undefined, applies: false, holder: "test", forgetAfter: 1e15,
+      timing: { first: 20, max: 200 }, discovery: { absent: 100, present: 300 },
+      log: ({ message }) => { if (message === "in sync") synced.resolve() },
+      ...more,
+    }))
+    const stop = (): Promise<void> => Effect.runPromise(Fiber.interrupt(fiber))
+    stops.push(stop)
+    return { stop, synced: synced.promise }
+  }
+  const started = async (more?: Partial<KubernetesSourceOptions>): Promise<() => Promise<void>> => {
+    const { stop, synced } = start(store, proxy.url, more)
+    await synced
+    return stop
+  }
+
+  interface Seen {
+    readonly body: unknown
+    readonly uid: string
+    readonly generation: string
+  }
+
+  /** `<kind>/<key>` → what RESOURCES says of it now; without marks. */
+  const on = (of: MemoryStore): ReadonlyMap<string, Seen> => {
+    const now = new Map<string, Seen>()
+    for (const { subject, headers, data } of of.messages("RESOURCES")) {
+      const parsed = parseSubject(subject)
+      if (parsed?.is !== "resource") throw new Error(subject)
+      const id = `${parsed.kind}/${parsed.key}`
+      if (isDeleted(headers)) now.delete(id)
+      else if (parsed.kind !== "sync") now.set(id, { body: JSON.parse(Buffer.from(data).toString()), uid: headers[header.uid] ?? "", generation: headers[header.generation] ?? "" })
+    }
+    return now
+  }
+  const has = (id: string) => until(`${id} is on the bus`, () => on(store).get(id))
+  const hasNot = (id: string) => until(`${id} is not on the bus`, () => !on(store).has(id))
+  /** `<kind>/<key>` in the order in which they were published; of the test's namespace and class. */
+  const order = (): readonly string[] => store.messages("RESOURCES").flatMap(({ subject, headers }) => {
+    const parsed = parseSubject(subject)
+    return parsed?.is === "resource" && parsed.key.includes(namespace) ? [`${isDeleted(headers) ? "-" : ""}${parsed.kind}/${parsed.key}`] : []
+  })
+  const objectsOf = (state: ReadonlyMap<string, Seen>) => [...state].filter(([id]) => !id.startsWith("note/")).map(([id, { body, uid, generation }]) => `${id} ${uid} ${/^(gateway|gatewayclass|httproute|endpointslice)\//.test(id) ? generation : ""} ${canonical(body)}`).sort()
+
+  /** What the bus says is what an adapter says that has just come, on an empty store. */
+  const equalsAfresh = async (more?: Partial<KubernetesSourceOptions>): Promise<void> => {
+    const fresh = memoryStore()
+    const { synced, stop } = start(fresh, server().url, more)
+    await synced
+    await until("the bus is as the API server says", () => JSON.stringify(objectsOf(on(store))) === JSON.stringify(objectsOf(on(fresh)))).catch(() => expect(objectsOf(on(store))).toEqual(objectsOf(on(fresh))))
+    await stop()
+  }
+
+  const marked = (): readonly string[] => [...new Set(store.messages("RESOURCES").filter(({ subject }) => subject.startsWith("resource.sync.")).map(({ subject }) => subject.split(".").at(-1) ?? ""))].sort()
+  const want = async (name: string, plane: string | null): Promise<void> => {
+    functions.stage([{ subject: configSubject(CONTROL_PLANE, "wanted", `certs/${name}`), body: plane === null ? null : canonical({ schema: 1, secret: { plane, namespace, name } }), causes: [] }], {})
+    await functions.settled()
+  }
+  const isWatching = (plural: string) => until(`${plural} are watched`, () => proxy.watches(plural === "secrets" ? "/api/v1/secrets" : `${GATEWAY_API}/${plural}`) > 0)
+
+  const definitions = () => gatewayDefinitions("gatewayclasses", "gateways", "httproutes", "referencegrants")
+
+  test("without the Gateway API's definitions it starts, says so, and takes each up as it comes", async () => {
+    await started()
+    expect(marked()).toEqual([...syncedKinds].sort())
+    expect([...on(store).keys()].filter((id) => id.startsWith("note/")).sort()).toEqual(["Gateway", "GatewayClass", "GatewayParameters", "HTTPRoute", "ReferenceGrant"].map((kind) => `note/kubernetes/kind/${kind}`))
+    expect(on(store).get("installation//")?.body).toEqual(installation)
+    await applyDefinitions(server().api, await definitions())
+    await gatewayClass()
+    await gateway("web")
+    await has(`gateway/${namespace}/web`)
+    await until("the notes are gone", () => ![...on(store).keys()].some((id) => /^note\/.*(Gateway|HTTPRoute|GatewayClass|ReferenceGrant)$/.test(id)))
+    await equalsAfresh()
+  })
+
+  test("what is ours is published, what is named before what names it, and nothing names what is not", async () => {
+    await gatewayClass()
+    await gatewayClass(`foreign-${namespace}`, "example.com/other")
+    await gateway("web", { secret: "tls" })
+    await gateway("alien", { className: `foreign-${namespace}`, secret: "alien" })
+    for (const name of ["shop", "alien"]) {
+      await service(name)
+      await slice(`${name}-1`, name)
+      await secret(name === "shop" ? "tls" : "alien", { "tls.crt": "x", "tls.key": "y" })
+    }
+    await route("shop", "web", "shop")
+    await route("alien", "alien", "alien")
+    await service("made", { "app.kubernetes.io/managed-by": "headgate", "headgate.dev/plane": "p" })
+    await started()
+    expect(order().filter((id) => !id.startsWith("sync/"))).toEqual([`namespace//${namespace}`, `secret/${namespace}/tls`, `endpointslice/${namespace}/shop-1`, ...[`service/${namespace}/made`, `service/${namespace}/shop`], `gatewayclass//${namespace}`, `gateway/${namespace}/web`, `httproute/${namespace}/shop`])
+    expect(store.messages("RESOURCES").filter(({ subject, data }) => subject.includes("alien") || Buffer.from(data).toString().includes("alien"))).toEqual([])
+    expect(on(store).get(`gateway/${namespace}/web`)).toMatchObject({ uid: await uidOf("web"), generation: "1" })
+  })
+
+  test("an edit, and what follows from it: Services of a route come before it and go after it", async () => {
+    await gatewayClass()
+    await gateway("web")
+    await service("one")
+    await service("two")
+    await route("shop", "web", "one")
+    await started()
+    const before = order().length
+    await patch(`${routes()}/shop`, { spec: { rules: [{ backendRefs: [{ name: "two", port: 80 }] }] } })
+    await hasNot(`service/${namespace}/one`)
+    expect(order().slice(before)).toEqual([`service/${namespace}/two`, `httproute/${namespace}/shop`, `-service/${namespace}/one`])
+    expect(on(store).get(`httproute/${namespace}/shop`)?.generation).toBe("2")
+    await remove(`${gateways()}/web`)
+    await hasNot(`service/${namespace}/two`)
+    expect(order().slice(before + 3)).toEqual([`-httproute/${namespace}/shop`, `-gateway/${namespace}/web`, `-service/${namespace}/two`])
+    await equalsAfresh()
+  })
+
+  test("a class that comes late makes its Gateways and all that hangs on them ours at once", async () => {
+    await gateway("web")
+    await service("shop")
+    await slice("shop-1", "shop")
+    await route("shop", "web", "shop")
+    await started()
+    expect(order()).not.toContain(`httproute/${namespace}/shop`)
+    await gatewayClass()
+    await has(`httproute/${namespace}/shop`)
+    await equalsAfresh()
+    await remove(`${GATEWAY_API}/gatewayclasses/${namespace}`)
+    await hasNot(`service/${namespace}/shop`)
+    await equalsAfresh()
+  })
+
+  test("a restart publishes nothing, and then what changed meanwhile, deletions included", async () => {
+    await gatewayClass()
+    await gateway("web")
+    await service("one")
+    await route("one", "web", "one")
+    await route("gone", "web", "one")
+    const stop = await started()
+    await stop()
+    const before = store.messages("RESOURCES").length
+    await (await started())()
+    expect(store.messages("RESOURCES").length).toBe(before)
+    await remove(`${routes()}/gone`)
+    await patch(`${routes()}/one`, { metadata: { labels: { a: "b" } } })
+    await remove(`${gateways()}/web`)
+    await gateway("web")
+    await started()
+    expect(on(store).has(`httproute/${namespace}/gone`)).toBe(false)
+    await equalsAfresh()
+  })
+
+  test("status and bookkeeping of the API server lead to no message; another generation of the same content does", async () => {
+    await gatewayClass()
+    await gateway("web")
+    await started()
+    const before = store.messages("RESOURCES").length
+    const condition = { type: "Accepted", status: "True", reason: "Accepted", message: "", lastTransitionTime: "2026-11-21T00:00:00Z", observedGeneration: 1 }
+    await patch(`${gateways()}/web/status`, { status: { conditions: [condition] } })
+    await patch(`${gateways()}/web`, { metadata: { annotations: { "kubectl.kubernetes.io/last-applied-configuration": "{}" } } })
+    await create(inNamespace("services"), { metadata: { name: "foreign" }, spec: { ports: [{ port: 80 }] } })
+    await gateway("last")
+    await has(`gateway/${namespace}/last`)
+    expect(store.messages("RESOURCES").slice(before).map(({ subject }) => subject)).toEqual([resourceSubject("gateway", `${namespace}/last`)])
+  })
+
+  test("the store is lost: everything is published anew, and marked for the new one", async () => {
+    await gatewayClass()
+    await gateway("web")
+    await service("shop")
+    await route("shop", "web", "shop")
+    await started()
+    await functions.stop()
+    store.wipe()
+    await has(`httproute/${namespace}/shop`)
+    await until("all kinds are marked", () => marked().length === syncedKinds.length)
+    functions = await openUnit(store.bus(), { unit: { plane: CONTROL_PLANE, fn: "certs" }, epoch: 2, writer: "test", version: "1", onSteppedDown: (_, message) => { throw new Error(message) } })
+    await equalsAfresh()
+  })
+
+  test("a kind that cannot be listed: nothing of it or of what depends on it is taken away, and it is said", async () => {
+    await gatewayClass()
+    await gateway("web")
+    await service("shop")
+    await route("shop", "web", "shop")
+    const stop = await started()
+    await stop()
+    const before = objectsOf(on(store))
+    proxy.fault = ({ path }) => (path.endsWith("/gateways") ? { is: "answer", status: 403, body: { kind: "Status", code: 403, reason: "Forbidden", message: "gateways is forbidden" } } : undefined)
+    await started()
+    expect(objectsOf(on(store))).toEqual(before)
+    expect(on(store).get("note/kubernetes/kind/Gateway")?.body).toMatchObject({ severity: "error", reason: "KindRefused" })
+    await remove(`${routes()}/shop`)
+    proxy.fault = () => undefined
+    await hasNot(`httproute/${namespace}/shop`)
+    await hasNot("note/kubernetes/kind/Gateway")
+    await equalsAfresh()
+  })
+
+  test("a Gateway whose Secret the watch has not told of yet waits for it", async () => {
+    await gatewayClass()
+    await started()
+    await isWatching("secrets")
+    await isWatching("gateways")
+    proxy.fault = ({ path, isWatch }) => (path === "/api/v1/secrets" && isWatch ? { is: "late", ms: 300 } : undefined)
+    proxy.cut()
+    await isWatching("gateways")
+    await secret("tls", { "tls.crt": "x", "tls.key": "y" })
+    await gateway("web", { secret: "tls" })
+    await gateway("none", { secret: "nowhere" })
+    await has(`gateway/${namespace}/web`)
+    await has(`gateway/${namespace}/none`)
+    expect(order().filter((id) => /secret|web/.test(id))).toEqual([`secret/${namespace}/tls`, `gateway/${namespace}/web`])
+  })
+
+  test("of a Secret nothing but its name is read until it is wanted; then its key is sealed for the plane, again when it changes", async () => {
+    const key = randomBytes(32)
+    await gatewayClass()
+    await gateway("web", { secret: "tls" })
+    await secret("tls", { "tls.crt": issued.chain, "tls.key": readFileSync(issued.keyFile, "utf8") })
+    await started()
+    const bodyOf = () => on(store).get(`secret/${namespace}/tls`)?.body
+    expect(bodyOf()).toMatchObject({ metadata: { name: "tls" }, keys: [] })
+    const reads = () => proxy.requests.filter(({ path }) => path.includes("/secrets/")).length
+    expect(reads()).toBe(0)
+    const plane = `${namespace}.web`
+    await want("tls", plane)
+    await until("it says that there is no key", () => JSON.stringify(bodyOf()).includes("NoPlaneKey"))
+    await secret("forged", { "plane.key": randomBytes(32).toString("hex") }, { labels: { "headgate.dev/plane": plane } })
+    const uid = await uidOf("web")
+    await secret("key", { "plane.key": key.toString("hex") }, { labels: { "headgate.dev/plane": plane }, ownerReferences: [{ apiVersion: "gateway.networking.k8s.io/v1", kind: "Gateway", name: "web", uid }] })
+    const sealed = await until("the key is sealed", () => sealedIn(bodyOf())[plane])
+    expect([...open(planeKey(new Redacted(key)), `${plane}/${namespace}/tls`, sealed).reveal()]).toEqual([...issued.key])
+    const other = authority.issue(["b.example"])
+    await patch(`${inNamespace("secrets")}/tls`, { data: { "tls.crt": Buffer.from(other.chain).toString("base64"), "tls.key": Buffer.from(readFileSync(other.keyFile)).toString("base64") } })
+    await until("the new chain is there", () => JSON.stringify(bodyOf()).includes(JSON.stringify(other.chain).slice(1, -1)))
+    expect(store.messages("RESOURCES").some(({ data }) => Buffer.from(data).toString().includes("PRIVATE KEY"))).toBe(false)
+    await want("tls", null)
+    await until("the content is gone", () => Object.keys(sealedIn(bodyOf())).length === 0)
+    expect(bodyOf()).not.toHaveProperty("tls")
+  })
+
+  test("objects of others that change without end cost the bus nothing", async () => {
+    await gatewayClass()
+    await started()
+    await isWatching("httproutes")
+    const before = store.messages("RESOURCES").length
+    await Promise.all(Array.from({ length: 20 }, async (_, i) => {
+      await route(`alien-${i}`, "elsewhere", "nothing")
+      for (let round = 0; round < 5; round++) await patch(`${routes()}/alien-${i}`, { spec: { hostnames: [`r${round}.example`] } })
+      await secret(`alien-${i}`, { a: "b" })
+    }))
+    await gateway("web")
+    await has(`gateway/${namespace}/web`)
+    expect(store.messages("RESOURCES").length).toBe(before + 1)
+  })
+
+  test("limited to namespaces it asks for these alone", async () => {
+    await gatewayClass()
+    await gateway("web")
+    await create("/api/v1/namespaces", { metadata: { name: `${namespace}-other` } })
+    await create(`${GATEWAY_API}/namespaces/${namespace}-other/gateways`, { kind: "Gateway", apiVersion: "gateway.networking.k8s.io/v1", metadata: { name: "web" }, spec: { gatewayClassName: namespace, listeners: [{ name: "http", port: 80, protocol: "HTTP" }] } })
+    await started({ namespaces: [namespace] })
+    expect([...on(store).keys()].filter((id) => id.startsWith("gateway/"))).toEqual([`gateway/${namespace}/web`])
+    expect([...on(store).keys()].filter((id) => id.startsWith("namespace/"))).toEqual([`namespace//${namespace}`])
+    expect(proxy.requests.filter(({ path }) => /\/(gateways|services|secrets|httproutes|endpointslices)$/.test(path) && !path.includes("/namespaces/"))).toEqual([])
+    await equalsAfresh({ namespaces: [namespace] })
+  })
+
+  const edits = async (round: string): Promise<void> => {
+    await service(`s-${round}`)
+    await slice(`s-${round}-1`, `s-${round}`)
+    await route(`r-${round}`, "web", `s-${round}`)
+    if (round !== "0") await remove(`${routes()}/r-0`).catch(() => undefined)
+    await patch(`${gateways()}/web`, { metadata: { labels: { round } } })
+  }
+
+  test("after connections that break, freeze and refuse, and an API server that was away, the bus is as the API server says", async () => {
+    await gatewayClass()
+    await gateway("web")
+    await edits("0")
+    await started({ timing: { first: 20, max: 200, quiet: 1_500 } })
+    proxy.cut()
+    await edits("1")
+    await equalsAfresh()
+    proxy.freeze()
+    await edits("2")
+    await equalsAfresh()
+    let refuse = 30
+    proxy.fault = ({ isWatch }) => (isWatch && refuse-- > 0 ? { is: "answer", status: [410, 429, 500, 503][refuse % 4] ?? 500 } : undefined)
+    proxy.cut()
+    await edits("3")
+    await equalsAfresh()
+    await server().kill()
+    await server().restart()
+    await edits("4")
+    await equalsAfresh()
+  })
+})

@@ -1,0 +1,27 @@
+/** The Kubernetes adapter: what the API server holds as resources, and what functions want done carried out in the cluster. */
+import { Effect } from "effect"
+import { publishing, type SessionOptions } from "../publish/session.ts"
+import { Apply } from "./apply/apply.ts"
+import { KubernetesSource, type KubernetesSourceOptions } from "./source.ts"
+
+export interface KubernetesAdapterOptions extends Omit<SessionOptions, "adapter" | "during">, KubernetesSourceOptions {
+  /** False: it only watches. */
+  readonly applies: boolean
+}
+
+export const LEASE = "adapter.kubernetes"
+
+/** Runs until interrupted; then sends what is on its way, gives its leases back and closes. */
+export const kubernetesAdapter = (options: KubernetesAdapterOptions): Effect.Effect<never> =>
+  Effect.gen(function* () {
+    const source = new KubernetesSource(options)
+    yield* Effect.acquireRelease(Effect.sync(() => source.open()), () => Effect.sync(() => source.close()))
+    const { api, controllerName, installation, namespaces, holder, log, applies } = options
+    return yield* publishing({
+      ...options, adapter: LEASE,
+      ...(applies ? { during: ({ bus, epoch, end }) => new Apply({
+        bus, api, controllerName, namespaces, holder, epoch, observer: source.observer, notes: { say: (id, note) => source.say(id, note) }, installation: installation.namespace,
+        log, onLost: (reason) => end(`the store was lost: ${reason}`),
+      }) } : {}),
+    }, source)
+  }).pipe(Effect.scoped)
