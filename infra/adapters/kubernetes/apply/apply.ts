@@ -48,7 +48,7 @@ export class Apply {
   readonly #leader: Leader
   readonly #made: Made
   readonly #events: Events
-  readonly #following: readonly Following[]
+  readonly #following: readonly Pick<Following, "stop">[]
   readonly #off: () => void
   /** What of CONFIG is all there and heard of. */
   readonly #current = new Set<string>()
