@@ -1,11 +1,12 @@
 /** Names and places functions agree on. */
 import { hash } from "node:crypto"
 import type { Gateway } from "../../bus/kinds/gateway-api.ts"
+import { CLASS_PLANE } from "../../bus/kinds/installation.ts"
 import type { Run } from "./runs.ts"
 
 /**
  * The data plane a Gateway belongs to: one for all of them with files; in a cluster the Gateway's own, or its class's.
- * A label's value of at most 40 characters. No namespace has a capital letter, so no Gateway's own is that of a class.
+ * A label's value of at most 40 characters.
  */
 export const planeOf = ({ metadata: { namespace, name }, spec }: Gateway, { mode }: Pick<Run, "mode">): string => {
   switch (mode) {
@@ -19,7 +20,7 @@ export const planeOf = ({ metadata: { namespace, name }, spec }: Gateway, { mode
 }
 
 /** Of the pods that Gateways of a class share. */
-export const classPlane = (name: string): string => shortened(`Class.${name}`)
+export const classPlane = (name: string): string => shortened(`${CLASS_PLANE}${name}`)
 
 const LONGEST_PLANE = 40
 const shortened = (plane: string): string => (plane.length <= LONGEST_PLANE ? plane : `${plane.slice(0, LONGEST_PLANE - 13)}-${hash("sha256", plane).slice(0, 12)}`)

@@ -3,6 +3,7 @@
  * for the plane of the Gateway that owns it, or, for shared planes, in the installation's own namespace.
  */
 import { createHash } from "node:crypto"
+import { CLASS_PLANE } from "../../../bus/kinds/installation.ts"
 import { type Json, labelOf, listOf, memberOf, textOf } from "../kubernetes/raw.ts"
 
 export const PLANE_LABEL = "headgate.dev/plane"
@@ -37,7 +38,7 @@ export const planeSecretOf = (secret: Json, installation: string): PlaneSecret |
 export const isOfPlane = (object: Json, installation: string): boolean => {
   const metadata = memberOf(object, "metadata")
   const plane = labelOf(object, PLANE_LABEL)
-  return (metadata["namespace"] === installation && plane.startsWith("class.")) || ownersOf(metadata).includes(plane)
+  return (metadata["namespace"] === installation && plane.startsWith(CLASS_PLANE)) || ownersOf(metadata).includes(plane)
 }
 
 /** The data planes of the Gateways that own an object. */

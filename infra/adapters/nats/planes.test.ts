@@ -1,0 +1,44 @@
+import { expect, test } from "vitest"
+import { desired } from "../../../bus/kinds/desired.ts"
+import { headgate } from "../../../bus/kinds/installation.ts"
+import { engineOf, feed, readManifests } from "../../../test/fixtures/derive.ts"
+import { gateways } from "../../../functions/gateways/gateways.ts"
+import { planeSecretOf } from "./planes.ts"
+
+const INSTALLATION = "headgate-system"
+const LONG = "a-name-that-is-much-too-long-for-what-is-made-of-it"
+
+/** The Secrets that are made for these Gateways, as an API server has them. */
+const secretsFor = (mode: "Dedicated" | "Shared", names: readonly (readonly [namespace: string, name: string])[]) => {
+  const engine = engineOf([gateways])
+  const yaml = [
+    `apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: ${LONG}, uid: c}\nspec: {controllerName: headgate.dev/gateway}\n`,
+    ...names.map(([namespace, name]) => `apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: ${name}, namespace: ${namespace}, uid: u}\nspec: {gatewayClassName: ${LONG}, listeners: [{name: http, protocol: HTTP, port: 80}]}\n`),
+  ].join("---\n")
+  feed(engine, [...readManifests(yaml).inputs, { kind: headgate.installation, key: "/", value: { schema: 1, namespace: INSTALLATION, image: "i", nats: "n", mode } }])
+  return engine.rows("gateways", desired).flatMap(([, { kind, namespace, name, body }]) => {
+    const metadata: unknown = body["metadata"]
+    if (kind !== "Secret" || typeof metadata !== "object" || metadata === null) return []
+    return [{ metadata: { ...metadata, namespace, name }, data: { "nats-password": Buffer.from("p".repeat(43)).toString("base64") } }]
+  })
+}
+
+const planesOf = (secrets: ReturnType<typeof secretsFor>): readonly (string | undefined)[] => secrets.map((secret) => {
+  const found = planeSecretOf(secret, INSTALLATION)
+  return "plane" in found ? found.plane : undefined
+})
+
+test("Secrets that are made for data planes are taken for theirs, however long names are", () => {
+  const names = [["shop", "edge"], ["shop", LONG], [LONG, LONG], ["class", "edge"]] as const
+  const planes = planesOf(secretsFor("Dedicated", names))
+  expect(planes).toHaveLength(names.length)
+  expect(planes.every((plane) => plane !== undefined && plane.length <= 40)).toBe(true)
+  expect(new Set(planes).size).toBe(names.length)
+  expect(planesOf(secretsFor("Shared", names))).toEqual([expect.stringMatching(/^Class\./)])
+})
+
+test("nobody outside the installation's namespace has the data plane of a class", () => {
+  const [fleet] = secretsFor("Shared", [["shop", "edge"]])
+  if (fleet === undefined) throw new Error("no Secret")
+  for (const namespace of ["shop", "class", "Class"]) expect(planesOf([{ ...fleet, metadata: { ...fleet.metadata, namespace } }])).toEqual([undefined])
+})
