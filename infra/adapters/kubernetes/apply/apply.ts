@@ -53,6 +53,8 @@ export class Apply {
   /** What of CONFIG is all there and heard of. */
   readonly #current = new Set<string>()
   #isDeclared = false
+  /** ms since 1970: when function `status` had first committed all. */
+  #declared = 0
 
   constructor(options: ApplyOptions) {
     const { bus, api, observer, notes, installation, namespaces, controllerName, holder, epoch, log, onLost, clock = systemClock } = options
@@ -60,7 +62,10 @@ export class Apply {
     const common = { api, observer, notes, clock, log }
     this.#events = new Events({ api, holder, controller: controllerName, mayWrite: isLeader, clock, log })
     this.#made = new Made({ api, namespaces: namespaces && [...new Set([...namespaces, installation])], log, onChange: (id) => this.desired.changed(id) })
-    this.statuses = new StatusWriter({ ...common, events: this.#events, isOwn: (name) => name === controllerName, mayWrite: () => isLeader() && this.#isDeclared && this.#current.has(kinds.function.name) && this.#current.has(status.name) })
+    this.statuses = new StatusWriter({
+      ...common, events: this.#events, untilAcked: () => this.#declared + ACKED_WITHIN - clock.wall(),
+      isOwn: (name) => name === controllerName, mayWrite: () => isLeader() && this.#isDeclared && this.#current.has(kinds.function.name) && this.#current.has(status.name),
+    })
     this.desired = new DesiredWriter({ ...common, events: this.#events, made: this.#made, mayWrite: () => isLeader() && this.#current.has(desired.name) })
     this.#leader = new Leader({
       api, namespace: installation, name: LEADER, holder, epoch, clock,
@@ -80,9 +85,10 @@ export class Apply {
       followEntries(bus, status, { onEntry: (id, value) => this.statuses.want(id, value), onCurrent: onCurrent(status.name), onLost, onNote }),
       followEntries(bus, desired, { onEntry: (id, value) => this.desired.want(id, value), onCurrent: onCurrent(desired.name), onLost, onNote }),
       followEntries(bus, kinds.function, {
-        onEntry: (id, value) => {
+        onEntry: (id, value, stored) => {
           if (id !== STATUS_FUNCTION) return
           this.#isDeclared = value !== undefined
+          this.#declared = stored
           this.#resume()
         },
         onCurrent: onCurrent(kinds.function.name), onLost, onNote,
@@ -113,6 +119,12 @@ export class Apply {
     this.desired.resume()
   }
 }
+
+/**
+ * A store made anew knows of no gateway pod until it has said again what it serves, which it does once it has read all
+ * of its configuration from there, ms.
+ */
+const ACKED_WITHIN = 15_000
 
 /** The function that writes statuses: its declaration comes after all that it first derived. */
 const STATUS_FUNCTION = "status"

@@ -144,4 +144,30 @@ await onApiServer("the leader of the apply half", (server) => {
     expect((await w.get("httproute", "web")).metadata.resourceVersion).toBe(metadata.resourceVersion)
     expect(two.apply.statuses.writes).toBe(0)
   })
+
+  test("a store made anew, in which no gateway pod has said yet that it serves: what was Programmed stays so for a while, and is not for ever", async () => {
+    await w.api.request({ method: "POST", path: `/apis/${GATEWAY_API}/namespaces/${w.namespace}/gateways`, body: { apiVersion: GATEWAY_API, kind: "Gateway", metadata: { name: "edge" }, spec: { gatewayClassName: "ours", listeners: [{ name: "http", port: 80, protocol: "HTTP" }] } } })
+    const programmed = (status: "True" | "False", reason: string): Status => ({ schema: 1, source: { kind: "Gateway", namespace: w.namespace, name: "edge" }, observedGeneration: 1, listeners: [], conditions: [{ type: "Programmed", status, reason, message: "", observedGeneration: 1 }] })
+    const id = `gateway/${w.namespace}/edge`
+    const stands = async () => (await w.get("gateway", "edge")).status?.conditions?.find(({ type }) => type === "Programmed")
+    const one = w.start()
+    await w.say(id, programmed("True", "Programmed"))
+    await until("it is written", async () => (await stands())?.status === "True")
+    await one.apply.statuses.settled()
+    await one.stop()
+    // Its times are the clock's: it is young.
+    const anew = memoryStore({ now: Date.now })
+    await w.say(id, programmed("False", "NoResources"), anew)
+    await w.declare(anew)
+    let ahead = 0
+    const clock = { ...faster(10), wall: () => Date.now() + ahead }
+    const two = w.start({ holder: "two", store: anew, clock })
+    await until("it leads", () => two.apply.leads)
+    const seen = w.proxy.requests.length
+    await until("the Lease was renewed meanwhile", () => w.proxy.requests.slice(seen).filter(({ method, path }) => method === "PUT" && path.includes("/leases")).length >= 2)
+    expect(await stands()).toMatchObject({ status: "True" })
+    expect(two.apply.statuses.writes).toBe(0)
+    ahead = 15_000
+    await until("nobody came", async () => (await stands())?.reason === "NoResources")
+  })
 }, [ADAPTER])

@@ -56,3 +56,14 @@ export const worsened = (kind: string, wanted: Status | undefined, { status }: O
     return worse(listener === "" ? "" : `Listener ${listener}: `, conditions.map(([, condition]) => condition), member(own, "conditions"))
   })
 }
+
+/** Of conditions, reasons that say no more than that no pod has been heard. */
+const UNHEARD: ReadonlySet<string> = new Set(["NoResources", "Pending"])
+
+/** What was served is said to be so no longer, of the same generation, because nobody has been heard to serve it. */
+export const losesPods = (wanted: Status, { status }: ObservedObject): boolean =>
+  wantedConditions(wanted).some(([listener, { type, status: is, reason, observedGeneration }]) => {
+    if (type !== "Programmed" || is !== "False" || !UNHEARD.has(reason)) return false
+    const own = listener === "" ? status : list(status, "listeners").find((each) => member(each, "name") === listener)
+    return list(own, "conditions").some((each) => member(each, "type") === type && member(each, "status") === "True" && member(each, "observedGeneration") === observedGeneration)
+  })

@@ -12,13 +12,15 @@ import { timestamp } from "./conditions.ts"
 import { later, observed, type ObservedObject } from "./observer.ts"
 import { appliedFields, goBeyond } from "./owned-fields.ts"
 import { Pace, type Outcome } from "./pace.ts"
-import { isWhole, statusPlan, worsened, type StatusPlan } from "./status-plan.ts"
+import { isWhole, losesPods, statusPlan, worsened, type StatusPlan } from "./status-plan.ts"
 import { refusalOf } from "./refusal.ts"
 import { MANAGER, pauseOf, type Writing } from "./writing.ts"
 
 export interface StatusWriterOptions extends Writing {
   /** By controllerName. */
   isOwn(controllerName: string): boolean
+  /** ms until every gateway pod has had time to say into this store what it serves; not above 0: it has. */
+  untilAcked(): number
 }
 
 const SPACING = 200
@@ -137,6 +139,8 @@ export class StatusWriter {
       this.#done(id)
       return DONE
     }
+    const wait = wanted !== undefined && losesPods(wanted, object) ? this.#options.untilAcked() : 0
+    if (wait > 0) return { is: "failed", after: wait }
     if (!mayWrite()) return NOT_NOW
     const address = this.#addressOf(target, "status")
     if (address === undefined) return NOT_NOW
