@@ -365,25 +365,133 @@ await onApiServer("the Kubernetes adapter", (server) => {
     await patch(`${gateways()}/web`, { metadata: { labels: { round } } })
   }
 
-  test("after connections that break, freeze and refuse, and an API server that was away, the bus is as the API server says", async () => {
+  /** What goes wrong once all is well. */
+  const faults: Readonly<Record<string, () => Promise<void>>> = {
+    "connections that are cut": async () => proxy.cut(),
+    "half-open connections": async () => proxy.freeze(),
+    "410 to every watch, once": async () => refused(410),
+    "429 to every watch, three times": async () => refused(429),
+    "500 to every watch, three times": async () => refused(500),
+    "watches that are silent": async () => {
+      proxy.fault = ({ isWatch }) => (isWatch ? { is: "silent", after: 0 } : undefined)
+      proxy.cut()
+      await edits("during")
+      proxy.fault = () => undefined
+    },
+    "watches that break off in the middle of an event": async () => {
+      let left = 30
+      proxy.fault = ({ isWatch }) => (isWatch && left-- > 0 ? { is: "cut", after: 700 } : undefined)
+      proxy.cut()
+      await edits("during")
+    },
+    "lines that are no JSON": async () => {
+      let left = 20
+      proxy.fault = ({ isWatch }) => (isWatch && left-- > 0 ? { is: "changed", by: (text) => text.replace(/.{30}\n/, "\n") } : undefined)
+      proxy.cut()
+      await edits("during")
+    },
+    "410, and then lists that take long": async () => {
+      proxy.fault = ({ isWatch, query }) => (isWatch ? { is: "answer", status: 410 } : query.has("limit") ? { is: "late", ms: 1_000 } : undefined)
+      proxy.cut()
+      await edits("during")
+      proxy.fault = ({ query, isWatch }) => (!isWatch && query.has("limit") ? { is: "late", ms: 1_000 } : undefined)
+    },
+    "an API server that is killed, and back": async () => {
+      await server().kill()
+      await server().restart()
+    },
+  }
+  const refused = (status: number): void => {
+    const times = new Map<string, number>()
+    proxy.fault = ({ path, isWatch }) => {
+      const time = (times.get(path) ?? 0) + 1
+      times.set(path, time)
+      return isWatch && time <= (status === 410 ? 1 : 3) ? { is: "answer", status } : undefined
+    }
+    proxy.cut()
+  }
+
+  test.each(Object.entries(faults))("after %s the bus is as the API server says", async (_what, fault) => {
     await gatewayClass()
     await gateway("web")
     await edits("0")
     await started({ timing: { first: 20, max: 200, quiet: 1_500 } })
-    proxy.cut()
-    await edits("1")
-    await equalsAfresh()
-    proxy.freeze()
-    await edits("2")
-    await equalsAfresh()
-    let refuse = 30
-    proxy.fault = ({ isWatch }) => (isWatch && refuse-- > 0 ? { is: "answer", status: [410, 429, 500, 503][refuse % 4] ?? 500 } : undefined)
-    proxy.cut()
-    await edits("3")
-    await equalsAfresh()
-    await server().kill()
-    await server().restart()
-    await edits("4")
+    await isWatching("httproutes")
+    await fault()
+    await edits("after")
     await equalsAfresh()
   })
-})
+
+  test("rights that are withdrawn take nothing away, which is said; given back, it goes on", async () => {
+    const bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    const bind = () => create(bindings, { metadata: { name: "reader" }, roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "cluster-admin" }, subjects: [{ kind: "User", name: "reader", apiGroup: "rbac.authorization.k8s.io" }] })
+    await bind()
+    await gatewayClass()
+    await gateway("web")
+    await edits("0")
+    const api = connectApi(() => configOf({ server: proxy.url, token: "reader" }))
+    clients.push(api)
+    await started({ api })
+    await isWatching("httproutes")
+    const before = objectsOf(on(store))
+    await remove(`${bindings}/reader`)
+    proxy.cut()
+    await has("note/kubernetes/kind/HTTPRoute")
+    expect(on(store).get("note/kubernetes/kind/HTTPRoute")?.body).toMatchObject({ reason: "KindRefused", severity: "error" })
+    expect(objectsOf(on(store))).toEqual(before)
+    await edits("1")
+    await bind()
+    await hasNot("note/kubernetes/kind/HTTPRoute")
+    await equalsAfresh()
+  })
+
+  test("a version that is served no more: what was read stays, and an older one is read on, until the newer is back", async () => {
+    const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/referencegrants.gateway.networking.k8s.io"
+    const serve = async (served: boolean): Promise<void> => {
+      const definition: { spec: { versions: { name: string; served: boolean }[] } } = JSON.parse(JSON.stringify(await server().api.request({ path })))
+      for (const version of definition.spec.versions) if (version.name === "v1") version.served = served
+      await server().api.request({ method: "PUT", path, body: definition })
+    }
+    const grants = (version: string): string => resourcePath({ group: "gateway.networking.k8s.io", version, plural: "referencegrants", namespace })
+    const grant = (version: string, name: string) => create(grants(version), { apiVersion: `gateway.networking.k8s.io/${version}`, kind: "ReferenceGrant", metadata: { name }, spec: { from: [{ group: "gateway.networking.k8s.io", kind: "HTTPRoute", namespace: "x" }], to: [{ group: "", kind: "Service" }] } })
+    await grant("v1", "first")
+    await grant("v1", "second")
+    await started()
+    const before = store.messages("RESOURCES").length
+    await serve(false)
+    await has("note/kubernetes/kind/ReferenceGrant")
+    await remove(`${grants("v1beta1")}/second`)
+    await hasNot(`referencegrant/${namespace}/second`)
+    await grant("v1beta1", "third")
+    await has(`referencegrant/${namespace}/third`)
+    await serve(true)
+    await until("v1 is watched", () => proxy.watches(`${GATEWAY_API}/referencegrants`) > 0)
+    await hasNot("note/kubernetes/kind/ReferenceGrant")
+    expect(store.messages("RESOURCES").slice(before).filter(({ subject }) => subject.includes("first"))).toEqual([])
+    await equalsAfresh()
+  })
+
+  test("definitions that are taken away take their objects along; a mistake in one leaves the version before it", async () => {
+    const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gatewayparameters.headgate.dev"
+    const define = (...versions: readonly string[]) => server().api.request({ method: "PATCH", path, query: { fieldManager: "test", force: true }, headers: { "content-type": "application/apply-patch+yaml" }, body: {
+      apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", metadata: { name: "gatewayparameters.headgate.dev" },
+      spec: { group: "headgate.dev", scope: "Namespaced", names: { plural: "gatewayparameters", singular: "gatewayparameters", kind: "GatewayParameters", listKind: "GatewayParametersList" }, versions: versions.map((name, index) => ({ name, served: true, storage: index === 0, schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } } })) },
+    } })
+    await started()
+    await has("note/kubernetes/kind/GatewayParameters")
+    await define("v1alpha1")
+    await hasNot("note/kubernetes/kind/GatewayParameters")
+    const parameters = resourcePath({ group: "headgate.dev", version: "v1alpha1", plural: "gatewayparameters", namespace })
+    await create(parameters, { apiVersion: "headgate.dev/v1alpha1", kind: "GatewayParameters", metadata: { name: "few" }, spec: { replicas: 2 } })
+    await has(`gatewayparameters/${namespace}/few`)
+    await patch(`${parameters}/few`, { spec: { replicas: -1 } })
+    const note = await until("its mistake is noted", () => [...on(store)].find(([id]) => id.startsWith("note/") && id.includes(`${namespace}/few`)))
+    expect(note[1].body).toMatchObject({ severity: "error", field: "spec.replicas", about: { kind: "GatewayParameters", namespace, name: "few" } })
+    expect(on(store).get(`gatewayparameters/${namespace}/few`)?.body).toMatchObject({ spec: { replicas: 2 } })
+    await patch(`${parameters}/few`, { spec: { replicas: 3 } })
+    await hasNot(note[0])
+    await remove(path)
+    await hasNot(`gatewayparameters/${namespace}/few`)
+    await has("note/kubernetes/kind/GatewayParameters")
+  })
+}, ["reader,reader,2"])

@@ -47,9 +47,15 @@ export class KindWatch {
     return this.#version
   }
 
+  /** Why it does not go on at the moment; tried again. */
+  get error(): ApiError | undefined {
+    const [error] = this.#errors.values()
+    return error
+  }
+
   get state(): KindState {
     if (this.#isAbsent) return { is: "absent" }
-    const [error] = this.#errors.values()
+    const { error } = this
     if (this.#reflectors.length > 0 && this.#reflectors.every(({ isSynced }) => isSynced)) return { is: "synced", error }
     return error !== undefined && [401, 403, 404].includes(error.status) ? { is: "refused", error } : { is: "waiting" }
   }

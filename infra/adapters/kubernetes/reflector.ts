@@ -136,7 +136,6 @@ export class Reflector {
   async #next(): Promise<void> {
     if (this.#version === undefined) {
       this.#version = await this.#list()
-      this.#failures = 0
       this.#refusals = 0
       this.#well()
       if (!this.#isSynced) {

@@ -84,6 +84,7 @@ export class KubernetesSource implements Source {
   /** `<kind>/<key>` → subjects of the notes on it. */
   readonly #notes = new Map<string, readonly string[]>()
   readonly #said = new Map<string, string>()
+  readonly #troubled = new Set<string>()
   /** Kinds as they were when listeners were told. */
   readonly #synced = new Set<string>()
 
@@ -296,6 +297,7 @@ export class KubernetesSource implements Source {
     const note = kindNote(of, state, watch.version)
     if (note !== undefined && !this.#said.has(`${KIND}${of.kindName}`)) this.#options.log({ level: note.severity === "info" ? "info" : "warn", message: note.message })
     this.say(`${KIND}${of.kindName}`, note)
+    this.#logTrouble(watch)
     if (state.is === "synced" && state.error?.status === 404) this.#discovery.askAgain()
     if (state.is === "synced" ? !this.#synced.has(of.kind.name) : this.#synced.delete(of.kind.name)) {
       if (state.is === "synced") this.#synced.add(of.kind.name)
@@ -303,6 +305,14 @@ export class KubernetesSource implements Source {
     }
     if (!this.#isOpen && [...this.#watches.values()].every(({ state: { is } }) => is !== "waiting")) this.#opened()
     this.#flush()
+  }
+
+  /** Once when it begins and once when it is over. */
+  #logTrouble({ of: { kindName }, error }: KindWatch): void {
+    if ((error === undefined) === !this.#troubled.has(kindName)) return
+    if (error === undefined) this.#troubled.delete(kindName)
+    else this.#troubled.add(kindName)
+    this.#options.log(error === undefined ? { level: "info", message: "read again", kind: kindName } : { level: "warn", message: "not read at the moment", kind: kindName, status: error.status, reason: error.message })
   }
 
   #opened(): void {
