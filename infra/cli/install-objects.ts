@@ -12,7 +12,7 @@ interface Resource {
   readonly plural: string
 }
 
-/** Every kind that installing can make, in the order in which they are taken away: what makes others goes before them. */
+/** Every kind that installing can make, in the order in which they are taken away. */
 const resources: Readonly<Record<string, Resource>> = {
   GatewayClass: { group: "gateway.networking.k8s.io", version: "v1", plural: "gatewayclasses" },
   Deployment: { group: "apps", version: "v1", plural: "deployments" },

@@ -44,25 +44,28 @@ export const install = async (options: InstallOptions, { api, say, timeout }: In
     // Of an installation before that had more: its namespace is not for an upgrade to take away.
     if (!stays.has(placeText(place)) && place.kind !== "Namespace" && place.kind !== "CustomResourceDefinition" && (await take(api, place))) say(`  removed   ${placeText(place)}`)
   }
-  await untilRolledOut(api, wanted.filter(({ kind }) => kind === "Deployment" || kind === "StatefulSet").map(placeOf), say, timeout)
+  await untilRolledOut(api, wanted.map(placeOf).filter(isWorkload), say, timeout)
 }
 
 /** Removes what `install` made there. What was made for Gateways goes with their owners. Idempotent. */
 export const uninstall = async (namespace: string, { api, say, timeout }: InstallRun): Promise<void> => {
   const all = await made(api, namespace)
   const leaves = await sharedDefinition(api, namespace)
-  for (const place of all) {
-    if (place.kind === "Namespace") continue
+  const remove = async (place: Place): Promise<void> => {
     if (place.kind === "CustomResourceDefinition" && leaves !== undefined) say(`  left      ${placeText(place)} (${leaves})`)
     else if (await take(api, place)) say(`  removed   ${placeText(place)}`)
   }
+  // First who acts: a class that goes while they look would take along what is served.
+  const workloads = all.filter(isWorkload)
+  for (const place of workloads) await remove(place)
+  await untilGone(api, workloads, namespace, timeout)
+  for (const place of all) if (!isWorkload(place) && place.kind !== "Namespace") await remove(place)
   for (const secret of [PASSWORDS]) {
     const found = await read(api, resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name: secret }))
     if (textOf(memberOf(memberOf(found, "metadata"), "labels")["app.kubernetes.io/managed-by"]) !== "headgate") continue
     await api.request({ method: "DELETE", path: resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name: secret }) })
     say(`  removed   Secret ${namespace}/${secret}`)
   }
-  await untilGone(api, all.filter(({ kind }) => kind === "Deployment" || kind === "StatefulSet"), namespace, timeout)
   const space = all.find(({ kind }) => kind === "Namespace")
   if (space !== undefined) {
     const others = await foreign(api, namespace)
@@ -74,6 +77,8 @@ export const uninstall = async (namespace: string, { api, say, timeout }: Instal
   }
   if (all.length === 0) say(`there is no installation in namespace ${namespace}`)
 }
+
+const isWorkload = ({ kind }: Place): boolean => kind === "Deployment" || kind === "StatefulSet"
 
 /** Everything that carries the installation's label, in the order in which it is taken away; and what all installations share. */
 const made = async (api: Api, namespace: string): Promise<readonly Place[]> => {

@@ -57,6 +57,5 @@ const closed = (options: InstallOptions): Manifest => ({
   spec: {
     podSelector: { matchLabels: { "headgate.dev/installation": options.namespace }, matchExpressions: [{ key: "app.kubernetes.io/name", operator: "In", values: [ADAPTER, FUNCTIONS, HISTORY] }] },
     policyTypes: ["Ingress"],
-    ingress: [],
   },
 })

@@ -1,0 +1,100 @@
+/** `headgate install` and `uninstall` as an administrator runs them, and what the installation then does. */
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { run } from "../../bus/server/command.ts"
+import { until } from "../system/until.ts"
+import { ECHO_IMAGES } from "../conformance/suite.ts"
+import { namespace, type TestNamespace } from "./namespace.ts"
+
+const NAMESPACE = "t-install"
+const CLASS = "t-install"
+const CONTROLLER = "headgate.dev/t-install"
+const program = join(import.meta.dirname, "../../infra/cli/main.ts")
+
+let shop: TestNamespace
+
+/** What it printed, on both. Rejects with its last words. */
+const headgate = async (command: string, ...args: readonly string[]): Promise<string> => run("sh", ["-c", 'exec "$0" "$@" 2>&1', process.execPath, program, command, "--namespace", NAMESPACE, ...args], { timeout: 120_000 })
+const install = (...args: readonly string[]): Promise<string> => headgate("install", "--controller-name", CONTROLLER, "--gateway-class", CLASS, "--timeout", "90", ...args)
+const count = (text: string, what: string): number => text.split("\n").filter((line) => line.trim().startsWith(what)).length
+/** Everything anywhere that carries the installation's label. */
+const remaining = (): Promise<string> =>
+  shop.kubectl("get", "namespaces,clusterroles,clusterrolebindings,gatewayclasses,roles,rolebindings,serviceaccounts,services,secrets,deployments,statefulsets,poddisruptionbudgets,networkpolicies,pods", "--all-namespaces", "-l", `headgate.dev/installation=${NAMESPACE}`, "-o", "name")
+
+const labels = { app: "echo" }
+const gateway = { apiVersion: "gateway.networking.k8s.io/v1", kind: "Gateway", metadata: { name: "web" }, spec: { gatewayClassName: CLASS, listeners: [{ name: "http", protocol: "HTTP", port: 80 }] } }
+const route = { apiVersion: "gateway.networking.k8s.io/v1", kind: "HTTPRoute", metadata: { name: "web" }, spec: { parentRefs: [{ name: "web" }], rules: [{ backendRefs: [{ name: "echo", port: 80 }] }] } }
+const backend = [
+  {
+    apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "echo" },
+    spec: {
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { containers: [{ name: "echo", image: ECHO_IMAGES[0], env: ["POD_NAME", "NAMESPACE"].map((name) => ({ name, value: name })), readinessProbe: { httpGet: { path: "/health", port: 3000 }, periodSeconds: 1 } }] } },
+    },
+  },
+  { apiVersion: "v1", kind: "Service", metadata: { name: "echo" }, spec: { selector: labels, ports: [{ port: 80, targetPort: 3000 }] } },
+]
+const programmed = (): Promise<string> => shop.get("gateway", "web", '{.status.conditions[?(@.type=="Programmed")].status}')
+const address = (): Promise<string> => shop.get("gateway", "web", "{.status.addresses[0].value}")
+const status = async (path = "/"): Promise<number> => (await fetch(`http://${await address()}${path}`, { signal: AbortSignal.timeout(2000), headers: { connection: "close" } })).status
+
+beforeAll(async () => {
+  shop = await namespace("t-install-shop")
+  await headgate("uninstall")
+})
+afterAll(async () => {
+  await headgate("uninstall")
+  await shop.end()
+})
+
+describe("an installation", () => {
+  test("is ready when the command says so; doing it again changes nothing", async () => {
+    const first = await install()
+    expect(count(first, "made")).toBeGreaterThan(20)
+    const pods = await shop.kubectl("-n", NAMESPACE, "get", "pods", "-o", 'jsonpath={range .items[*]}{.metadata.labels.app\\.kubernetes\\.io/name}={.status.containerStatuses[0].ready}/{.status.containerStatuses[0].restartCount}{"\\n"}{end}')
+    expect(pods.trim().split("\n").sort()).toEqual(["headgate-adapter=true/0", "headgate-adapter=true/0", "headgate-functions=true/0", "headgate-functions=true/0", "headgate-history=true/0", "headgate-nats=true/0"])
+    const again = await install()
+    expect(again).not.toMatch(/^ +(made|changed|removed) .*$/m)
+    expect(count(again, "unchanged")).toBe(count(first, "made"))
+  })
+
+  test("keeps its passwords to itself: of the Secret each part sees its own", async () => {
+    expect(JSON.parse(await shop.kubectl("-n", NAMESPACE, "get", "secret", "headgate-nats", "-o", "jsonpath={.data}"))).toMatchObject({ adapter: expect.any(String), functions: expect.any(String), operator: expect.any(String), history: expect.any(String), routes: expect.any(String) })
+    const mounted = await shop.kubectl("-n", NAMESPACE, "get", "deployments", "-o", "jsonpath={.items[*].spec.template.spec.volumes[?(@.name=='credentials')].secret.items[*].key}")
+    expect(mounted.split(" ").sort()).toEqual(["adapter", "functions", "history"])
+  })
+
+  test("serves a Gateway that is made: its data plane's user is let in, and its pods answer", async () => {
+    await shop.apply(...backend)
+    const began = performance.now()
+    await shop.apply(gateway, route)
+    await until("the Gateway is programmed", async () => (await programmed()) === "True", 60_000)
+    console.log(`programmed after ${Math.round(performance.now() - began)} ms`)
+    await until("a request is answered by the backend", async () => (await status()) === 200, 60_000)
+  })
+
+  test("passes over a Secret that only says it is a data plane's", async () => {
+    await shop.apply({ apiVersion: "v1", kind: "Secret", metadata: { name: "thief", labels: { "headgate.dev/plane": "kube-system.web" } }, data: { "nats-password": Buffer.from("a".repeat(43)).toString("base64") } })
+    await until("it is said", async () => (await shop.kubectl("-n", NAMESPACE, "logs", "headgate-nats-0")).includes("Secret t-install-shop/thief is passed over"), 10_000)
+    await shop.kubectl("delete", "secret", "thief")
+  })
+
+  test("is limited to namespaces in place: what it may do elsewhere is taken away, and what is served goes on", async () => {
+    const limited = await install("--watch-namespaces", shop.name)
+    expect(count(limited, "removed")).toBeGreaterThan(0)
+    expect(await shop.kubectl("auth", "can-i", "list", "secrets", "--namespace", "default", "--as", `system:serviceaccount:${NAMESPACE}:headgate-adapter`).catch(() => "no")).toMatch(/^no/)
+    expect(await shop.kubectl("auth", "can-i", "list", "secrets", "--as", `system:serviceaccount:${NAMESPACE}:headgate-adapter`)).toMatch(/^yes/)
+    await shop.apply({ ...route, spec: { ...route.spec, rules: [{ matches: [{ path: { value: "/limited" } }], backendRefs: [{ name: "echo", port: 80 }] }] } })
+    await until("the edit is live", async () => (await status("/")) === 404 && (await status("/limited")) === 200, 30_000)
+  })
+
+  test("goes as it came, while what is served goes on; doing it again finds nothing", async () => {
+    await headgate("uninstall")
+    expect(await remaining()).toBe("")
+    await expect(shop.kubectl("get", "namespace", NAMESPACE)).rejects.toThrow("not found")
+    for (let i = 0; i < 20; i++) expect(await status("/limited")).toBe(200)
+    expect(await headgate("uninstall")).toContain("there is no installation")
+    await shop.kubectl("delete", "gateway", "web")
+    await until("what was made for it has gone with it", async () => (await shop.kubectl("get", "deployments,services,secrets,serviceaccounts,poddisruptionbudgets", "-l", "headgate.dev/plane", "-o", "name")) === "", 60_000)
+  })
+})
