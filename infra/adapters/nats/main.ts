@@ -6,9 +6,10 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { hostname } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { findNatsServer } from "../../../bus/server.ts"
+import { findNatsServer, gatewayRole, renderRoles } from "../../../bus/server.ts"
 import { delay, systemClock } from "../../../bus/unit/clock.ts"
 import { connectApi, resourcePath } from "../kubernetes/client.ts"
+import { isJson, listOf } from "../kubernetes/raw.ts"
 import { Reflector } from "../kubernetes/reflector.ts"
 import { Accounts } from "./accounts.ts"
 import { PORTS, renderServer, type Settings } from "./configuration.ts"
@@ -31,6 +32,8 @@ Runs nats-server with users for the parts of the installation and for every data
   --store DIR               where streams are kept (/data)
   --run DIR                 configuration with passwords: in memory (/run/headgate)
   --probes ADDRESS:PORT     /readyz and /healthz (:9902)
+  --accounts                starts nothing: prints accounts and users, passwords included, as a NATS of yours takes them
+                            for the parts and data planes there are now
 
 Exit status: 0 ended by a signal, 1 nats-server ended or cannot start, 2 the command line is wrong.
 `
@@ -45,6 +48,7 @@ interface Flags {
   readonly mounted: string | undefined
   readonly run: string
   readonly probes: { readonly host: string; readonly port: number }
+  readonly printsAccounts: boolean
   readonly settings: Settings
 }
 
@@ -53,7 +57,7 @@ export const flagsOf = (argv: readonly string[], env: Readonly<Record<string, st
   const text = { type: "string" } as const
   const { values } = parseArgs({
     args: [...argv], strict: true,
-    options: { help: { type: "boolean", short: "h" }, namespace: text, "watch-namespaces": text, secret: text, mounted: text, replicas: text, set: text, peers: text, store: text, run: text, probes: text },
+    options: { help: { type: "boolean", short: "h" }, accounts: { type: "boolean" }, namespace: text, "watch-namespaces": text, secret: text, mounted: text, replicas: text, set: text, peers: text, store: text, run: text, probes: text },
   })
   if (values.help === true) return "help"
   const replicas = values.replicas ?? "1"
@@ -66,6 +70,7 @@ export const flagsOf = (argv: readonly string[], env: Readonly<Record<string, st
     namespace, secret: values.secret ?? "headgate-nats", mounted: values.mounted, run: values.run ?? "/run/headgate",
     namespaces: watched.length === 0 ? [""] : [...new Set([namespace, ...watched])],
     probes: { host: probes[1] ?? "", port: Number(probes[2]) },
+    printsAccounts: values.accounts === true,
     settings: {
       name: hostname(), store: values.store ?? "/data", address: "0.0.0.0", ports: PORTS,
       peers: replicas === "1" ? [] : Array.from({ length: Number(replicas) }, (_, ordinal) => `${values.set ?? "headgate-nats"}-${ordinal}.${values.peers ?? "headgate-nats-peers"}:${PORTS.routes}`),
@@ -86,15 +91,38 @@ export const main = async (argv: readonly string[]): Promise<void> => {
     return
   }
   if (flags === "help") return void process.stdout.write(HELP)
-  await supervise(flags)
+  await (flags.printsAccounts ? printAccounts(flags) : supervise(flags))
 }
+
+/** Makes the Secret with the parts' passwords where it is missing, so that it is there for the installation. */
+const printAccounts = async ({ namespace, namespaces, secret }: Flags): Promise<void> => {
+  const api = connectApi()
+  try {
+    const { roles } = await ensureCredentials({ api, namespace, secret, labels: LABELS })
+    const found: PlaneSecret[] = []
+    for (const watched of namespaces) {
+      const answer = await api.request({ path: resourcePath({ group: "", version: "v1", plural: "secrets", namespace: watched }), query: { labelSelector: PLANE_LABEL } })
+      for (const item of listOf(answer, "items")) {
+        const plane = isJson(item) ? planeSecretOf(item, namespace) : undefined
+        if (plane !== undefined && "why" in plane) process.stderr.write(`Secret ${plane.namespace}/${plane.name} is passed over: ${plane.why}\n`)
+        else if (plane !== undefined) found.push(plane)
+      }
+    }
+    const planes = passwordsOf(found)
+    process.stdout.write(renderRoles([...planes.keys()], new Map([...roles, ...[...planes].map(([plane, password]) => [gatewayRole(plane), password] as const)])))
+  } finally {
+    await api.close()
+  }
+}
+
+const LABELS = { "app.kubernetes.io/managed-by": "headgate", "app.kubernetes.io/name": "headgate-nats" }
 
 const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, settings }: Flags): Promise<void> => {
   mkdirSync(run, { recursive: true, mode: 0o700 })
   const api = connectApi()
   const stop = new AbortController()
   const probe = await listenProbes(probes, settings.ports.monitor)
-  const roles = (mounted === undefined ? undefined : mountedCredentials(mounted)) ?? (await credentialsWhenever(() => ensureCredentials({ api, namespace, secret, labels: { "app.kubernetes.io/managed-by": "headgate", "app.kubernetes.io/name": "headgate-nats" } })))
+  const roles = (mounted === undefined ? undefined : mountedCredentials(mounted)) ?? (await credentialsWhenever(() => ensureCredentials({ api, namespace, secret, labels: LABELS })))
   const found = new Map<string, PlaneSecret>()
   /** Each namespace's own, until it is synced: a list that has not come is no list of nothing. */
   const waiting = new Set(namespaces)

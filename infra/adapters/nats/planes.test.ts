@@ -3,7 +3,7 @@ import { desired } from "../../../bus/kinds/desired.ts"
 import { headgate } from "../../../bus/kinds/installation.ts"
 import { engineOf, feed, readManifests } from "../../../test/fixtures/derive.ts"
 import { gateways } from "../../../functions/gateways/gateways.ts"
-import { planeSecretOf } from "./planes.ts"
+import { passwordsOf, planeSecretOf } from "./planes.ts"
 
 const INSTALLATION = "headgate-system"
 const LONG = "a-name-that-is-much-too-long-for-what-is-made-of-it"
@@ -41,4 +41,22 @@ test("nobody outside the installation's namespace has the data plane of a class"
   const [fleet] = secretsFor("Shared", [["shop", "edge"]])
   if (fleet === undefined) throw new Error("no Secret")
   for (const namespace of ["shop", "class", "Class"]) expect(planesOf([{ ...fleet, metadata: { ...fleet.metadata, namespace } }])).toEqual([undefined])
+})
+
+const PASSWORD = "p".repeat(43)
+const OWNER = { apiVersion: "gateway.networking.k8s.io/v1", kind: "Gateway", name: "web" }
+const ofWeb = ({ namespace = "shop", owner = OWNER, password = PASSWORD }: { readonly namespace?: string; readonly owner?: object; readonly password?: string }) => ({
+  metadata: { namespace, name: "s", labels: { "headgate.dev/plane": "shop.web" }, ownerReferences: [owner] }, data: { "nats-password": Buffer.from(password).toString("base64") },
+})
+
+test("a label alone makes no Secret a data plane's: it has to be owned by that Gateway, beside it, with a password that is one", () => {
+  expect(planeSecretOf(ofWeb({}), INSTALLATION)).toEqual({ namespace: "shop", name: "s", plane: "shop.web", password: PASSWORD })
+  for (const other of [{ namespace: "thief" }, { owner: {} }, { owner: { ...OWNER, name: "other" } }, { owner: { ...OWNER, kind: "Deployment", apiVersion: "apps/v1" } }, { password: "short" }, { password: `${PASSWORD}"}` }]) {
+    expect(planeSecretOf(ofWeb(other), INSTALLATION)).toHaveProperty("why")
+  }
+})
+
+test("of two Secrets of one data plane the first by name counts, whichever came first", () => {
+  const both = [{ namespace: "b", name: "s", plane: "p", password: "second" }, { namespace: "a", name: "s", plane: "p", password: "first" }]
+  for (const order of [both, both.toReversed()]) expect(passwordsOf(order)).toEqual(new Map([["p", "first"]]))
 })
