@@ -55,6 +55,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Statuses of answers that somebody has to do something about. */
+export const REFUSALS: readonly number[] = [401, 403, 404]
+
 const field = (value: unknown, name: string): unknown => (typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined)
 
 const parsed = (body: string): unknown => {

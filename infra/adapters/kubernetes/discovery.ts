@@ -20,8 +20,13 @@ export interface DiscoveryOptions<T extends DiscoveredKind> {
   readonly every?: { readonly absent: number; readonly present: number }
 }
 
-/** A kind that was there is believed to be gone when it was absent so many times in a row: an API server that starts has not read all definitions. */
-const CERTAIN = 3
+/**
+ * An API server that starts has not read all definitions yet. So a kind counts as absent when it was so this many times
+ * in a row, and the API server said each time, afterwards, that it is ready.
+ */
+const CERTAIN = { first: 2, later: 3 }
+/** ms between answers while that is not certain. */
+const UNCERTAIN = 500
 
 export class Discovery<T extends DiscoveredKind> {
   readonly #options: DiscoveryOptions<T>
@@ -52,9 +57,10 @@ export class Discovery<T extends DiscoveredKind> {
     const { signal } = this.#end
     while (!signal.aborted) {
       for (const group of new Set(kinds.map((kind) => kind.group))) await this.#ask(group)
-      const isAllThere = kinds.every((kind) => this.#found.get(kind) !== undefined && !this.#missed.has(kind))
+      const isCertain = kinds.every((kind) => this.#found.has(kind) && !this.#missed.has(kind))
+      const isAllThere = isCertain && kinds.every((kind) => this.#found.get(kind) !== undefined)
       this.#sooner = new AbortController()
-      await delay(systemClock, Math.min(every.absent, every.present), signal)
+      await delay(systemClock, isCertain ? every.absent : Math.min(UNCERTAIN, every.absent), signal)
       if (isAllThere) await delay(systemClock, every.present - every.absent, AbortSignal.any([signal, this.#sooner.signal]))
     }
   }
@@ -63,9 +69,11 @@ export class Discovery<T extends DiscoveredKind> {
   async #ask(group: string): Promise<void> {
     const kinds = this.#options.kinds.filter((kind) => kind.group === group)
     const plurals = new Map<string, ReadonlySet<string>>()
+    const isThere = ({ plural, versions }: T): boolean => versions.some((version) => plurals.get(version)?.has(plural) === true)
     try {
       const versions = (await this.#names(`/apis/${group}`, "versions", "version")) ?? new Set()
       for (const version of new Set(kinds.flatMap((kind) => kind.versions))) if (versions.has(version)) plurals.set(version, (await this.#names(`/apis/${group}/${version}`, "resources", "name")) ?? new Set())
+      if (!kinds.every(isThere)) await this.#whenReady()
     } catch (error) {
       if (error instanceof ApiError) return
       throw error
@@ -75,13 +83,25 @@ export class Discovery<T extends DiscoveredKind> {
   }
 
   #take(kind: T, version: string | undefined): void {
-    const missed = version === undefined && this.#found.get(kind) !== undefined ? (this.#missed.get(kind) ?? 0) + 1 : 0
-    if (missed === 0) this.#missed.delete(kind)
-    else this.#missed.set(kind, missed)
-    if (missed > 0 && missed < CERTAIN) return
+    const isKnownAbsent = this.#found.has(kind) && this.#found.get(kind) === undefined
+    if (version === undefined && !isKnownAbsent) {
+      const missed = (this.#missed.get(kind) ?? 0) + 1
+      this.#missed.set(kind, missed)
+      if (missed < (this.#found.has(kind) ? CERTAIN.later : CERTAIN.first)) return
+    }
     this.#missed.delete(kind)
     this.#found.set(kind, version)
     this.#options.onFound(kind, version)
+  }
+
+  /** Rejects while the API server is not ready. Who may not ask is not told. */
+  async #whenReady(): Promise<void> {
+    try {
+      await this.#options.api.request({ path: "/readyz", headers: { accept: "*/*" }, signal: this.#end.signal })
+    } catch (error) {
+      if (error instanceof ApiError && ([403, 404].includes(error.status) || error.reason === "NotJson")) return
+      throw error
+    }
   }
 
   /** `field` of each of the list; undefined: the API server has no such path. */

@@ -1,6 +1,6 @@
 /** One kind, watched in the whole cluster or in some namespaces, once the API server has it, in the version that it has. */
 import type { ResourceApi } from "../../../bus/kinds/all.ts"
-import type { ApiError } from "./api-error.ts"
+import { type ApiError, REFUSALS } from "./api-error.ts"
 import { type ApiClient, resourcePath } from "./client.ts"
 import type { RawObject } from "./raw.ts"
 import { Reflector, type ReflectorTiming } from "./reflector.ts"
@@ -57,7 +57,7 @@ export class KindWatch {
     if (this.#isAbsent) return { is: "absent" }
     const { error } = this
     if (this.#reflectors.length > 0 && this.#reflectors.every(({ isSynced }) => isSynced)) return { is: "synced", error }
-    return error !== undefined && [401, 403, 404].includes(error.status) ? { is: "refused", error } : { is: "waiting" }
+    return error !== undefined && REFUSALS.includes(error.status) ? { is: "refused", error } : { is: "waiting" }
   }
 
   get isKnown(): boolean {

@@ -3,6 +3,7 @@ import type { ReadResult, ResourceApi } from "../../../bus/kinds/all.ts"
 import type { Note } from "../../../bus/kinds/config.ts"
 import { GATEWAY_GROUP } from "../../../bus/kinds/gateway-api.ts"
 import { HEADGATE_GROUP } from "../../../bus/kinds/installation.ts"
+import { REFUSALS } from "./api-error.ts"
 import type { KindState } from "./kind-watch.ts"
 
 type Said = Omit<Note, "schema">
@@ -33,7 +34,7 @@ export const kindNote = ({ group, kindName, versions: [best], plural }: Resource
     case "refused":
       return { severity: "error", reason: "KindRefused", message: `The API server lets nobody here read ${full}: ${state.error.message}. What was published of it stays.`, fix: `Allow the adapter to get, list and watch ${plural}.` }
     case "synced":
-      if (state.error !== undefined && state.error.status >= 400 && state.error.status < 500 && state.error.status !== 429) {
+      if (state.error !== undefined && REFUSALS.includes(state.error.status)) {
         return { severity: "error", reason: "KindRefused", message: `The API server does not tell of changes of ${full} any more: ${state.error.message}. What was read before stays in use.`, fix: `Allow the adapter to get, list and watch ${plural}.` }
       }
       return version === best ? undefined : { severity: "info", reason: "OlderVersion", message: `${full} is read in version ${version}: the API server has no ${best}.`, fix: "Install newer definitions of the Gateway API." }

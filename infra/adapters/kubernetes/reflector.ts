@@ -157,9 +157,12 @@ export class Reflector {
   #afterFailure(error: ApiError): number {
     const { status, retryAfter } = error
     if (error.reason === "Undecoded") this.counts.undecoded++
-    this.#isInTrouble = true
-    this.#options.events.trouble(error)
     const isStale = status === 410
+    // It only has been away for too long.
+    if (!isStale) {
+      this.#isInTrouble = true
+      this.#options.events.trouble(error)
+    }
     const isRefused = status >= 400 && ![401, 403, 429, 500, 503].includes(status)
     this.#refusals = isRefused ? this.#refusals + 1 : 0
     if (isStale || this.#refusals >= REFUSALS || error.reason === "Undecoded" || error.reason === "LineTooLong") this.#version = undefined
