@@ -28,26 +28,24 @@ export interface ServedListener {
 }
 
 export interface JudgingSources {
-  /** By the class's key: that it is there. */
-  readonly classes: Collection<unknown>
+  /** By the Gateway's key. */
   readonly runs: Collection<Run>
   readonly parameters: Collection<GatewayParameters>
   /** By their namespace. */
   readonly grants: Index<ReferenceGrant>
 }
 
-/** Gateways by the resource's key; those whose class is not on the bus have no value. Those whose class fails (runs.ts) stay as they were. */
-export const judgedGateways = (gateways: Collection<Gateway>, { classes, runs, parameters, grants }: JudgingSources): Collection<Judged<ServedGateway>> =>
-  gateways.map((gateway, read) => {
+/** Gateways by the resource's key; those whose class is not on the bus have no value. */
+export const judgedGateways = (gateways: Collection<Gateway>, { runs, parameters, grants }: JudgingSources): Collection<Judged<ServedGateway>> =>
+  gateways.map((gateway, read, key) => {
     const { metadata, spec } = gateway
     const about = { kind: "Gateway", namespace: metadata.namespace, name: metadata.name }
     const { report, findings } = collector()
-    if (read(classes, `/${spec.gatewayClassName}`) === undefined) {
+    const run = read(runs, key)
+    if (run === undefined) {
       report("error", "NoSuchGatewayClass", "spec.gatewayClassName", `There is no GatewayClass ${spec.gatewayClassName} of this controller: the Gateway is not served.`, "Create the GatewayClass, or name one that exists.")
       return { about, findings, value: undefined }
     }
-    const run = read(runs, `/${spec.gatewayClassName}`)
-    if (run === undefined) throw new Error(`GatewayClass ${spec.gatewayClassName} has parameters that cannot be found`)
     const { mode } = run
     for (const field of ["infrastructure", "allowedListeners", "defaultScope", "tls"] as const) {
       if (spec[field] !== undefined && (field !== "infrastructure" || mode === "External")) report("warning", "UnsupportedValue", `spec.${field}`, `${field} is not supported and has no effect.`, `Remove spec.${field}.`)

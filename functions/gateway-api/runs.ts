@@ -1,7 +1,9 @@
-/** GatewayClasses → how their Gateways are run: by whom, in which pods, with which parameters. */
+/** Gateways → how they are run: by whom, in which pods, with which parameters. */
+import type { Service } from "../../bus/kinds/core.ts"
 import type { Gateway, GatewayClass, ParametersReference } from "../../bus/kinds/gateway-api.ts"
 import { HEADGATE_GROUP, type GatewayParameters, type Installation, type Mode } from "../../bus/kinds/installation.ts"
 import type { Collection, Read } from "../reconcile.ts"
+import { gatewayService } from "./names.ts"
 import type { Finding } from "./report.ts"
 
 export type Parameters = GatewayParameters["spec"]
@@ -9,24 +11,37 @@ export type Parameters = GatewayParameters["spec"]
 export type Run =
   /** With files somebody else runs the gateway. */
   | { readonly mode: "External" }
-  /** `parameters`: of the class. */
-  | { readonly mode: Mode; readonly installation: Installation; readonly parameters: Parameters }
+  /** `parameters`: of the class; undefined: they cannot be found. */
+  | { readonly mode: Mode; readonly installation: Installation; readonly parameters: Parameters | undefined }
 
 export type Resolved = { readonly ok: true; readonly parameters: Parameters } | { readonly ok: false; readonly finding: Finding }
 
+export interface RunSources {
+  readonly classes: Collection<GatewayClass>
+  readonly installations: Collection<Installation>
+  readonly parameters: Collection<GatewayParameters>
+  readonly services: Collection<Service>
+}
+
 /**
- * By the class's key. A class whose parameters cannot be found fails here, and so goes on as it was run last: guessing
- * would move its Gateways to other pods.
+ * By the Gateway's key; absent where its class is. Where the class's parameters cannot be found the mode may have been
+ * in them: the Gateway is run as its Service shows that it was, because guessing would move it to other pods.
  */
-export const runsOf = (classes: Collection<GatewayClass>, installations: Collection<Installation>, all: Collection<GatewayParameters>): Collection<Run> =>
-  classes.map((each, read): Run => {
+export const runsOf = (gateways: Collection<Gateway>, { classes, installations, parameters, services }: RunSources): Collection<Run> =>
+  gateways.map((gateway, read): Run | undefined => {
+    const own = read(classes, `/${gateway.spec.gatewayClassName}`)
+    if (own === undefined) return undefined
     const installation = read(installations, "/")
     if (installation === undefined) return { mode: "External" }
-    const resolved = classParameters(each, all, read)
-    if (!resolved.ok) throw failure(resolved.finding)
-    const { parameters } = resolved
-    return { mode: parameters.mode ?? installation.mode, installation, parameters }
-  }).named("how classes run")
+    const resolved = classParameters(own, parameters, read)
+    if (resolved.ok) return { mode: resolved.parameters.mode ?? installation.mode, installation, parameters: resolved.parameters }
+    const wasRun = (mode: Mode): boolean => {
+      const service = gatewayService(gateway, { mode, installation, parameters: undefined })
+      return service !== undefined && read(services, `${service.namespace}/${service.name}`) !== undefined
+    }
+    const mode = wasRun("Shared") ? "Shared" : wasRun("Dedicated") ? "Dedicated" : installation.mode
+    return { mode, installation, parameters: undefined }
+  }).named("how gateways run")
 
 /** To throw where what was made before is to stay; what says so adds its own full stop. */
 export const failure = ({ field, message }: Finding): Error => new Error(`${field}: ${message.replace(/\.$/, "")}`)

@@ -2,13 +2,14 @@
  * Gateways → the objects by which a cluster runs them: pods and what they need for each Gateway in its own namespace, or
  * for all of a class that shares them, in the installation's; and a Service for each Gateway. With files there are none.
  */
+import { core } from "../../bus/kinds/core.ts"
 import { desired, type Desired } from "../../bus/kinds/desired.ts"
 import { gatewayApi, type Gateway } from "../../bus/kinds/gateway-api.ts"
 import { headgate } from "../../bus/kinds/installation.ts"
 import { bindPortKey, bindPorts } from "../gateway-api/bind-ports.ts"
 import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
 import { classPlane, gatewayService, objectName, planeOf } from "../gateway-api/names.ts"
-import { failure, gatewayParameters, merged, runsOf, type Run } from "../gateway-api/runs.ts"
+import { failure, gatewayParameters, merged, runsOf, type Parameters as ClassParameters, type Run } from "../gateway-api/runs.ts"
 import { reconcile, type Collection, type Member, type Read } from "../reconcile.ts"
 import { labelsOf, type Made, type Owner } from "./objects.ts"
 import { pods } from "./pods.ts"
@@ -17,7 +18,7 @@ import { service, type ServedPort } from "./service.ts"
 export const gateways = reconcile({
   name: "gateways",
   version: "1",
-  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.referenceGrant],
+  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.referenceGrant, core.service],
   writes: [desired],
   later: true,
   derive: ({ from, into }) => {
@@ -25,28 +26,28 @@ export const gateways = reconcile({
     const parameters = from(headgate.gatewayParameters)
     const all = from(gatewayApi.gateway).filter(({ metadata }) => metadata.deletionTimestamp === undefined).named("gateways that stay")
     const grants = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
-    const runs = runsOf(classes, from(headgate.installation), parameters)
-    const ports = portsOf(all, judgedGateways(all, { classes, runs, parameters, grants }).map(({ value }) => value).named("served gateways"))
+    const runs = runsOf(all, { classes, installations: from(headgate.installation), parameters, services: from(core.service) })
+    const ports = portsOf(all, judgedGateways(all, { runs, parameters, grants }).map(({ value }) => value).named("served gateways"))
 
     const ofGateways = all.flatMap((gateway, read, key): readonly Member<Desired>[] => {
-      const { spec } = gateway
-      if (read(classes, `/${spec.gatewayClassName}`) === undefined) return []
-      const run = read(runs, `/${spec.gatewayClassName}`)
-      // A failure, so that what was made before stays.
-      if (run === undefined) throw new Error(`GatewayClass ${spec.gatewayClassName} has parameters that cannot be found`)
-      if (run.mode === "External") return []
+      const run = read(runs, key)
+      if (run === undefined || run.mode === "External") return []
+      const ofClass = parametersOf(run, gateway.spec.gatewayClassName)
       const own = gatewayParameters(gateway, parameters, read)
       if (!own.ok) throw failure(own.finding)
-      const effective = merged(run.parameters, own.parameters)
-      const made = madeFor(gateway, run, read(classes, `/${spec.gatewayClassName}`)?.metadata.uid)
+      const effective = merged(ofClass, own.parameters)
+      const made = madeFor(gateway, run, read(classes, `/${gateway.spec.gatewayClassName}`)?.metadata.uid)
       const reached = service(made, gateway, effective, read(ports, key) ?? [])
       return run.mode === "Shared" ? [reached] : [reached, ...pods(made, { parameters: effective, replicas: 1 }, run.installation)]
     }).named("objects of gateways")
 
     const fleets = all
-      .map(({ spec }, read) => (read(runs, `/${spec.gatewayClassName}`)?.mode === "Shared" ? spec.gatewayClassName : undefined))
-      .named("classes that share pods")
-      .group((name) => [`/${name}`], (_members, read, key) => fleetOf(read(classes, key)?.metadata, read(runs, key)))
+      .map(({ spec }, read, key) => {
+        const run = read(runs, key)
+        return run?.mode === "Shared" ? { className: spec.gatewayClassName, run } : undefined
+      })
+      .named("gateways in shared pods")
+      .group(({ className }) => [`/${className}`], ([first], read, key) => fleetOf(read(classes, key)?.metadata, first?.[1].run))
       .flatMap((objects) => objects)
       .named("objects of classes")
     into(desired, ofGateways.union(fleets))
@@ -66,12 +67,18 @@ const madeFor = (gateway: Gateway, run: InCluster, classUid: string | undefined)
   return { source, owner, plane, namespace, name, labels: { ...labels, ...labelsOf(plane, metadata.name) }, annotations }
 }
 
-const fleetOf = (metadata: { readonly name: string; readonly uid?: string } | undefined, run: Run | undefined): readonly Member<Desired>[] | undefined => {
-  if (metadata === undefined || run === undefined || run.mode !== "Shared") return undefined
+/** Throws where they cannot be found, so that what was made before stays. */
+const parametersOf = ({ parameters }: InCluster, className: string): ClassParameters => {
+  if (parameters === undefined) throw new Error(`GatewayClass ${className} has parameters that cannot be found`)
+  return parameters
+}
+
+const fleetOf = (metadata: { readonly name: string; readonly uid?: string } | undefined, run: InCluster | undefined): readonly Member<Desired>[] | undefined => {
+  if (metadata === undefined || run === undefined) return undefined
   const { name, uid } = metadata
   const plane = classPlane(name)
   const made: Made = { source: { kind: "GatewayClass", namespace: "", name }, owner: { kind: "GatewayClass", name, uid }, plane, namespace: run.installation.namespace, name: objectName(name, plane), labels: labelsOf(plane, undefined), annotations: {} }
-  return pods(made, { parameters: run.parameters, replicas: 2 }, run.installation)
+  return pods(made, { parameters: parametersOf(run, name), replicas: 2 }, run.installation)
 }
 
 /**

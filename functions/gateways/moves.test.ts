@@ -1,8 +1,10 @@
 import { expect, test } from "vitest"
+import { kinds } from "../../bus/kinds/config.ts"
 import { desired } from "../../bus/kinds/desired.ts"
 import { headgate } from "../../bus/kinds/installation.ts"
 import { engineOf, outputs, readManifests, type Input } from "../../test/fixtures/derive.ts"
 import type { Engine } from "../engine/engine.ts"
+import { routes } from "../routes/routes.ts"
 import { gateways } from "./gateways.ts"
 
 const installation = (image: string): Input => ({ kind: headgate.installation, key: "/", value: { schema: 1, namespace: "headgate-system", image, nats: "nats://n:4222", mode: "Dedicated" } })
@@ -34,13 +36,31 @@ test("a Gateway whose class goes over to shared pods leaves nothing behind, and 
   expect(outputs(engine)).toEqual(own)
 })
 
+/** As it is once it has been made. */
+const serviceOf = (engine: Engine): Input => {
+  const [found] = engine.rows("gateways", desired).flatMap(([, { kind, namespace, name }]) => (kind === "Service" ? [{ namespace, name }] : []))
+  if (found === undefined) throw new Error("no Service is desired")
+  return only(`apiVersion: v1\nkind: Service\nmetadata: {name: ${found.name}, namespace: ${found.namespace}}\nspec: {ports: [{port: 80}]}\n`)
+}
+const lost: Input = { ...parameters("{}"), value: undefined }
+
 test("parameters that go take nothing along; once they are back what was changed meanwhile counts", () => {
   const engine = fresh(installation("i"), parameters("{mode: Shared, replicas: 4}"), ours, edge)
   const before = outputs(engine)
-  staged(engine, { ...parameters("{}"), value: undefined }, installation("newer"))
+  const made = serviceOf(engine)
+  staged(engine, made, lost, installation("newer"))
   expect(outputs(engine)["desired"]).toEqual(before["desired"])
   staged(engine, parameters("{mode: Shared, replicas: 4}"))
-  expect(outputs(engine)).toEqual(outputs(fresh(installation("newer"), parameters("{mode: Shared, replicas: 4}"), ours, edge)))
+  expect(outputs(engine)).toEqual(outputs(fresh(installation("newer"), parameters("{mode: Shared, replicas: 4}"), ours, edge, made)))
+})
+
+test("without its class's parameters a Gateway has the data plane that its Service shows, also for who starts then", () => {
+  const planes = (...inputs: readonly Input[]) => staged(engineOf([routes]), ...inputs).rows("routes", kinds.listener).map(([key]) => key)
+  const shared = serviceOf(fresh(installation("i"), parameters("{mode: Shared}"), ours, edge))
+  expect(planes(installation("i"), ours, edge, shared)).toEqual(["Class.c/shop/edge/http"])
+  expect(planes(installation("i"), ours, edge)).toEqual(["shop.edge/shop/edge/http"])
+  const own = serviceOf(fresh(installation("i"), parameters("{}"), ours, edge))
+  expect(planes({ ...installation("i"), value: { schema: 1, namespace: "headgate-system", image: "i", nats: "n", mode: "Shared" } }, ours, edge, own)).toEqual(["shop.edge/shop/edge/http"])
 })
 
 test("what goes with its last Gateway are the pods of a class too", () => {

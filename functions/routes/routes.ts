@@ -23,7 +23,7 @@ import { noteTargets } from "./targets.ts"
 export const routes = reconcile({
   name: "routes",
   version: "1",
-  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, kinds.overlay],
+  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, core.service, kinds.overlay],
   writes: [kinds.listener, kinds.route, kinds.demand, kinds.plan],
   derive: ({ from, into }) => {
     const classes = from(gatewayApi.gatewayClass)
@@ -36,9 +36,9 @@ export const routes = reconcile({
 
     const installations = from(headgate.installation)
     const parameters = from(headgate.gatewayParameters)
-    noteClasses(classes, gateways, installations)
-    const runs = runsOf(classes, installations, parameters)
-    const served = noted(judgedGateways(gateways, { classes, runs, parameters, grants: grantsByNamespace })).named("served gateways")
+    noteClasses(gateways, { classes, installations, parameters })
+    const runs = runsOf(gateways, { classes, installations, parameters, services: from(core.service) })
+    const served = noted(judgedGateways(gateways, { runs, parameters, grants: grantsByNamespace })).named("served gateways")
     const listeners = noted(judgedListeners(served))
     const places = placesOf(gateways, served, listeners, namespaces)
 

@@ -22,7 +22,7 @@ export interface GatewaySources {
   readonly overlaps: Collection<readonly string[]>
   /** By `<plane>/<certificate id>`. */
   readonly certificates: Collection<CertificateFacts>
-  /** By the class's key. */
+  /** By the Gateway's key. */
   readonly runs: Collection<Run>
   /** By the Service's key. */
   readonly ways: Collection<Way>
@@ -62,7 +62,7 @@ export const gatewayStatus = (gateway: Gateway, { about, findings, value: served
 
 /** Undefined: with files, pods themselves say where they are bound. */
 const reachIn = (gateway: Gateway, { runs, ways }: GatewaySources, read: Read): Reach | undefined => {
-  const run = read(runs, `/${gateway.spec.gatewayClassName}`)
+  const run = read(runs, `${gateway.metadata.namespace}/${gateway.metadata.name}`)
   const service = run && gatewayService(gateway, run)
   if (service === undefined) return undefined
   const name = `${service.namespace}/${service.name}`
