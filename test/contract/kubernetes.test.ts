@@ -122,6 +122,28 @@ await onApiServer("the Kubernetes adapter and the functions", (server) => {
     expect(w.writes().length).toBeGreaterThan(writes)
   }, 60_000)
 
+  test("1,000 routes: no more than 1.2 writes of a status an object, attachedRoutes right within 3 s of the last", async () => {
+    await everything()
+    start(memoryStore({ now: Date.now }), "one")
+    await settled()
+    const before = w.writes().length
+    const began = performance.now()
+    for (let i = 0; i < 1000; i += 20) await Promise.all(Array.from({ length: 20 }, (_, k) => route(`r-${i + k}`, "shop")))
+    const created = performance.now()
+    await until("attachedRoutes are 1,001", async () => (await w.get("gateway", "edge")).status?.listeners?.[0]?.attachedRoutes === 1001, 30_000)
+    const counted = performance.now()
+    const written = async () => {
+      const { items }: { items: unknown[] } = JSON.parse(JSON.stringify(await w.api.request({ path: `/apis/${GATEWAY_API}/namespaces/${w.namespace}/httproutes` })))
+      return items.filter((item) => JSON.stringify(item).includes('"ResolvedRefs"')).length
+    }
+    await until("every route says what became of it", async () => (await written()) === 1001, 30_000)
+    const all = performance.now()
+    const statuses = w.writes().slice(before).filter((each) => each.endsWith("/status"))
+    console.log(`1,000 routes made in ${Math.round(created - began)} ms: attachedRoutes right ${Math.round(counted - created)} ms after the last, all statuses ${Math.round(all - created)} ms; ${statuses.length} writes, of the Gateway ${statuses.filter((each) => each.includes("gateways/")).length}`)
+    expect(statuses.length / 1001).toBeLessThanOrEqual(1.2)
+    expect(counted - created).toBeLessThanOrEqual(3000)
+  }, 120_000)
+
   test("every right is one that is used, and none is missed", async () => {
     await everything()
     await route("broken", "nobody")
