@@ -11,7 +11,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { Access } from "../../bus/access.ts"
 import type { Bus, StreamName } from "../../bus/bus.ts"
 import { connectBus } from "../../bus/jetstream.ts"
+import { CONTROL_PLANE } from "../../bus/kinds/config.ts"
 import { credentialsOf, findNatsServer, renderRoles, roleNames, startNatsServer, type NatsServer } from "../../bus/server.ts"
+import { commitSubject, configSubject, encodeToken } from "../../bus/subject.ts"
 
 const PLANES = ["default", "other"]
 const MARK = "what only plane other may know"
@@ -277,6 +279,23 @@ describe("the credentials themselves", () => {
     await expect(connect({ servers: server.url, reconnect: false })).rejects.toThrow(/[Aa]uthorization/)
     await expect(connect({ servers: server.url, user: "gateway.other", pass: "password of gateway.default", reconnect: false })).rejects.toThrow(/[Aa]uthorization/)
     await expect(connectBus({ url: server.url, name: "nobody", access: { url: server.url }, timeout: 0 })).rejects.toMatchObject({ name: "BusError", reason: "rejected", message: expect.stringContaining("HEADGATE_NATS_CREDENTIALS") })
+  })
+
+  test("an adapter reads of CONFIG what it carries out, of every adapter the lease, and no more", async () => {
+    for (const section of ["wanted", "desired", "status", "function"]) {
+      await functions.publish({ subject: configSubject(CONTROL_PLANE, section, "x"), data: section })
+      const heard = Promise.withResolvers<string>()
+      const following = adapter.follow({ stream: "CONFIG", filter: `config.${encodeToken(CONTROL_PLANE)}.${section}.>`, from: "state", onMessage: ({ data }) => heard.resolve(new TextDecoder().decode(data)) })
+      expect(await heard.promise).toBe(section)
+      await following.stop()
+    }
+    for (const name of ["lease.adapter_dfiles", "lease.adapter_dkubernetes"]) {
+      await adapter.publish({ subject: name, data: "" })
+      expect(await adapter.last("LEASES", name)).toBeDefined()
+    }
+    const connection = await bare("adapter")
+    for (const subject of ["config.other.certificate.c", commitSubject(CONTROL_PLANE, "status"), configSubject(CONTROL_PLANE, "note", "x")]) await expect(connection.request(`${JS}.DIRECT.GET.CONFIG.${subject}`, "", { timeout: 1000 })).rejects.toThrow(/Permissions Violation/)
+    await connection.close()
   })
 
   test("an adapter cannot write configuration, nor functions resources", async () => {
