@@ -55,7 +55,7 @@ describe("an installation", () => {
     expect(pods.trim().split("\n").sort()).toEqual(["headgate-adapter=true/0", "headgate-adapter=true/0", "headgate-functions=true/0", "headgate-functions=true/0", "headgate-history=true/0", "headgate-nats=true/0"])
     const again = await install()
     expect(again).not.toMatch(/^ +(made|changed|removed) .*$/m)
-    expect(count(again, "unchanged")).toBe(count(first, "made"))
+    expect(count(again, "unchanged")).toBe(count(first, "made") + count(first, "unchanged"))
   })
 
   test("keeps its passwords to itself: of the Secret each part sees its own", async () => {
@@ -79,6 +79,28 @@ describe("an installation", () => {
     await shop.kubectl("delete", "secret", "thief")
   })
 
+  test("gets a new password, and with it a new pod of nats-server, whose log is gone: what is served goes on, and the next edit is live", async () => {
+    const answers: number[] = []
+    let stop = false
+    const asking = (async () => {
+      while (!stop) answers.push(await status())
+    })()
+    const own = (...args: readonly string[]): Promise<string> => shop.kubectl("-n", NAMESPACE, ...args)
+    const before = await own("get", "secret", "headgate-nats", "-o", "jsonpath={.data.adapter}")
+    await own("patch", "secret", "headgate-nats", "--type=json", "-p", '[{"op":"remove","path":"/data/adapter"}]')
+    await own("delete", "pod", "headgate-nats-0", "--wait")
+    await until("another password is there", async () => !["", before].includes(await own("get", "secret", "headgate-nats", "-o", "jsonpath={.data.adapter}")), 30_000)
+    await own("rollout", "restart", "deployment/headgate-adapter")
+    await own("rollout", "status", "deployment/headgate-adapter", "--timeout=50s")
+    await shop.apply({ ...route, spec: { ...route.spec, rules: [...route.spec.rules, { matches: [{ path: { value: "/edited" }, method: "POST" }], filters: [{ type: "RequestRedirect", requestRedirect: { statusCode: 302, path: { type: "ReplaceFullPath", replaceFullPath: "/elsewhere" } } }] }] } })
+    const edited = async (): Promise<number> => (await fetch(`http://${await address()}/edited`, { method: "POST", redirect: "manual", signal: AbortSignal.timeout(2000) })).status
+    await until("the edit is live", async () => (await edited()) === 302, 60_000)
+    stop = true
+    await asking
+    expect(new Set(answers)).toEqual(new Set([200]))
+    expect(answers.length).toBeGreaterThan(10)
+  })
+
   test("is limited to namespaces in place: what it may do elsewhere is taken away, and what is served goes on", async () => {
     const limited = await install("--watch-namespaces", shop.name)
     expect(count(limited, "removed")).toBeGreaterThan(0)
@@ -97,4 +119,30 @@ describe("an installation", () => {
     await shop.kubectl("delete", "gateway", "web")
     await until("what was made for it has gone with it", async () => (await shop.kubectl("get", "deployments,services,secrets,serviceaccounts,poddisruptionbudgets", "-l", "headgate.dev/plane", "-o", "name")) === "", 60_000)
   })
+})
+
+describe("an installation with three nats-servers", () => {
+  test("serves, and goes on with edits while one of them after the other is away", async () => {
+    await install("--nats-replicas", "3")
+    await shop.apply(...backend, gateway, route)
+    await until("the Gateway is programmed", async () => (await programmed()) === "True", 60_000)
+    await until("a request is answered by the backend", async () => (await status()) === 200, 60_000)
+    const answers: number[] = []
+    let stop = false
+    const asking = (async () => {
+      while (!stop) answers.push(await status())
+    })()
+    for (const ordinal of [0, 1, 2]) {
+      await shop.kubectl("-n", NAMESPACE, "delete", "pod", `headgate-nats-${ordinal}`, "--wait=false", "--grace-period=1")
+      await shop.apply({ ...route, spec: { ...route.spec, rules: [{ matches: [{ path: { value: `/edit-${ordinal}` } }], filters: [{ type: "RequestRedirect", requestRedirect: { statusCode: 302, path: { type: "ReplaceFullPath", replaceFullPath: "/" } } }] }, ...route.spec.rules] } })
+      const began = performance.now()
+      await until(`edit ${ordinal} is live`, async () => (await fetch(`http://${await address()}/edit-${ordinal}`, { redirect: "manual", signal: AbortSignal.timeout(2000) })).status === 302, 60_000)
+      console.log(`without headgate-nats-${ordinal}: live after ${Math.round(performance.now() - began)} ms`)
+      await shop.kubectl("-n", NAMESPACE, "rollout", "status", "statefulset/headgate-nats", "--timeout=60s")
+      await until("it is back", async () => (await shop.kubectl("-n", NAMESPACE, "get", "pod", `headgate-nats-${ordinal}`, "-o", "jsonpath={.status.containerStatuses[0].ready}")) === "true", 60_000)
+    }
+    stop = true
+    await asking
+    expect(new Set(answers)).toEqual(new Set([200]))
+  }, 240_000)
 })
