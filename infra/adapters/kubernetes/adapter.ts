@@ -14,9 +14,11 @@ export const LEASE = "adapter.kubernetes"
 /** Runs until interrupted; then sends what is on its way, gives its leases back and closes. */
 export const kubernetesAdapter = (options: KubernetesAdapterOptions): Effect.Effect<never> =>
   Effect.gen(function* () {
-    const source = new KubernetesSource(options)
+    // What shared data planes are made of is in the installation's own.
+    const namespaces = options.namespaces && [...new Set([...options.namespaces, options.installation.namespace])]
+    const source = new KubernetesSource({ ...options, namespaces })
     yield* Effect.acquireRelease(Effect.sync(() => source.open()), () => Effect.sync(() => source.close()))
-    const { api, controllerName, installation, namespaces, holder, log, applies } = options
+    const { api, controllerName, installation, holder, log, applies } = options
     return yield* publishing({
       ...options, adapter: LEASE,
       ...(applies ? { during: ({ bus, epoch, end }) => new Apply({

@@ -3,7 +3,7 @@
 export interface ApiErrorFields {
   /** HTTP status; 0: there was no whole answer. */
   readonly status: number
-  /** Of the API's Status (`NotFound`, `Conflict`, `Expired`, …); ours are `Unreachable`, `Aborted`, `NoCredentials`, `NotJson`, `BrokenOff`, `LineTooLong`. */
+  /** Of the API's Status (`NotFound`, `Conflict`, `Expired`, …); ours are `Unreachable`, `Quiet` (it began, and nothing more came for too long), `Aborted`, `NoCredentials`, `NotJson`, `BrokenOff`, `LineTooLong`. */
   readonly reason: string
   readonly message: string
   /** ms. */

@@ -243,6 +243,7 @@ const isTransport = (error: unknown): boolean => error instanceof Error && !(err
 
 const unreached = ({ method = "GET", path }: Pick<ApiRequest, "method" | "path">, cause: unknown): ApiError => {
   const isEnded = cause instanceof Error && cause.name === "AbortError"
+  const isQuiet = cause instanceof Error && "code" in cause && cause.code === "UND_ERR_BODY_TIMEOUT"
   const why = cause instanceof Error ? cause.message || ("code" in cause ? String(cause.code) : cause.name) : String(cause)
-  return new ApiError({ status: 0, reason: isEnded ? "Aborted" : "Unreachable", message: `${method} ${path}: ${why}`, cause })
+  return new ApiError({ status: 0, reason: isEnded ? "Aborted" : isQuiet ? "Quiet" : "Unreachable", message: `${method} ${path}: ${why}`, cause })
 }

@@ -23,7 +23,7 @@ export interface ReflectorEvents {
 }
 
 export interface ReflectorTiming {
-  /** A watch on which nothing comes for so long is dead, ms. The API server sends a bookmark a minute, give or take a quarter. */
+  /** A watch on which nothing comes for so long is begun anew, ms. The API server sends a bookmark a minute, give or take a quarter, of what has changed since it runs. */
   readonly quiet: number
   /** Waits between attempts, ms. */
   readonly first: number
@@ -243,7 +243,9 @@ export class Reflector {
         this.#well()
       })
     } catch (error) {
-      throw failure ?? error
+      // Of a kind that never changes no bookmark comes either: whether it is dead, the next one will show.
+      const isQuiet = failure === undefined && error instanceof ApiError && error.reason === "Quiet"
+      if (!isQuiet) throw failure ?? error
     }
     if (failure !== undefined) throw failure
   }

@@ -34,7 +34,7 @@ export interface KubernetesSourceOptions {
   readonly api: ApiClient
   readonly controllerName: string
   readonly installation: Installation
-  /** Whose objects count; undefined: all. */
+  /** Whose objects count, the installation's own among them; undefined: all. */
   readonly namespaces: readonly string[] | undefined
   readonly timing?: Partial<ReflectorTiming>
   /** ms between looks at which kinds there are. */
@@ -90,8 +90,7 @@ export class KubernetesSource implements Source {
 
   constructor(options: KubernetesSourceOptions) {
     this.#options = options
-    const { api, controllerName, installation, timing } = options
-    const namespaces = options.namespaces === undefined ? undefined : [...new Set([...options.namespaces, installation.namespace])]
+    const { api, controllerName, installation, namespaces, timing } = options
     const objects = new Objects(watchedApis, {
       controllerName,
       secretBody: (key, body) => this.#secretBody(key, body),
