@@ -136,7 +136,7 @@ export class Objects {
       const held: Held = { uid, resourceVersion, generation, fingerprint, isOurs, status: object["status"], text: slim(object, kind), isRelevant: before?.isRelevant ?? false, looked: undefined }
       all.set(key, held)
       this.#lead(kind, key, object)
-      if (before !== undefined && before.isOurs !== isOurs && kind === SERVICE) this.#touchSlices(key)
+      if (kind === SERVICE && (before?.isOurs ?? false) !== isOurs) this.#touchSlices(key)
       this.#touch(kind, key)
     }
     this.#tell(kind, key, isOurs || before?.isOurs === true || before?.isRelevant === true)
