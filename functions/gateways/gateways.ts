@@ -18,13 +18,17 @@ import { service, type ServedPort } from "./service.ts"
 export const gateways = reconcile({
   name: "gateways",
   version: "1",
-  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.referenceGrant, core.service],
+  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.referenceGrant, core.namespace, core.service],
   writes: [desired],
   later: true,
   derive: ({ from, into }) => {
     const classes = from(gatewayApi.gatewayClass)
     const parameters = from(headgate.gatewayParameters)
-    const all = from(gatewayApi.gateway).filter(({ metadata }) => metadata.deletionTimestamp === undefined).named("gateways that stay")
+    // In a namespace that is being deleted nothing can be made either.
+    const leaving = from(core.namespace).map(({ metadata }) => (metadata.deletionTimestamp === undefined ? undefined : (true as const))).named("namespaces that go")
+    const all = from(gatewayApi.gateway)
+      .map((gateway, read) => (gateway.metadata.deletionTimestamp !== undefined || read(leaving, `/${gateway.metadata.namespace}`) === true ? undefined : gateway))
+      .named("gateways that stay")
     const grants = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
     const runs = runsOf(all, { classes, installations: from(headgate.installation), parameters, services: from(core.service) })
     const ports = portsOf(all, judgedGateways(all, { runs, parameters, grants }).map(({ value }) => value).named("served gateways"))

@@ -63,6 +63,14 @@ test("without its class's parameters a Gateway has the data plane that its Servi
   expect(planes({ ...installation("i"), value: { schema: 1, namespace: "headgate-system", image: "i", nats: "n", mode: "Shared" } }, ours, edge, own)).toEqual(["shop.edge/shop/edge/http"])
 })
 
+test("in a namespace that is being deleted nothing is made any more", () => {
+  const namespace = (metadata: string): Input => only(`apiVersion: v1\nkind: Namespace\nmetadata: {name: shop${metadata}}\n`)
+  const engine = fresh(installation("i"), parameters("{}"), ours, edge, namespace(""))
+  expect(namesIn(engine)).toHaveLength(5)
+  staged(engine, namespace(', deletionTimestamp: "2026-01-01T00:00:00Z"'))
+  expect(namesIn(engine)).toEqual([])
+})
+
 test("what goes with its last Gateway are the pods of a class too", () => {
   const engine = fresh(installation("i"), parameters("{mode: Shared}"), ours, edge)
   staged(engine, { ...edge, value: undefined })
