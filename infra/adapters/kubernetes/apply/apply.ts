@@ -1,13 +1,13 @@
 /**
- * Carries out in the cluster what functions want done there: statuses said, objects made. It lives in one session of the adapter on the
- * bus, so with its lease there; it writes while it is the leader in the cluster too, and only from entries that are all
- * there and heard of: of statuses, after function `status` has committed all of its own in this incarnation of the store.
+ * Carries out in the cluster what functions want done there: statuses said, objects made. It lives in one session of
+ * the adapter on the bus, so with its lease there; it writes while it is the leader in the cluster too, and only from
+ * entries that are all there and heard of: of statuses, after function `status` has committed all of its own in this
+ * incarnation of the store.
  */
 import type { Bus, Following } from "../../../../bus/bus.ts"
 import { kinds } from "../../../../bus/kinds/config.ts"
 import { desired } from "../../../../bus/kinds/desired.ts"
 import { status } from "../../../../bus/kinds/status.ts"
-import { resourceApis } from "../../../../bus/kinds/all.ts"
 import { systemClock } from "../../../../bus/unit/clock.ts"
 import type { Clock } from "../../../../bus/unit/unit.ts"
 import type { ApiClient } from "../client.ts"
@@ -18,6 +18,7 @@ import { Leader, LEADER } from "./leader.ts"
 import { Made } from "./made.ts"
 import type { Notes } from "./notes.ts"
 import type { Observer } from "./observer.ts"
+import { isWhole } from "./status-plan.ts"
 import { StatusWriter } from "./status-writer.ts"
 import type { Log } from "./writing.ts"
 
@@ -94,9 +95,8 @@ export class Apply {
         onCurrent: onCurrent(kinds.function.name), onLost, onNote,
       }),
     ]
-    this.#off = observer.onChange((kind, key) => {
-      const kindName = OWNERS.get(kind)
-      if (kindName !== undefined && key !== "") this.desired.ownerChanged(kindName, key.slice(key.indexOf("/") + 1))
+    this.#off = observer.onChange((kind) => {
+      if (isWhole(kind)) this.desired.ownerChanged()
     })
     this.#made.start()
   }
@@ -128,6 +128,3 @@ const ACKED_WITHIN = 15_000
 
 /** The function that writes statuses: its declaration comes after all that it first derived. */
 const STATUS_FUNCTION = "status"
-
-/** Kinds that own what is made, by their names on the bus. */
-const OWNERS = new Map(resourceApis.filter(({ kindName }) => kindName === "Gateway" || kindName === "GatewayClass").map(({ kind, kindName }) => [kind.name, kindName]))

@@ -3,9 +3,10 @@ import { afterEach, beforeAll, beforeEach, expect, test } from "vitest"
 import type { Desired } from "../../../../bus/kinds/desired.ts"
 import { memoryStore, type MemoryStore } from "../../../../bus/memory.ts"
 import { onApiServer } from "../../../../test/cluster/api-server.ts"
-import { ADAPTER, prepare, world, type ApiObject, type World } from "../../../../test/cluster/applying.ts"
+import { ADAPTER, faster, prepare, world, type ApiObject, type World } from "../../../../test/cluster/applying.ts"
 import { until } from "../../../../test/system/until.ts"
 import { ApiError } from "../api-error.ts"
+import { Events } from "./events.ts"
 
 const GATEWAY_API = "gateway.networking.k8s.io/v1"
 
@@ -271,6 +272,23 @@ await onApiServer("desired objects in the API", (server) => {
     await until("what came after it is made", async () => (await read("poddisruptionbudget")) !== undefined)
     await one.apply.desired.settled()
     expect(await read("serviceaccount")).toBeUndefined()
+  })
+
+  test("what is told again of an object is a series of one Event, written now and then", async () => {
+    const events = new Events({ api: w.api, holder: "one", controller: "headgate.dev/gateway", mayWrite: () => true, clock: faster(100), log: (line) => { throw new Error(line.message) } })
+    const told = { regarding: { apiVersion: "v1", kind: "ConfigMap", namespace: w.namespace, name: "of-this", uid: "u1" }, type: "Warning", reason: "QuotaExceeded", action: "Apply", note: "ä".repeat(2000) } as const
+    const stored = async () => {
+      const { items }: { items: { metadata: { resourceVersion: string }; note: string; series?: { count: number } }[] } = JSON.parse(JSON.stringify(await w.api.request({ path: `/apis/events.k8s.io/v1/namespaces/${w.namespace}/events` })))
+      return items
+    }
+    events.tell(told)
+    await until("the first", async () => (await stored()).length === 1)
+    for (let n = 0; n < 50; n++) events.tell(told)
+    const [one, ...more] = await until("the series", async () => (await stored())[0]?.series?.count !== undefined && stored())
+    expect([one?.series?.count, more, one?.note]).toEqual([51, [], `${"ä".repeat(510)}…`])
+    events.tell({ ...told, reason: "Forbidden" })
+    await until("another", async () => (await stored()).length === 2)
+    events.stop()
   })
 
   test("a kind that the adapter does not make is refused in words", async () => {

@@ -18,7 +18,7 @@ import { appliedFields } from "./owned-fields.ts"
 import { Pace, type Outcome } from "./pace.ts"
 import { list, member, text } from "./paths.ts"
 import { refusalOf } from "./refusal.ts"
-import { MANAGER, pauseOf, type Writing } from "./writing.ts"
+import { MANAGER, pauseOf, type Writing, WRITE_WITHIN } from "./writing.ts"
 
 export interface DesiredWriterOptions extends Writing {
   readonly made: Made
@@ -42,6 +42,8 @@ export class DesiredWriter {
   readonly #answered = new Map<string, MadeObject>()
   /** Not all of what was applied stayed as applied (admission changed it): the object as it then was is taken for good. */
   readonly #settledFor = new Map<string, string>()
+  /** Not made, because what they are to go with is not there. */
+  readonly #orphans = new Set<string>()
   /** Conflicts in a row. */
   readonly #conflicts = new Map<string, number>()
   /** Requests that were sent to change something, since the start. */
@@ -67,9 +69,10 @@ export class DesiredWriter {
     } else for (const each of this.#desired.keys()) if (each.startsWith(id)) this.#pace.touch(each)
   }
 
-  /** An object that others may be owned by. */
-  ownerChanged(kindName: string, name: string): void {
-    for (const [id, desired] of this.#desired) if (desired !== undefined && ownersOf(desired.body).some((owner) => owner.kind === kindName && owner.name === name)) this.#pace.touch(id)
+  /** Of some object that others may be owned by. */
+  ownerChanged(): void {
+    for (const id of this.#orphans) this.#pace.touch(id)
+    this.#orphans.clear()
   }
 
   resume(): void {
@@ -108,7 +111,11 @@ export class DesiredWriter {
     const there = this.#there(id)
     if (there !== undefined && this.#stands(id, wanted, desired, there)) return this.#well(id)
     // It is on its way out, or would be at once: what comes after that is looked at then.
-    if (text(there?.metadata, "deletionTimestamp") !== "" || this.#isOrphan(wanted, desired)) return DONE
+    if (text(there?.metadata, "deletionTimestamp") !== "") return DONE
+    if (this.#isOrphan(wanted, desired)) {
+      this.#orphans.add(id)
+      return DONE
+    }
     const foreign = there === undefined ? await this.#foreign(kind, desired) : undefined
     if (foreign === true) return this.#noted(id, desired, "NotOurs", `${desired.kind} ${desired.namespace}/${desired.name} exists, made by somebody else, and is left alone.`, `Remove it, or label it ${MANAGED_BY}=${MANAGER}.`)
     const secret = desired.generated === undefined ? undefined : await this.#secret(kind, desired)
@@ -126,9 +133,9 @@ export class DesiredWriter {
     const { api } = this.#options
     const at = (name?: string): string => resourcePath({ ...kind, namespace: text(body, "metadata", "namespace"), ...(name === undefined ? {} : { name }) })
     // Two who make a Secret at once must not both believe in their own keys: the second is refused here, and reads.
-    if (generated !== undefined && secret === undefined) return api.request({ method: "POST", path: at(), query: { fieldManager: MANAGER }, body })
+    if (generated !== undefined && secret === undefined) return api.request({ method: "POST", path: at(), query: { fieldManager: MANAGER }, timeout: WRITE_WITHIN, body })
     const fenced = secret === undefined ? body : { ...body, metadata: { ...memberOf(body), resourceVersion: text(secret, "metadata", "resourceVersion") } }
-    return api.request({ method: "PATCH", path: at(text(body, "metadata", "name")), query: { fieldManager: MANAGER, force: true }, headers: { "content-type": "application/apply-patch+yaml" }, body: fenced })
+    return api.request({ method: "PATCH", path: at(text(body, "metadata", "name")), query: { fieldManager: MANAGER, force: true }, headers: { "content-type": "application/apply-patch+yaml" }, timeout: WRITE_WITHIN, body: fenced })
   }
 
   async #remove(id: string): Promise<Outcome> {
@@ -144,7 +151,7 @@ export class DesiredWriter {
     if (!mayWrite()) return NOT_NOW
     this.writes++
     try {
-      await api.request({ method: "DELETE", path: resourcePath({ ...kind, namespace, name }), body: { apiVersion: "v1", kind: "DeleteOptions", preconditions: { uid: there.uid, resourceVersion: there.resourceVersion }, propagationPolicy: "Background" } })
+      await api.request({ method: "DELETE", path: resourcePath({ ...kind, namespace, name }), timeout: WRITE_WITHIN, body: { apiVersion: "v1", kind: "DeleteOptions", preconditions: { uid: there.uid, resourceVersion: there.resourceVersion }, propagationPolicy: "Background" } })
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 404) throw error
     }

@@ -42,6 +42,7 @@ const WAITING = 1_000
 const AT_ONCE = 2
 /** events.k8s.io/v1. */
 const [LONGEST_NOTE, LONGEST_NAME] = [1024, 128]
+const ELLIPSIS = Buffer.byteLength("…")
 
 export interface EventsOptions {
   readonly api: ApiClient
@@ -123,7 +124,7 @@ export class Events {
       method: "POST", path: pathOf(namespace),
       body: {
         apiVersion: "events.k8s.io/v1", kind: "Event", metadata: { name: id, namespace }, eventTime: now,
-        reportingController: controller, reportingInstance: holder.slice(0, LONGEST_NAME), type, reason: reason.slice(0, LONGEST_NAME), action, note: note.length > LONGEST_NOTE ? `${note.slice(0, LONGEST_NOTE - 2)} …` : note,
+        reportingController: controller, reportingInstance: holder.slice(0, LONGEST_NAME), type, reason: reason.slice(0, LONGEST_NAME), action, note: shortened(note),
         regarding: { apiVersion: regarding.apiVersion, kind: regarding.kind, name: regarding.name, uid: regarding.uid, ...(regarding.namespace === "" ? {} : { namespace: regarding.namespace }) },
       },
     }))
@@ -140,6 +141,12 @@ export class Events {
 
 const namespaceOf = ({ namespace }: Regarding): string => (namespace === "" ? "default" : namespace)
 const pathOf = (namespace: string): string => resourcePath({ group: "events.k8s.io", version: "v1", namespace, plural: "events" })
+
+/** Octets of UTF-8 count, and a character is not cut in two. */
+const shortened = (note: string): string => {
+  const octets = Buffer.from(note)
+  return octets.length <= LONGEST_NOTE ? note : `${octets.subarray(0, LONGEST_NOTE - ELLIPSIS).toString("utf8").replace(/\uFFFD+$/, "")}…`
+}
 
 /** The same for what is the same; a name in the API (RFC 1123 subdomain). */
 const idOf = ({ regarding: { kind, namespace, name, uid }, type, reason, note }: Told): string =>

@@ -1,8 +1,8 @@
 /**
  * Who writes to the API server: the holder of a Lease (coordination.k8s.io/v1), as leader election of Kubernetes' own
- * controllers goes. It is asked for by who has the adapter's lease on the bus, and by nobody else, so that one process has
- * both. Who holds it may write until `RENEW_WITHIN` after the beginning of its last renewal, by its own clock; another takes it
- * `LASTS` after the last renewal it has seen, by its own: that is later, whatever the two clocks say of the time of day.
+ * controllers goes. It is asked for by who has the adapter's lease on the bus, and by nobody else, so that one process
+ * has both. Who holds it may write until RENEW_WITHIN after the beginning of its last renewal, by its own clock; another
+ * takes it LASTS after the last renewal it has seen, by its own: later, whatever the two think of the time of day.
  */
 import type { Clock } from "../../../../bus/unit/unit.ts"
 import { ApiError } from "../api-error.ts"
@@ -14,8 +14,8 @@ import { number, object, text } from "./paths.ts"
 /** Name of the Lease. */
 export const LEADER = "headgate-adapter"
 
-/** ms. */
-const LASTS = 15_000
+/** ms. A write that begins in the last moment is over, or cut off, before another may begin (WRITE_WITHIN). */
+const LASTS = 20_000
 const RENEW_WITHIN = 10_000
 const EVERY = 2_000
 const ANSWER_WITHIN = 4_000

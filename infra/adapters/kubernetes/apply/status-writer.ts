@@ -14,7 +14,7 @@ import { appliedFields, goBeyond } from "./owned-fields.ts"
 import { Pace, type Outcome } from "./pace.ts"
 import { isWhole, losesPods, statusPlan, worsened, type StatusPlan } from "./status-plan.ts"
 import { refusalOf } from "./refusal.ts"
-import { MANAGER, pauseOf, type Writing } from "./writing.ts"
+import { MANAGER, pauseOf, type Writing, WRITE_WITHIN } from "./writing.ts"
 
 export interface StatusWriterOptions extends Writing {
   /** By controllerName. */
@@ -92,7 +92,7 @@ export class StatusWriter {
   }
 
   async #perform(target: Target): Promise<Outcome> {
-    const { id, kind, key } = target
+    const { kind, key } = target
     const { observer, clock } = this.#options
     // Comes back when it is known.
     if (!observer.isSynced(kind)) return DONE
@@ -109,7 +109,7 @@ export class StatusWriter {
       if (!(error instanceof ApiError)) throw error
       if (error.status === 404) return this.#gone(target)
       this.#refused(target, error)
-      this.#options.log({ level: "warn", message: "a status was not written", object: `${kind} ${key}`, reason: error.message, wanted: this.#wanted.has(id) })
+      this.#options.log({ level: "warn", message: "a status was not written", object: `${kind} ${key}`, reason: error.message })
       return pauseOf(error, clock)
     }
   }
@@ -147,8 +147,8 @@ export class StatusWriter {
     this.writes++
     try {
       const answer = plan.is === "apply"
-        ? await api.request({ method: "PATCH", path: resourcePath(address), query: { fieldManager: MANAGER, force: true }, headers: APPLY, body: { apiVersion: apiVersionOf(address), kind: kindNameOf(kind), metadata: { ...named(address), uid: object.uid }, status: plan.status } })
-        : await api.request({ method: "PATCH", path: resourcePath(address), query: { fieldManager: MANAGER }, headers: MERGE, body: { metadata: { uid: object.uid, resourceVersion: object.resourceVersion }, status: { parents: plan.parents } } })
+        ? await api.request({ method: "PATCH", path: resourcePath(address), query: { fieldManager: MANAGER, force: true }, headers: APPLY, timeout: WRITE_WITHIN, body: { apiVersion: apiVersionOf(address), kind: kindNameOf(kind), metadata: { ...named(address), uid: object.uid }, status: plan.status } })
+        : await api.request({ method: "PATCH", path: resourcePath(address), query: { fieldManager: MANAGER }, headers: MERGE, timeout: WRITE_WITHIN, body: { metadata: { uid: object.uid, resourceVersion: object.resourceVersion }, status: { parents: plan.parents } } })
       this.#answered.set(id, observed(answer))
     } catch (error) {
       if (error instanceof ApiError && error.status === 409) return "conflict"

@@ -10,6 +10,9 @@ import type { Outcome } from "./pace.ts"
 /** Of every field that is applied; and what `app.kubernetes.io/managed-by` says. */
 export const MANAGER = "headgate"
 
+/** ms. Shorter than what is left of a Lease when its holder may begin nothing more (leader.ts); an admission webhook has 10 s by default. */
+export const WRITE_WITHIN = 9_000
+
 export type Log = (line: Readonly<Record<string, unknown>> & { readonly message: string }) => void
 
 export interface Writing {
