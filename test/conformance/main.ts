@@ -31,8 +31,12 @@ const flags = [
   "-test.v", "-test.run=TestConformance", "-test.timeout=60m", `--gateway-class=${values.class}`, `--conformance-profiles=${values.profile}`,
   ...(values["run-test"] === undefined ? [`--report-output=${report}`] : [`--run-test=${values["run-test"]}`]),
   "--organization=headgate", "--project=headgate", "--url=https://headgate.dev", `--version=v${version}`, "--contact=https://headgate.dev", `--mode=${values.mode.toLowerCase()}`,
+  // Namespaces go when the gateways' pods have, which serve for 10 s more.
+  "--timeout-config-overrides=DeleteTimeout:60",
   ...positionals,
 ]
+// One that the load balancer gives to who asks for it, and one that it has not.
+if (own === undefined) flags.push("--usable-address=10.124.200.1", "--unusable-address=192.0.2.1")
 const [command = "", ...args] = [...(own === undefined ? inside(CLIENT) : []), await conformanceTests(console.log), ...flags]
 const child = spawn(command, args, { stdio: "inherit", env: { ...process.env, KUBECONFIG: own ?? ADMIN } })
 process.exitCode = await new Promise<number>((resolve) => {
