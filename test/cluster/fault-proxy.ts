@@ -87,7 +87,7 @@ export const startFaultProxy = async ({ server, authority }: FaultProxyOptions):
         })
       })
       answer.on("end", () => {
-        if (!frozen.has(socket) && fault?.is !== "silent") outgoing.end()
+        if (!frozen.has(socket) && fault?.is !== "silent" && !(fault?.is === "cut" && sent >= fault.after)) outgoing.end()
       })
       answer.on("error", () => socket.destroy())
     })
