@@ -19,7 +19,7 @@ import { until } from "../../../test/system/until.ts"
 import { syncedKinds } from "../publish/sync-mark.ts"
 import { kubernetesAdapter } from "./adapter.ts"
 import { type ApiClient, connectApi, resourcePath } from "./client.ts"
-import type { KubernetesSourceOptions } from "./source.ts"
+import { KubernetesSource, type KubernetesSourceOptions } from "./source.ts"
 
 const GATEWAY_API = "/apis/gateway.networking.k8s.io/v1"
 const installation = { schema: 1, namespace: "headgate-system", image: "image", nats: "nats://nats:4222", mode: "Dedicated" } as const
@@ -252,6 +252,33 @@ await onApiServer("the Kubernetes adapter", (server) => {
     await gateway("last")
     await has(`gateway/${namespace}/last`)
     expect(store.messages("RESOURCES").slice(before).map(({ subject }) => subject)).toEqual([resourceSubject("gateway", `${namespace}/last`)])
+  })
+
+  test("who writes into the cluster sees each object of ours as it is, and hears of every change of it", async () => {
+    await gatewayClass()
+    await gatewayClass(`foreign-${namespace}`, "example.com/other")
+    await gateway("web")
+    await gateway("alien", { className: `foreign-${namespace}` })
+    const api = connectApi(() => configOf({ server: proxy.url, token: server().token }))
+    clients.push(api)
+    const source = new KubernetesSource({ api, controllerName, installation, namespaces: undefined, discovery: { absent: 100, present: 300 }, log: () => undefined })
+    source.open()
+    stops.push(async () => source.close())
+    await source.ready
+    const { observer } = source
+    const key = `${namespace}/web`
+    expect([observer.isSynced("gateway"), observer.versionOf("gateway"), observer.isSynced("gatewayparameters"), observer.versionOf("gatewayparameters")]).toEqual([true, "v1", false, undefined])
+    expect(observer.get("gateway", key)).toMatchObject({ uid: await uidOf("web"), generation: 1 })
+    expect(observer.get("gateway", `${namespace}/alien`)).toBeUndefined()
+    const heard: string[] = []
+    const off = observer.onChange((kind, of) => { heard.push(`${kind}/${of}`) })
+    await patch(`${gateways()}/alien/status`, { status: { addresses: [{ value: "10.9.9.8" }] } })
+    await patch(`${gateways()}/web/status`, { status: { addresses: [{ value: "10.9.9.9" }] } })
+    await until("the status is seen", () => JSON.stringify(observer.get("gateway", key)?.status).includes("10.9.9.9"))
+    await remove(`${gateways()}/web`)
+    await until("it is gone", () => observer.get("gateway", key) === undefined)
+    expect(heard).toEqual([`gateway/${key}`, `gateway/${key}`])
+    off()
   })
 
   test("the store is lost: everything is published anew, and marked for the new one", async () => {

@@ -326,10 +326,14 @@ const fingerprintOf = (uid: string, generation: number, { labels, annotations, d
   return hash("sha1", JSON.stringify([uid, generation, labels, rest, deletionTimestamp]), "base64")
 }
 
-/** Annotations of EndpointSlices tell when something changed, and nothing of what. */
+/**
+ * Annotations of EndpointSlices tell when something changed, and nothing of what. Those of Secrets may hold a copy of the
+ * content, as their labels may: nothing of either is kept.
+ */
 const slim = (object: Json, kind: string): string => {
-  const { managedFields: _fields, ownerReferences: _owners, annotations, ...metadata } = memberOf(object, "metadata")
+  const { managedFields: _fields, ownerReferences: _owners, annotations, labels, ...metadata } = memberOf(object, "metadata")
   const { [LAST_APPLIED]: _applied, ...rest } = isJson(annotations) ? annotations : {}
   const { status, ...content } = object
-  return JSON.stringify({ ...content, metadata: { ...metadata, ...(kind === ENDPOINT_SLICE || Object.keys(rest).length === 0 ? {} : { annotations: rest }) }, ...(kind === SERVICE && status !== undefined ? { status } : {}) })
+  const kept = kind === SECRET ? {} : { labels, ...(kind === ENDPOINT_SLICE || Object.keys(rest).length === 0 ? {} : { annotations: rest }) }
+  return JSON.stringify({ ...content, metadata: { ...metadata, ...kept }, ...(kind === SERVICE && status !== undefined ? { status } : {}) })
 }
