@@ -45,11 +45,11 @@ const portOf = (name: string): number => {
   return backend.port
 }
 
-/** The example in place of the one before, and derived: what is written last answers only after everything before it. */
+/** The example in place of the one before, and derived: of new objects the one written last is published last, and answers only after the others. */
 const load = async (example: Example) => {
   const text = manifestsOf(example, ({ namespace, name }) => ({ address: "127.0.0.1", port: portOf(`${namespace}/${name}`) }))
   const host = `${example.name}.sentinel.example`
-  drop(world.manifests, "example.yaml", `${text}\n---\n${yaml(route("sentinel", { gateway: "edge", hostnames: [host], backend: "sentinel" }))}`)
+  drop(world.manifests, "example.yaml", `${text}\n---\n${yaml(route(`sentinel-${example.name}`, { gateway: "edge", hostnames: [host], backend: "sentinel" }))}`)
   await until(`${example.name} is live`, async () => (await ask({ port: edge, host })).status === 200)
 }
 
