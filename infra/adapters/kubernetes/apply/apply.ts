@@ -10,6 +10,7 @@ import { desired } from "../../../../bus/kinds/desired.ts"
 import { status } from "../../../../bus/kinds/status.ts"
 import { systemClock } from "../../../../bus/unit/clock.ts"
 import type { Clock } from "../../../../bus/unit/unit.ts"
+import type { ApiError } from "../api-error.ts"
 import type { ApiClient } from "../client.ts"
 import { DesiredWriter } from "./desired-writer.ts"
 import { followEntries } from "./entries.ts"
@@ -18,6 +19,7 @@ import { Leader, LEADER } from "./leader.ts"
 import { Made } from "./made.ts"
 import type { Notes } from "./notes.ts"
 import type { Observer } from "./observer.ts"
+import { refusalOf } from "./refusal.ts"
 import { isWhole } from "./status-plan.ts"
 import { StatusWriter } from "./status-writer.ts"
 import type { Log } from "./writing.ts"
@@ -51,6 +53,9 @@ export class Apply {
   readonly #events: Events
   readonly #following: readonly Pick<Following, "stop">[]
   readonly #off: () => void
+  /** Ids of notes that are said. */
+  readonly #noted = new Set<string>()
+  readonly #unsay: () => void
   /** What of CONFIG is all there and heard of. */
   readonly #current = new Set<string>()
   #isDeclared = false
@@ -58,11 +63,26 @@ export class Apply {
   #declared = 0
 
   constructor(options: ApplyOptions) {
-    const { bus, api, observer, notes, installation, namespaces, controllerName, holder, epoch, log, onLost, clock = systemClock } = options
+    const { bus, api, observer, installation, namespaces, controllerName, holder, epoch, log, onLost, clock = systemClock } = options
     const isLeader = (): boolean => this.#leader.mayWrite
+    const notes: Notes = { say: (id, note) => {
+      if (note === undefined) this.#noted.delete(id)
+      else this.#noted.add(id)
+      options.notes.say(id, note)
+    } }
+    this.#unsay = () => {
+      for (const id of this.#noted) options.notes.say(id, undefined)
+    }
     const common = { api, observer, notes, clock, log }
     this.#events = new Events({ api, holder, controller: controllerName, mayWrite: isLeader, clock, log })
-    this.#made = new Made({ api, namespaces: namespaces && [...new Set([...namespaces, installation])], log, onChange: (id) => this.desired.changed(id) })
+    this.#made = new Made({
+      api, namespaces: namespaces && [...new Set([...namespaces, installation])],
+      onChange: (id) => this.desired.changed(id),
+      onTrouble: (plural, error) => {
+        if (error !== undefined) log({ level: "warn", message: `what was made of ${plural} is not heard of`, reason: error.message })
+        sayRefused(notes, `made/${plural}`, error, `Of ${plural} nothing is made and nothing put right: what there is may not be read`)
+      },
+    })
     this.statuses = new StatusWriter({
       ...common, events: this.#events, untilAcked: () => this.#declared + ACKED_WITHIN - clock.wall(),
       isOwn: (name) => name === controllerName, mayWrite: () => isLeader() && this.#isDeclared && this.#current.has(kinds.function.name) && this.#current.has(status.name),
@@ -72,9 +92,12 @@ export class Apply {
       api, namespace: installation, name: LEADER, holder, epoch, clock,
       onChange: (mayWrite, by) => {
         log({ level: "info", message: mayWrite ? "leads: statuses and objects are written from here" : "does not lead", holder: by })
-        this.#resume()
       },
-      onTrouble: (error) => log({ level: "warn", message: "the Lease was not renewed", reason: error.message }),
+      onRenewed: () => this.#resume(),
+      onTrouble: (error) => {
+        if (error !== undefined) log({ level: "warn", message: "the Lease was not renewed", reason: error.message })
+        sayRefused(notes, "leader", error, "Nothing is written into the cluster: who may is not known")
+      },
     })
     const onCurrent = (section: string) => (isCurrent: boolean): void => {
       if (isCurrent) this.#current.add(section)
@@ -111,6 +134,8 @@ export class Apply {
     this.#made.stop()
     this.#events.stop()
     await Promise.all([...this.#following.map((following) => following.stop()), this.statuses.stop(), this.desired.stop()])
+    // Whoever writes next finds out for itself what cannot be.
+    this.#unsay()
     await this.#leader.stop()
   }
 
@@ -125,6 +150,12 @@ export class Apply {
  * of its configuration from there, ms.
  */
 const ACKED_WITHIN = 15_000
+
+/** A fault of the system passes and is logged; what is refused stays so until somebody does something. */
+const sayRefused = (notes: Notes, id: string, error: ApiError | undefined, what: string): void => {
+  const refusal = error && refusalOf(error)
+  notes.say(`apply/${id}`, error === undefined || refusal === undefined ? undefined : { severity: "error", reason: refusal.reason, message: `${what}: ${error.message}`, fix: refusal.fix })
+}
 
 /** The function that writes statuses: its declaration comes after all that it first derived. */
 const STATUS_FUNCTION = "status"

@@ -254,6 +254,9 @@ await onApiServer("desired objects in the API", (server) => {
     const one = w.start()
     await say([service()])
     expect(await until("a note", () => one.notes.get(`apply/desired/${service()[0]}`))).toMatchObject({ reason: "AdmissionRefused", message: expect.stringContaining("no load balancers here") })
+    // Whoever writes next finds out for itself.
+    await one.stop()
+    expect(one.notes.size).toBe(0)
   })
 
   test("an object whose owner is gone is not made again", async () => {

@@ -81,6 +81,22 @@ await onApiServer("the leader of the apply half", (server) => {
     await cut.stop()
   })
 
+  test("rights withdrawn are a note for as long as they are; nothing is written, and all of it after", async () => {
+    await makeRoute("web")
+    const { apply, notes } = w.start({ clock: faster(10) })
+    await until("it leads", () => apply.leads)
+    const forbidden = (path: string) => ({ is: "answer", status: 403, body: { kind: "Status", apiVersion: "v1", status: "Failure", reason: "Forbidden", code: 403, message: `${path} is forbidden: User "adapter" cannot do that` } }) as const
+    w.proxy.fault = ({ path }) => (path.includes("/leases") || path.endsWith("/serviceaccounts") ? forbidden(path) : undefined)
+    w.proxy.cut()
+    await until("notes", () => notes.has("apply/leader") && notes.has("apply/made/serviceaccounts"))
+    expect([...notes.values()].map(({ reason }) => reason)).toEqual(["Forbidden", "Forbidden"])
+    await until("it does not lead", () => !apply.leads)
+    await say("web", "True")
+    w.proxy.fault = () => undefined
+    await until("it is written", async () => (await accepted("web")) === "True")
+    await until("no note is left", () => notes.size === 0, 30_000)
+  }, 60_000)
+
   test("the API server away: nothing is believed to be written; back again the newest is, once", async () => {
     await makeRoute("web")
     await makeRoute("other")

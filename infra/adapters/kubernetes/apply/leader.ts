@@ -31,9 +31,12 @@ export interface LeaderOptions {
   /** Of the adapter's lease on the bus: written beside, for people. */
   readonly epoch: number
   readonly clock: Clock
-  /** It may write from now on, or no longer; `holder` of the moment. */
+  /** It may write from now on, or no longer; `holder` of the moment. For people: between two of these it may have been unable to for a moment. */
   onChange(mayWrite: boolean, holder: string): void
-  onTrouble(error: ApiError): void
+  /** It may write, perhaps again. */
+  onRenewed(): void
+  /** Why it is neither held nor known to be held by another: once, until it is another reason; undefined: that is over. */
+  onTrouble(error: ApiError | undefined): void
 }
 
 export class Leader {
@@ -43,6 +46,7 @@ export class Leader {
   /** Monotonic ms; the beginning of the last renewal that was answered. */
   #renewed = Number.NEGATIVE_INFINITY
   #said = false
+  #troubled: string | undefined
   /** As last read or written. */
   #lease: unknown
   /** What is renewed, and since when it has been so, as seen from here. */
@@ -77,17 +81,26 @@ export class Leader {
     const began = clock.monotonic()
     try {
       if (await this.#acquire()) this.#renewed = began
+      this.#trouble(undefined)
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
       // Somebody else was first, or it is not known what is stored: read before the next try.
       this.#lease = undefined
-      if (error.status !== 409 && !this.#stop.signal.aborted) this.#options.onTrouble(error)
+      if (error.status !== 409 && !this.#stop.signal.aborted) this.#trouble(error)
     }
     this.#say()
     if (this.#stop.signal.aborted) return
+    if (this.#said) this.#options.onRenewed()
     // No later than when it would run out.
     const left = this.#said ? this.#renewed + RENEW_WITHIN - clock.monotonic() : EVERY
     this.#cancel = clock.after(Math.max(0, Math.min(left, EVERY * (0.8 + 0.4 * clock.random()))), () => { this.#running = this.#turn() })
+  }
+
+  #trouble(error: ApiError | undefined): void {
+    const what = error && `${error.status} ${error.reason}`
+    if (what === this.#troubled) return
+    this.#troubled = what
+    this.#options.onTrouble(error)
   }
 
   #say(): void {

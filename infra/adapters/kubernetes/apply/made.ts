@@ -4,7 +4,7 @@ import { resourcePath, type ApiClient } from "../client.ts"
 import { Reflector } from "../reflector.ts"
 import { member } from "./paths.ts"
 import { madeKinds } from "./made-kinds.ts"
-import { MANAGER, type Log } from "./writing.ts"
+import { MANAGER } from "./writing.ts"
 
 export const MANAGED_BY = "app.kubernetes.io/managed-by"
 
@@ -21,14 +21,15 @@ export interface MadeOptions {
   readonly namespaces: readonly string[] | undefined
   /** By `<kind in lower case>/<namespace>/<name>`; "" in place of namespace and name: everything of the kind is known now. */
   onChange(id: string): void
-  readonly log: Log
+  /** Why changes of a kind (plural) are not heard of at the moment; undefined: they are. */
+  onTrouble(plural: string, error: ApiError | undefined): void
 }
 
 export class Made {
   readonly #objects = new Map<string, MadeObject>()
   readonly #reflectors: readonly (readonly [token: string, reflector: Reflector])[]
 
-  constructor({ api, namespaces, onChange, log }: MadeOptions) {
+  constructor({ api, namespaces, onChange, onTrouble }: MadeOptions) {
     this.#reflectors = madeKinds.flatMap(({ group, version, kind, plural }) => {
       const token = kind.toLowerCase()
       return (namespaces ?? [""]).map((namespace) => [token, new Reflector({
@@ -44,7 +45,7 @@ export class Made {
           },
           batch: () => undefined,
           synced: () => { if (this.isSynced(token)) onChange(`${token}/`) },
-          trouble: (error: ApiError | undefined) => { if (error !== undefined) log({ level: "warn", message: `what was made of ${plural} is not known at the moment`, reason: error.message }) },
+          trouble: (error) => onTrouble(plural, error),
         },
       })] as const)
     })
