@@ -1,13 +1,13 @@
 /**
  * `npm test [-- vitest arguments]`: types, lint, then every test; `-- --project unit` leaves out those with real processes. With arguments only vitest runs, on what they name.
- * HEADGATE_CLUSTER=1: also those that need a Kubernetes, the one of KUBECONFIG or one started for them.
+ * HEADGATE_CLUSTER=1: also those that need a Kubernetes, the one of KUBECONFIG or one started for them, and the core of the Gateway API's conformance suite in both modes.
  * The last line is `N passed, N failed`; a check (types, lint) and a test file that does not load count as one each.
  */
 import { spawn } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { down, runningCluster, up } from "./cluster/cluster.ts"
+import { down, obstacle, runningCluster, up } from "./cluster/cluster.ts"
 import { inside } from "./cluster/network.ts"
 import { ADMIN, CLIENT } from "./cluster/place.ts"
 
@@ -92,12 +92,15 @@ const timed = async (what: string, perform: () => Promise<void>) => {
 /** Its own cluster is ended again, whatever happens; one that was there stays. */
 const inCluster = async () => {
   const own = process.env["KUBECONFIG"] === undefined
+  const why = own ? await obstacle() : undefined
+  if (why !== undefined) return console.log(`no Kubernetes can run here (${why}): what needs one is left out`)
   const wasUp = !own || runningCluster() !== undefined
   try {
     if (!wasUp) await up((line) => console.log(line))
     if (own) process.env["KUBECONFIG"] = ADMIN
     await vitest(["--project", "cluster"], own ? inside(CLIENT) : [])
     if (own) delete process.env["KUBECONFIG"]
+    for (const mode of ["Dedicated", "Shared"]) await check(`conformance, ${mode}`, process.execPath, [join(root, "test/conformance/main.ts"), "--mode", mode])
   } catch (error) {
     console.error(error instanceof Error ? error.message : error)
     counts.failed++

@@ -16,11 +16,12 @@ import { makePki } from "./pki.ts"
 import { ADMIN, NODE, state } from "./place.ts"
 
 /** Why a cluster cannot run on this machine; undefined where it can. */
-export const obstacle = (): string | undefined => {
-  if (process.platform !== "linux" || process.arch !== "x64") return "it needs Linux on x64"
-  if (process.getuid?.() !== 0) return "it needs root, for namespaces"
+export const obstacle = async (): Promise<string | undefined> => {
+  if (process.platform !== "linux" || process.arch !== "x64") return "it takes Linux on x64"
+  if (process.getuid?.() !== 0) return "it takes root"
   const missing = ["ip", "nsenter", "unshare", "openssl", "go", "dpkg-deb", "apt-get"].filter((name) => !(process.env["PATH"] ?? "").split(":").some((folder) => existsSync(join(folder, name))))
-  return missing.length > 0 ? `there is no ${missing.join(", ")}` : undefined
+  if (missing.length > 0) return `there is no ${missing.join(", ")}`
+  return run("unshare", ["--net", "--mount", "--pid", "--fork", "true"], { timeout: 10_000 }).then(() => undefined, (error: unknown) => `no namespaces: ${error instanceof Error ? error.message : String(error)}`)
 }
 
 /** Pid, outside, of the first process inside; undefined while no cluster runs. */
@@ -44,7 +45,7 @@ export const kubectl = async (...args: readonly string[]): Promise<string> => ex
 /** Starts it, unless it runs. Ends what it began where it fails. */
 export const up = async (report: Report): Promise<void> => {
   if (runningCluster() !== undefined) return
-  const why = obstacle()
+  const why = await obstacle()
   if (why !== undefined) throw new Error(`no cluster can run here: ${why}`)
   const programs = await binaries(report)
   const definitions = await crds(report)

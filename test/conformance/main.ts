@@ -1,7 +1,8 @@
 /**
- * `npm run conformance -- [--profile GATEWAY-HTTP] [--run-test NAME] [--mode Dedicated|Shared] [flags of the suite …]`:
- * the Gateway API's suite, built unmodified, against what is installed in the cluster of KUBECONFIG, else in that of
- * `npm run cluster`. What is tested beyond the core is what the GatewayClass says it supports. Exit status: the suite's.
+ * `npm run conformance -- [--profile GATEWAY-HTTP] [--run-test NAME] [--mode Dedicated|Shared] [--installed] [-- flags of the suite …]`:
+ * the Gateway API's suite, built unmodified, against Headgate as `headgate install` puts it into the cluster of
+ * KUBECONFIG, else into that of `npm run cluster`; `--installed`: against what is there. What is tested beyond the core
+ * is what the GatewayClass says it supports. Exit status: the suite's.
  */
 import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync } from "node:fs"
@@ -13,12 +14,14 @@ import { inside } from "../cluster/network.ts"
 import { ADMIN, CLIENT } from "../cluster/place.ts"
 import { conformanceTests } from "./suite.ts"
 
+const root = join(import.meta.dirname, "../..")
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { profile: { type: "string", default: "GATEWAY-HTTP" }, "run-test": { type: "string" }, mode: { type: "string", default: "Dedicated" }, class: { type: "string", default: "headgate" }, report: { type: "string" } },
+  options: { profile: { type: "string", default: "GATEWAY-HTTP" }, "run-test": { type: "string" }, mode: { type: "string", default: "Dedicated" }, class: { type: "string", default: "headgate" }, installed: { type: "boolean", default: false }, report: { type: "string" } },
 })
 
-const { version }: { version: string } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"))
+const { version }: { version: string } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 const reports = join(import.meta.dirname, "reports")
 mkdirSync(reports, { recursive: true })
 const report = values.report ?? join(reports, `${GATEWAY_API}-${values.mode.toLowerCase()}.yaml`)
@@ -37,12 +40,18 @@ const flags = [
 ]
 // One that the load balancer gives to who asks for it, and one that it has not.
 if (own === undefined) flags.push("--usable-address=10.124.200.1", "--unusable-address=192.0.2.1")
-const [command = "", ...args] = [...(own === undefined ? inside(CLIENT) : []), await conformanceTests(console.log), ...flags]
-const child = spawn(command, args, { stdio: "inherit", env: { ...process.env, KUBECONFIG: own ?? ADMIN } })
-process.exitCode = await new Promise<number>((resolve) => {
-  child.once("error", (error) => {
-    console.error(error.message)
-    resolve(1)
+const perform = (...command: readonly string[]): Promise<number> => {
+  const [program = "", ...args] = [...(own === undefined ? inside(CLIENT) : []), ...command]
+  const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, KUBECONFIG: own ?? ADMIN } })
+  return new Promise((resolve) => {
+    child.once("error", (error) => {
+      console.error(error.message)
+      resolve(1)
+    })
+    child.once("exit", (code) => resolve(code ?? 1))
   })
-  child.once("exit", (code) => resolve(code ?? 1))
-})
+}
+
+const suite = await conformanceTests(console.log)
+const status = values.installed ? 0 : await perform(process.execPath, join(root, "infra/cli/headgate.mjs"), "install", "--mode", values.mode)
+process.exitCode = status === 0 ? await perform(suite, ...flags) : status
