@@ -7,6 +7,7 @@ import { spawn } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { binaries } from "./cluster/binaries.ts"
 import { down, obstacle, runningCluster, up } from "./cluster/cluster.ts"
 import { inside } from "./cluster/network.ts"
 import { ADMIN, CLIENT } from "./cluster/place.ts"
@@ -92,8 +93,6 @@ const timed = async (what: string, perform: () => Promise<void>) => {
 /** Its own cluster is ended again, whatever happens; one that was there stays. */
 const inCluster = async () => {
   const own = process.env["KUBECONFIG"] === undefined
-  const why = own ? await obstacle() : undefined
-  if (why !== undefined) return console.log(`no Kubernetes can run here (${why}): what needs one is left out`)
   const wasUp = !own || runningCluster() !== undefined
   try {
     if (!wasUp) await up((line) => console.log(line))
@@ -109,13 +108,30 @@ const inCluster = async () => {
   }
 }
 
+/** Once, before many tests ask for it at a time. */
+const build = async () => {
+  try {
+    await binaries((line) => console.log(line))
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    counts.failed++
+  }
+}
+
+const why = process.env["HEADGATE_CLUSTER"] === "1" ? await obstacle() : undefined
+if (why !== undefined) {
+  console.log(`no Kubernetes can run here (${why}): what needs one is left out`)
+  delete process.env["HEADGATE_CLUSTER"]
+}
+const withCluster = process.env["HEADGATE_CLUSTER"] === "1"
+if (withCluster) await build()
 if (args.length === 0) {
   await timed("npm test", async () => {
     await check("types", tool("tsc"), [])
     await check("lint", tool("oxlint"), ["--type-aware", "--deny-warnings"])
     await vitest(["--project", "unit", "--project", "system"])
   })
-  if (process.env["HEADGATE_CLUSTER"] === "1") await timed("the cluster's part", inCluster)
+  if (withCluster) await timed("the cluster's part", inCluster)
 } else await vitest(args)
 if (counts.skipped > 0) console.log(`${counts.skipped} skipped`)
 console.log(`${counts.passed} passed, ${counts.failed} failed`)

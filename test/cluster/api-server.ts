@@ -14,22 +14,21 @@ import { isJson, listOf, memberOf } from "../../infra/adapters/kubernetes/raw.ts
 import { Authority } from "../fixtures/authority.ts"
 import { freePorts } from "../fixtures/ports.ts"
 import { until } from "../system/until.ts"
-import { binaries, hyperkubeBuilt } from "./binaries.ts"
+import { binaries } from "./binaries.ts"
 import { crds } from "./crds.ts"
 
-/**
- * Declares tests on an API server of their own, which runs from the first of them to the last; where Kubernetes is not
- * built, one test that says so. HEADGATE_CLUSTER=1 builds it.
- */
+/** Declares tests on an API server of their own, which runs from the first of them to the last. Without HEADGATE_CLUSTER=1, one test that says so. */
 export const onApiServer = async (what: string, suite: (server: () => ApiServer) => void, tokens?: readonly string[]): Promise<void> => {
-  const hyperkube = process.env["HEADGATE_CLUSTER"] === "1" ? (await binaries((line) => console.log(line))).hyperkube : await hyperkubeBuilt()
-  const declare = hyperkube === undefined ? leftOut : (name: string): void => {
-    describe(name, () => { running(hyperkube, suite, tokens) })
-  }
+  const declare = process.env["HEADGATE_CLUSTER"] === "1" ? await onItsOwn(suite, tokens) : leftOut
   declare(what)
 }
 
-const leftOut = (what: string): void => test(what, (context) => context.skip("Kubernetes is not built on this machine: HEADGATE_CLUSTER=1 builds it"))
+const leftOut = (what: string): void => test(what, (context) => context.skip("it takes an API server: HEADGATE_CLUSTER=1"))
+
+const onItsOwn = async (suite: (server: () => ApiServer) => void, tokens: readonly string[] | undefined): Promise<(what: string) => void> => {
+  const { hyperkube } = await binaries((line) => console.log(line))
+  return (what) => describe(what, () => { running(hyperkube, suite, tokens) })
+}
 
 const running = (hyperkube: string, suite: (server: () => ApiServer) => void, tokens: readonly string[] | undefined): void => {
   let server: ApiServer | undefined

@@ -28,7 +28,7 @@ const FLAGS = ["-trimpath", "-p", "2"]
 const LINK = `-s -w -X ${VERSION}.gitVersion=${KUBERNETES} -X ${VERSION}.gitMajor=${MAJOR} -X ${VERSION}.gitMinor=${MINOR} -X ${VERSION}.gitTreeState=clean`
 
 export const binaries = async (report: Report): Promise<Binaries> => {
-  const built = await once("tools", await toolsKey(), async (folder) => {
+  const built = await once("tools", keyOf(tools, await run("go", ["version"], { timeout: 20_000 })), async (folder) => {
     const go = (...args: readonly string[]) => goCommand(tools, args, GO)
     await lasting(`building Kubernetes ${KUBERNETES} (about 9 minutes, the first time)`, report, go("build", ...FLAGS, "-ldflags", LINK, "-o", join(folder, "hyperkube"), "./hyperkube"))
     await go("build", ...FLAGS, "-ldflags", "-s -w", "-o", join(folder, "init"), "./init")
@@ -39,13 +39,6 @@ export const binaries = async (report: Report): Promise<Binaries> => {
 }
 
 const tools = join(import.meta.dirname, "tools")
-const toolsKey = async (): Promise<string> => keyOf(tools, await run("go", ["version"], { timeout: 20_000 }))
-
-/** Where hyperkube is; undefined where it is not built yet, or cannot be. */
-export const hyperkubeBuilt = async (): Promise<string | undefined> => {
-  const path = await toolsKey().then((key) => join(cache(), `tools-${key}`, "hyperkube"), () => undefined)
-  return path !== undefined && existsSync(path) ? path : undefined
-}
 
 /** Runs `go` in a module's folder, at low priority; rejects with its last words. */
 export const goCommand = (module: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<void> =>

@@ -19,7 +19,7 @@ const kubeconfig: { clusters: { cluster: Record<string, string> }[]; users: { us
 const cluster = kubeconfig.clusters[0]?.cluster ?? {}
 const user = kubeconfig.users[0]?.user ?? {}
 const pem = (path: string | undefined): string => readFileSync(path ?? "", "utf8")
-const dispatcher = new Agent({ bodyTimeout: 0, connect: { ca: pem(cluster["certificate-authority"]), cert: pem(user["client-certificate"]), key: pem(user["client-key"]) } })
+const dispatcher = new Agent({ bodyTimeout: 0, allowH2: false, connect: { ca: pem(cluster["certificate-authority"]), cert: pem(user["client-certificate"]), key: pem(user["client-key"]) } })
 const ask = (path: string, method: "GET" | "PATCH" = "GET", body?: object) =>
   request(`${cluster["server"]}${path}`, { dispatcher, method, headers: { "content-type": "application/merge-patch+json" }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
 
