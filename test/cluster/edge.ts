@@ -23,12 +23,14 @@ export const httpRoute = (name: string, hostname: string, backend = "echo", more
   spec: { parentRefs: [{ name: "edge" }], hostnames: [hostname], rules: [{ backendRefs: [{ name: backend, port: 80 }], ...more }] },
 })
 
-/** With a route for `ready.example`, which answers when this resolves. */
-export const edge = async (name: string): Promise<Edge> => {
+/** With a route for `ready.example`, which answers when this resolves. `replicas` of the gateway. */
+export const edge = async (name: string, { gatewayClassName = "headgate", replicas = 1 }: { readonly gatewayClassName?: string; readonly replicas?: number } = {}): Promise<Edge> => {
   const space = await namespace(name)
+  const infrastructure = { parametersRef: { group: "headgate.dev", kind: "GatewayParameters", name: "edge" } }
   await space.apply(
     ...echo("echo"),
-    { apiVersion: "gateway.networking.k8s.io/v1", kind: "Gateway", metadata: { name: "edge" }, spec: { gatewayClassName: "headgate", listeners: [{ name: "http", protocol: "HTTP", port: 80 }] } },
+    { apiVersion: "headgate.dev/v1alpha1", kind: "GatewayParameters", metadata: { name: "edge" }, spec: { replicas } },
+    { apiVersion: "gateway.networking.k8s.io/v1", kind: "Gateway", metadata: { name: "edge" }, spec: { gatewayClassName, infrastructure, listeners: [{ name: "http", protocol: "HTTP", port: 80 }] } },
     httpRoute("ready", "ready.example"),
   )
   await space.kubectl("wait", "--for=condition=Programmed", "gateway/edge", "--timeout=50s")

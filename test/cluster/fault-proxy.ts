@@ -45,9 +45,11 @@ export interface FaultProxyOptions {
   readonly server: string
   /** PEM. */
   readonly authority: string
+  /** Where clients reach it; default: a free port of 127.0.0.1. */
+  readonly listen?: { readonly host: string; readonly port: number }
 }
 
-export const startFaultProxy = async ({ server, authority }: FaultProxyOptions): Promise<FaultProxy> => {
+export const startFaultProxy = async ({ server, authority, listen = { host: "127.0.0.1", port: 0 } }: FaultProxyOptions): Promise<FaultProxy> => {
   const target = new URL(server)
   const sockets = new Set<Socket>()
   const frozen = new WeakSet<Socket>()
@@ -119,8 +121,8 @@ export const startFaultProxy = async ({ server, authority }: FaultProxyOptions):
     socket.on("close", () => sockets.delete(socket))
     socket.on("error", () => undefined)
   })
-  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve))
+  await new Promise<void>((resolve) => listener.listen(listen.port, listen.host, resolve))
   const address = listener.address()
   if (address === null || typeof address === "string") throw new Error("a proxy listens on a port")
-  return Object.assign(proxy, { url: `http://127.0.0.1:${address.port}` })
+  return Object.assign(proxy, { url: `http://${listen.host}:${address.port}` })
 }

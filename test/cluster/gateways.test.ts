@@ -2,10 +2,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { until } from "../system/until.ts"
 import { edge, httpRoute, statusOf, type Edge } from "./edge.ts"
+import { installed } from "./installation.ts"
 
 let it: Edge
 
-beforeAll(async () => { it = await edge("t-gateway-pods") })
+beforeAll(async () => {
+  await installed()
+  it = await edge("t-gateway-pods")
+}, 240_000)
 afterAll(() => it.space.end())
 
 const pods = async (): Promise<readonly string[]> =>
