@@ -76,6 +76,7 @@ const observe = (api: ApiClient): Observer & { stop(): void } => {
 /** One process of the adapter. */
 export interface Applying {
   readonly apply: Apply
+  readonly observer: Observer
   readonly notes: Map<string, Omit<Note, "schema">>
   readonly bus: MemoryBus
   readonly log: (Readonly<Record<string, unknown>> & { readonly message: string })[]
@@ -139,7 +140,7 @@ export const world = async (server: ApiServer): Promise<World> => {
         onLost: () => undefined,
       })
       const one: Applying = {
-        apply, notes, bus, log,
+        apply, observer, notes, bus, log,
         stop: async () => {
           if (!running.delete(one)) return
           await apply.stop()

@@ -4,6 +4,7 @@ import type { Desired } from "../../../../bus/kinds/desired.ts"
 import { memoryStore, type MemoryStore } from "../../../../bus/memory.ts"
 import { onApiServer } from "../../../../test/cluster/api-server.ts"
 import { ADAPTER, faster, prepare, world, type ApiObject, type World } from "../../../../test/cluster/applying.ts"
+import { startFaultProxy } from "../../../../test/cluster/fault-proxy.ts"
 import { until } from "../../../../test/system/until.ts"
 import { ApiError } from "../api-error.ts"
 import { Events } from "./events.ts"
@@ -275,6 +276,31 @@ await onApiServer("desired objects in the API", (server) => {
     await until("what came after it is made", async () => (await read("poddisruptionbudget")) !== undefined)
     await one.apply.desired.settled()
     expect(await read("serviceaccount")).toBeUndefined()
+  })
+
+  test("an object that is known sooner than its owner is made when that comes, whatever else changes meanwhile", async () => {
+    const makeGateway = async (name: string): Promise<ApiObject> => JSON.parse(JSON.stringify(await w.api.request({ method: "POST", path: `/apis/${GATEWAY_API}/namespaces/${w.namespace}/gateways`, body: { apiVersion: GATEWAY_API, kind: "Gateway", metadata: { name }, spec: { gatewayClassName: "ours", listeners: [{ name: "http", port: 80, protocol: "HTTP" }] } } })))
+    const cut = await startFaultProxy({ server: server().url, authority: server().authority })
+    // A watch that is behind: it tells of other Gateways, and of this one later.
+    const { metadata: { uid } } = await makeGateway("edge")
+    let isBehind = true
+    cut.fault = ({ path }) => (path.endsWith("/gateways") && isBehind ? { is: "changed", by: (text) => text.replaceAll('"name":"edge"', '"name":"nobody"') } : undefined)
+    const one = w.start({ through: cut })
+    await lead(one)
+    await say([from("ServiceAccount", "v1", "edge", { metadata: { labels, ownerReferences: [{ apiVersion: GATEWAY_API, kind: "Gateway", name: "edge", uid, controller: true, blockOwnerDeletion: true }] } })])
+    await one.apply.desired.settled()
+    for (const name of ["a", "b", "c"]) {
+      await makeGateway(name)
+      await until("it is known", () => one.observer.get("gateway", `${w.namespace}/${name}`))
+      await one.apply.desired.settled()
+    }
+    expect(await read("serviceaccount")).toBeUndefined()
+    isBehind = false
+    cut.cut()
+    await w.api.request({ method: "PATCH", path: `/apis/${GATEWAY_API}/namespaces/${w.namespace}/gateways/edge`, headers: { "content-type": "application/merge-patch+json" }, body: { metadata: { labels: { changed: "true" } } } })
+    await until("it is made", async () => (await read("serviceaccount")) !== undefined)
+    await one.stop()
+    await cut.stop()
   })
 
   test("what is told again of an object is a series of one Event, written now and then", async () => {

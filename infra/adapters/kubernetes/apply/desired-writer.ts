@@ -71,8 +71,10 @@ export class DesiredWriter {
 
   /** Of some object that others may be owned by. */
   ownerChanged(): void {
-    for (const id of this.#orphans) this.#pace.touch(id)
+    const waiting = [...this.#orphans]
+    // Before: what is still one says so at once.
     this.#orphans.clear()
+    for (const id of waiting) this.#pace.touch(id)
   }
 
   resume(): void {
