@@ -1,6 +1,8 @@
 /** The reflector against a real API server, with a proxy between that does what networks and API servers do on bad days. */
 import { afterEach, beforeEach, expect, test } from "vitest"
+import { systemClock } from "../../../bus/unit/clock.ts"
 import { configOf, onApiServer } from "../../../test/cluster/api-server.ts"
+import { faster } from "../../../test/cluster/applying.ts"
 import { type Fault, type FaultProxy, type ProxiedRequest, startFaultProxy } from "../../../test/cluster/fault-proxy.ts"
 import { until } from "../../../test/system/until.ts"
 import { type ApiClient, connectApi } from "./client.ts"
@@ -41,14 +43,14 @@ await onApiServer("a reflector", (server) => {
     return new Map(items.map(({ metadata }) => [metadata.name, `${metadata.uid} ${metadata.resourceVersion}`]))
   }
 
-  const reflect = (timing: Partial<ReflectorTiming> = {}, metadataOnly = false) => {
+  const reflect = (timing: Partial<ReflectorTiming> = {}, metadataOnly = false, clock = systemClock) => {
     const seen = new Map<string, RawObject>()
     const log: string[] = []
     const said: string[] = []
     let isSynced = false
     const nameOf = (key: string): string => key.slice(key.indexOf("/") + 1)
     const reflector = new Reflector({
-      api: client, path, metadataOnly, timing: { first: 20, max: 200, ...timing },
+      api: client, path, metadataOnly, clock, timing: { first: 20, max: 200, ...timing },
       events: {
         put: (object) => {
           seen.set(nameOf(object.key), object)
@@ -157,6 +159,23 @@ await onApiServer("a reflector", (server) => {
     await equal()
     expect(reflector.counts.lists).toBe(4)
     expect(said.at(-1)).toBe("well")
+  })
+
+  test.each([
+    ["lists that are refused", lists],
+    ["watches that are refused", watches],
+  ])("%s are asked for again after pauses that grow to the longest", async (_what, sort) => {
+    const times: number[] = []
+    proxy.fault = (request) => {
+      if (!sort(request)) return undefined
+      times.push(performance.now())
+      return { is: "answer", status: 500 }
+    }
+    const fast = 50
+    reflect({ first: 500, max: 10_000 }, false, faster(fast))
+    await until("it was asked for often", () => times.length === 12)
+    const pauses = times.slice(1).map((at, index) => (at - (times[index] ?? at)) * fast)
+    expect(Math.min(...pauses.slice(-4))).toBeGreaterThan(4_500)
   })
 
   test("a connection that is cut, again and again: nothing is missed, and nothing is listed anew", async () => {

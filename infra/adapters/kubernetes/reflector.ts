@@ -55,7 +55,7 @@ export interface ReflectorCounts {
   undecoded: number
 }
 
-const TIMING: ReflectorTiming = { quiet: 100_000, first: 500, max: 30_000, answer: 60_000 }
+const TIMING: ReflectorTiming = { quiet: 100_000, first: 500, max: 10_000, answer: 60_000 }
 const PAGE = 500
 /** Seconds after which the API server ends a watch, and how much more by chance: so that not all begin anew together. */
 const WATCH_FOR = { least: 240, more: 240 }
@@ -84,6 +84,8 @@ export class Reflector {
   #isInTrouble = false
   #failures = 0
   #refusals = 0
+  /** Monotonic ms: from when on the last watch has gone well. */
+  #wellFrom = Number.POSITIVE_INFINITY
   #batch: NodeJS.Immediate | undefined
 
   constructor(options: ReflectorOptions) {
@@ -131,8 +133,6 @@ export class Reflector {
     }
   }
 
-  #watched = { began: 0, brought: false }
-
   async #next(): Promise<void> {
     if (this.#version === undefined) {
       this.#version = await this.#list()
@@ -143,13 +143,17 @@ export class Reflector {
         this.#options.events.synced()
       }
     }
-    this.#watched = { began: this.#clock.monotonic(), brought: false }
+    this.#wellFrom = Number.POSITIVE_INFINITY
     await this.#watch(this.#version)
+  }
+
+  get #wentWell(): boolean {
+    return this.#clock.monotonic() >= this.#wellFrom
   }
 
   /** A watch ended as it should, or was cut. */
   #afterWatch(): number {
-    if (this.#watched.brought || this.#clock.monotonic() - this.#watched.began >= SHORT) this.#failures = 0
+    if (this.#wentWell) this.#failures = 0
     else this.#failures++
     return this.#failures === 0 ? 0 : this.#wait()
   }
@@ -167,9 +171,9 @@ export class Reflector {
     this.#refusals = isRefused ? this.#refusals + 1 : 0
     if (isStale || this.#refusals >= REFUSALS || error.reason === "Undecoded" || error.reason === "LineTooLong") this.#version = undefined
     // What went well for a while is tried again at once: its server may only have been replaced.
-    const wentWell = this.#watched.brought || this.#clock.monotonic() - this.#watched.began >= SHORT
+    const wentWell = this.#wentWell
     if (wentWell) this.#failures = 0
-    this.#watched = { began: this.#clock.monotonic(), brought: false }
+    this.#wellFrom = Number.POSITIVE_INFINITY
     if (isStale && wentWell) return 0
     return Math.max(this.#wait(), retryAfter === undefined ? 0 : retryAfter * (1 + this.#clock.random() / 4))
   }
@@ -240,6 +244,7 @@ export class Reflector {
         if (failure === undefined && !this.#end.signal.aborted) this.#event(line, fail)
       }, () => {
         this.#refusals = 0
+        this.#wellFrom = this.#clock.monotonic() + SHORT
         this.#well()
       })
     } catch (error) {
@@ -258,7 +263,7 @@ export class Reflector {
     if (type === "BOOKMARK") {
       const version = textOf(memberOf(value, "metadata")["resourceVersion"])
       if (version !== "") this.#version = version
-      this.#watched.brought = true
+      this.#wellFrom = 0
       return
     }
     const object = rawObject(value)
@@ -269,7 +274,7 @@ export class Reflector {
     else this.#put(object)
     // Only now: what was not handed on would not come again.
     this.#version = object.resourceVersion
-    this.#watched.brought = true
+    this.#wellFrom = 0
     this.#batch ??= setImmediate(() => {
       this.#batch = undefined
       this.#options.events.batch()
