@@ -14,12 +14,6 @@ export const HEADGATE_GROUP = "headgate.dev"
 const Mode = Literals(["Dedicated", "Shared"])
 export type Mode = typeof Mode.Type
 
-/**
- * What the names of data planes of shared pods begin with; those of a Gateway's own with its namespace and a dot. No
- * namespace has a capital letter: otherwise a Gateway in one of this name would have the data plane of a class.
- */
-export const CLASS_PLANE = "Class."
-
 /** Key `/`: published by the adapter that runs in a cluster, from its own settings. */
 export const Installation = Struct({
   schema: defaulted(Number, 1),

@@ -1,5 +1,6 @@
 /** Where pods bind the ports of Gateways: unprivileged, and each Gateway's apart from those of others that the same pods serve. */
 import { hash } from "node:crypto"
+import type { Service } from "../../bus/kinds/core.ts"
 import type { Collection, Member } from "../reconcile.ts"
 import type { ServedGateway } from "./listeners.ts"
 import { olderFirst, planeOfKey } from "./names.ts"
@@ -9,6 +10,8 @@ interface Ask {
   readonly id: string
   readonly created: string
   readonly first: number
+  /** Its Service sends there. */
+  readonly isHeld: boolean
 }
 
 const LOWEST = 10_000
@@ -21,15 +24,21 @@ export const bindPortKey = (plane: string, namespace: string, name: string, port
 /**
  * By `bindPortKey`; none with files. A Gateway with pods of its own has 10,000 + port where there is such a port. In
  * shared pods the place comes from the name, so that it stays when other Gateways come and go: of two that want one the
- * older has it, the other the next that is free.
+ * older has it, the other the next that is free. Where its Service sends already, nobody can take it away: until that is
+ * told of another port, it would bring others what is for this Gateway.
  */
-export const bindPorts = (served: Collection<ServedGateway>): Collection<number> => {
-  const asked = served.flatMap(({ plane, mode, namespace, name, created, listeners }): Member<Ask>[] =>
-    mode === "External" ? [] : [...new Set(listeners.map(({ listener }) => listener.port))].map((port) => {
+export const bindPorts = (served: Collection<ServedGateway>, services: Collection<Service>): Collection<number> => {
+  const asked = served.flatMap(({ plane, mode, service, namespace, name, created, listeners }, read): Member<Ask>[] => {
+    if (mode === "External") return []
+    // Those of shared pods are in the installation's namespace, where no author of Gateways writes.
+    const sends = mode === "Shared" && service !== undefined ? (read(services, service)?.spec.ports ?? []) : []
+    return [...new Set(listeners.map(({ listener }) => listener.port))].map((port) => {
       const id = `${namespace}/${name}/${port}`
-      return [bindPortKey(plane, namespace, name, port), { id, created, first: mode === "Dedicated" && LOWEST + port <= 65_535 ? LOWEST + port : hashed(id) }]
-    }),
-  ).named("ports asked for")
+      const held = sends.find((each) => each.port === port)?.targetPort
+      const isHeld = typeof held === "number" && held >= LOWEST
+      return [bindPortKey(plane, namespace, name, port), { id, created, isHeld, first: isHeld ? held : mode === "Dedicated" && LOWEST + port <= 65_535 ? LOWEST + port : hashed(id) }]
+    })
+  }).named("ports asked for")
   return asked
     .group((_ask, key) => [planeOfKey(key)], allotted)
     .named("ports of planes")
@@ -41,7 +50,7 @@ const hashed = (id: string): number => LOWEST + (Number.parseInt(hash("sha256", 
 
 const allotted = (members: readonly Member<Ask>[]): readonly Member<number>[] => {
   const taken = new Set<number>()
-  const ranked = members.map(([key, ask]) => ({ key, ...ask })).sort(olderFirst)
+  const ranked = members.map(([key, ask]) => ({ key, ...ask })).sort((a, b) => Number(b.isHeld) - Number(a.isHeld) || olderFirst(a, b))
   return ranked.slice(0, PORTS).map(({ key, first }) => {
     let port = first
     while (taken.has(port)) port = port === 65_535 ? LOWEST : port + 1

@@ -1,10 +1,11 @@
 /** Gateways → listeners: which are served and with which certificates, and who gets a port and hostname that two want. */
 import type { Listener } from "../../bus/kinds/config.ts"
+import type { Service } from "../../bus/kinds/core.ts"
 import { GATEWAY_GROUP, type Gateway, type GatewayListener, type ReferenceGrant } from "../../bus/kinds/gateway-api.ts"
 import type { GatewayParameters } from "../../bus/kinds/installation.ts"
 import { bindPortKey, bindPorts } from "./bind-ports.ts"
 import { certificateRefs } from "./certificates.ts"
-import { listenerId, olderFirst, planeOf, planeOfKey } from "./names.ts"
+import { gatewayService, listenerId, olderFirst, planeOf, planeOfKey } from "./names.ts"
 import type { Collection, Index, Member } from "../reconcile.ts"
 import { collector, type Judged, type Report } from "./report.ts"
 import { gatewayParameters, type Run } from "./runs.ts"
@@ -12,6 +13,8 @@ import { gatewayParameters, type Run } from "./runs.ts"
 export interface ServedGateway {
   readonly plane: string
   readonly mode: Run["mode"]
+  /** `<namespace>/<name>` of its Service; none with files. */
+  readonly service?: string
   readonly namespace: string
   readonly name: string
   readonly created: string
@@ -74,7 +77,8 @@ export const judgedGateways = (gateways: Collection<Gateway>, { runs, parameters
       const gatewayName = { namespace: metadata.namespace, name: metadata.name }
       return { id, listener, field, entry: { schema: 1, gateway: gatewayName, name: listener.name, protocol, port: listener.port, ...hostname, addresses, created, ...generation, ...tls } }
     })
-    return { about, findings, value: { plane: planeOf(gateway, run), mode, namespace: metadata.namespace, name: metadata.name, created, listeners } }
+    const service = gatewayService(gateway, run)
+    return { about, findings, value: { plane: planeOf(gateway, run), mode, ...(service === undefined ? {} : { service: `${service.namespace}/${service.name}` }), namespace: metadata.namespace, name: metadata.name, created, listeners } }
   }).named("judged gateways")
 
 /** Undefined: addresses were asked for and none can be used, so serving on another would be wrong. Empty: any will do. */
@@ -153,8 +157,8 @@ const remaining = (candidate: Candidate, refuses: (address: string) => boolean):
  * serve together, and of those with the same address, port and hostname, the one of the older Gateway stands, then the
  * smaller id; the others serve what is left to them: without a value where that is nothing.
  */
-export const judgedListeners = (served: Collection<ServedGateway>): Collection<Judged<Listener>> => {
-  const ports = bindPorts(served)
+export const judgedListeners = (served: Collection<ServedGateway>, services: Collection<Service>): Collection<Judged<Listener>> => {
+  const ports = bindPorts(served, services)
   const candidates = served.flatMap(({ plane, namespace, name, listeners }, read) =>
     listeners.flatMap(({ id, entry, field }): Member<Candidate>[] => {
       if (entry === undefined) return []

@@ -2,13 +2,14 @@
  * Gateways → the objects by which a cluster runs them: pods and what they need for each Gateway in its own namespace, or
  * for all of a class that shares them, in the installation's; and a Service for each Gateway. With files there are none.
  */
-import { core } from "../../bus/kinds/core.ts"
+import { core, type Service } from "../../bus/kinds/core.ts"
 import { desired, type Desired } from "../../bus/kinds/desired.ts"
 import { gatewayApi, type Gateway } from "../../bus/kinds/gateway-api.ts"
 import { headgate } from "../../bus/kinds/installation.ts"
+import { classPlane, objectName } from "../../bus/planes.ts"
 import { bindPortKey, bindPorts } from "../gateway-api/bind-ports.ts"
 import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
-import { classPlane, gatewayService, objectName, planeOf } from "../gateway-api/names.ts"
+import { gatewayService, planeOf } from "../gateway-api/names.ts"
 import { failure, gatewayParameters, merged, runsOf, type Parameters as ClassParameters, type Run } from "../gateway-api/runs.ts"
 import { reconcile, type Collection, type Member, type Read } from "../reconcile.ts"
 import { labelsOf, type Made, type Owner } from "./objects.ts"
@@ -26,12 +27,15 @@ export const gateways = reconcile({
     const parameters = from(headgate.gatewayParameters)
     // In a namespace that is being deleted nothing can be made either.
     const leaving = from(core.namespace).map(({ metadata }) => (metadata.deletionTimestamp === undefined ? undefined : (true as const))).named("namespaces that go")
-    const all = from(gatewayApi.gateway)
+    const services = from(core.service)
+    const every = from(gatewayApi.gateway)
+    const all = every
       .map((gateway, read) => (gateway.metadata.deletionTimestamp !== undefined || read(leaving, `/${gateway.metadata.namespace}`) === true ? undefined : gateway))
       .named("gateways that stay")
     const grants = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
-    const runs = runsOf(all, { classes, installations: from(headgate.installation), parameters, services: from(core.service) })
-    const ports = portsOf(all, judgedGateways(all, { runs, parameters, grants }).map(({ value }) => value).named("served gateways"))
+    const runs = runsOf(every, { classes, installations: from(headgate.installation), parameters, services })
+    // Of every Gateway: one that goes is served, and has its ports, until it has gone.
+    const ports = portsOf(all, judgedGateways(every, { runs, parameters, grants }).map(({ value }) => value).named("served gateways"), services)
 
     const ofGateways = all.flatMap((gateway, read, key): readonly Member<Desired>[] => {
       const run = read(runs, key)
@@ -89,9 +93,9 @@ const fleetOf = (metadata: { readonly name: string; readonly uid?: string } | un
  * By the Gateway's key: ports of the listeners that are served. A Service has at least one port, so where none is served
  * it has all that are asked for, and there connections are refused: its address stays.
  */
-const portsOf = (all: Collection<Gateway>, served: Parameters<typeof judgedListeners>[0]): Collection<readonly ServedPort[]> => {
-  const bound = bindPorts(served)
-  const used = judgedListeners(served)
+const portsOf = (all: Collection<Gateway>, served: Parameters<typeof judgedListeners>[0], services: Collection<Service>): Collection<readonly ServedPort[]> => {
+  const bound = bindPorts(served, services)
+  const used = judgedListeners(served, services)
     .group((_judged, key) => [key.split("/").slice(1, 3).join("/")], (members) => members.flatMap(([, { value }]) => (value === undefined ? [] : [value.port])))
     .named("ports served")
   return all.join(served, (gateway, own, read: Read, key) => {

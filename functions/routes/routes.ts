@@ -39,7 +39,7 @@ export const routes = reconcile({
     noteClasses(gateways, { classes, installations, parameters })
     const runs = runsOf(gateways, { classes, installations, parameters, services: from(core.service) })
     const served = noted(judgedGateways(gateways, { runs, parameters, grants: grantsByNamespace })).named("served gateways")
-    const listeners = noted(judgedListeners(served))
+    const listeners = noted(judgedListeners(served, from(core.service)))
     const places = placesOf(gateways, served, listeners, namespaces)
 
     const entries = httpRoutes.flatMap((route, read): Member<Route>[] => {

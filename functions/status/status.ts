@@ -39,7 +39,7 @@ export const status = reconcile({
     const runs = runsOf(gateways, { classes, installations, parameters, services: from(core.service) })
     const judged = judgedGateways(gateways, { runs, parameters, grants })
     const served = judged.map(({ value }) => value).named("served gateways")
-    const contests = judgedListeners(served)
+    const contests = judgedListeners(served, from(core.service))
     const listeners = contests.map(({ value }) => value).named("listeners")
     const places = placesOf(gateways, served, listeners, from(core.namespace))
     const overlaps = overlapping(listeners)

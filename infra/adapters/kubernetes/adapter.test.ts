@@ -8,6 +8,7 @@ import { header, isDeleted } from "../../../bus/envelope.ts"
 import { CONTROL_PLANE } from "../../../bus/kinds/config.ts"
 import { memoryStore, type MemoryStore } from "../../../bus/memory.ts"
 import { Redacted } from "../../../bus/redacted.ts"
+import { objectName } from "../../../bus/planes.ts"
 import { open, planeKey } from "../../../bus/seal.ts"
 import { configSubject, parseSubject, resourceSubject } from "../../../bus/subject.ts"
 import type { UnitWriter } from "../../../bus/unit/unit.ts"
@@ -345,7 +346,7 @@ await onApiServer("the Kubernetes adapter", (server) => {
     await until("it says that there is no key", () => JSON.stringify(bodyOf()).includes("NoPlaneKey"))
     await secret("forged", { "plane.key": randomBytes(32).toString("hex") }, { labels: { "headgate.dev/plane": plane } })
     const uid = await uidOf("web")
-    await secret("key", { "plane.key": key.toString("hex") }, { labels: { "headgate.dev/plane": plane }, ownerReferences: [{ apiVersion: "gateway.networking.k8s.io/v1", kind: "Gateway", name: "web", uid }] })
+    await secret(objectName("web", plane), { "plane.key": key.toString("hex") }, { labels: { "headgate.dev/plane": plane }, ownerReferences: [{ apiVersion: "gateway.networking.k8s.io/v1", kind: "Gateway", name: "web", uid }] })
     const sealed = await until("the key is sealed", () => sealedIn(bodyOf())[plane])
     expect([...open(planeKey(new Redacted(key)), `${plane}/${namespace}/tls`, sealed).reveal()]).toEqual([...issued.key])
     const other = authority.issue(["b.example"])

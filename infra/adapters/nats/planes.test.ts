@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { desired } from "../../../bus/kinds/desired.ts"
 import { headgate } from "../../../bus/kinds/installation.ts"
+import { objectName } from "../../../bus/planes.ts"
 import { engineOf, feed, readManifests } from "../../../test/fixtures/derive.ts"
 import { gateways } from "../../../functions/gateways/gateways.ts"
 import { passwordsOf, planeSecretOf } from "./planes.ts"
@@ -44,14 +45,15 @@ test("nobody outside the installation's namespace has the data plane of a class"
 })
 
 const PASSWORD = "p".repeat(43)
+const SECRET = objectName("web", "shop.web")
 const OWNER = { apiVersion: "gateway.networking.k8s.io/v1", kind: "Gateway", name: "web" }
-const ofWeb = ({ namespace = "shop", owner = OWNER, password = PASSWORD }: { readonly namespace?: string; readonly owner?: object; readonly password?: string }) => ({
-  metadata: { namespace, name: "s", labels: { "headgate.dev/plane": "shop.web" }, ownerReferences: [owner] }, data: { "nats-password": Buffer.from(password).toString("base64") },
+const ofWeb = ({ namespace = "shop", name = SECRET, owner = OWNER, password = PASSWORD }: { readonly namespace?: string; readonly name?: string; readonly owner?: object; readonly password?: string }) => ({
+  metadata: { namespace, name, labels: { "headgate.dev/plane": "shop.web" }, ownerReferences: [owner] }, data: { "nats-password": Buffer.from(password).toString("base64") },
 })
 
-test("a label alone makes no Secret a data plane's: it has to be owned by that Gateway, beside it, with a password that is one", () => {
-  expect(planeSecretOf(ofWeb({}), INSTALLATION)).toEqual({ namespace: "shop", name: "s", plane: "shop.web", password: PASSWORD })
-  for (const other of [{ namespace: "thief" }, { owner: {} }, { owner: { ...OWNER, name: "other" } }, { owner: { ...OWNER, kind: "Deployment", apiVersion: "apps/v1" } }, { password: "short" }, { password: `${PASSWORD}"}` }]) {
+test("a label alone makes no Secret a data plane's: it has to be owned by that Gateway, beside it, under its name, with a password that is one", () => {
+  expect(planeSecretOf(ofWeb({}), INSTALLATION)).toEqual({ namespace: "shop", name: SECRET, plane: "shop.web", password: PASSWORD })
+  for (const other of [{ namespace: "thief" }, { name: "another" }, { owner: {} }, { owner: { ...OWNER, name: "other" } }, { owner: { ...OWNER, kind: "Deployment", apiVersion: "apps/v1" } }, { password: "short" }, { password: `${PASSWORD}"}` }]) {
     expect(planeSecretOf(ofWeb(other), INSTALLATION)).toHaveProperty("why")
   }
 })

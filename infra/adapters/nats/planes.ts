@@ -1,9 +1,8 @@
 /**
  * Data planes, by the Secrets that hold their passwords. Anybody who may make a Secret can label it: one counts only
- * for the plane of the Gateway that owns it, or, for shared planes, in the installation's own namespace.
+ * for the plane of the Gateway that owns it, under the name it is made by, or, for shared planes, in the installation's own namespace.
  */
-import { createHash } from "node:crypto"
-import { CLASS_PLANE } from "../../../bus/kinds/installation.ts"
+import { CLASS_PLANE, gatewayPlane, objectName } from "../../../bus/planes.ts"
 import { type Json, labelOf, listOf, memberOf, textOf } from "../kubernetes/raw.ts"
 
 export const PLANE_LABEL = "headgate.dev/plane"
@@ -29,7 +28,7 @@ export const planeSecretOf = (secret: Json, installation: string): PlaneSecret |
   const [namespace, name] = [textOf(metadata["namespace"]), textOf(metadata["name"])]
   const plane = labelOf(secret, PLANE_LABEL)
   const password = Buffer.from(textOf(memberOf(secret, "data")[PASSWORD]), "base64").toString("utf8")
-  if (!isOfPlane(secret, installation)) return { namespace, name, why: `it is not of the data plane "${plane}": no Gateway of this namespace that owns it has that one` }
+  if (!isOfPlane(secret, installation)) return { namespace, name, why: `it is not what is made for a Gateway of this namespace, its owner, that has the data plane "${plane}"` }
   if (!/^[A-Za-z0-9_-]{32,}$/.test(password)) return { namespace, name, why: `its ${PASSWORD} is not 32 or more letters, digits, - and _` }
   return { namespace, name, plane, password }
 }
@@ -38,20 +37,18 @@ export const planeSecretOf = (secret: Json, installation: string): PlaneSecret |
 export const isOfPlane = (object: Json, installation: string): boolean => {
   const metadata = memberOf(object, "metadata")
   const plane = labelOf(object, PLANE_LABEL)
-  return (metadata["namespace"] === installation && plane.startsWith(CLASS_PLANE)) || ownersOf(metadata).includes(plane)
+  const [namespace, name] = [textOf(metadata["namespace"]), textOf(metadata["name"])]
+  if (namespace === installation && plane.startsWith(CLASS_PLANE)) return true
+  // By its name too: where the true one is, nobody can put another beside it.
+  return ownersOf(metadata).some((gateway) => gatewayPlane(namespace, gateway) === plane && objectName(gateway, plane) === name)
 }
 
-/** The data planes of the Gateways that own an object. */
+/** Names of the Gateways that own an object. */
 const ownersOf = (metadata: Json): readonly string[] =>
   listOf(metadata, "ownerReferences").flatMap((owner) => {
-    const [kind, version, name] = ["kind", "apiVersion", "name"].map((field) => textOf(typeof owner === "object" && owner !== null ? Reflect.get(owner, field) : undefined))
-    return kind === "Gateway" && version?.startsWith("gateway.networking.k8s.io/") === true ? [shortened(`${textOf(metadata["namespace"])}.${name}`)] : []
+    const [kind, version, name = ""] = ["kind", "apiVersion", "name"].map((field) => textOf(typeof owner === "object" && owner !== null ? Reflect.get(owner, field) : undefined))
+    return kind === "Gateway" && version?.startsWith("gateway.networking.k8s.io/") === true ? [name] : []
   })
-
-const LONGEST = 40
-
-/** Names of planes have at most 40 characters; of a longer one the beginning and a hash stand for it. */
-const shortened = (name: string): string => (name.length <= LONGEST ? name : `${name.slice(0, 27)}-${createHash("sha256").update(name).digest("hex").slice(0, 12)}`)
 
 /** Passwords by plane. Of two Secrets of one plane the first by namespace and name counts. */
 export const passwordsOf = (secrets: Iterable<PlaneSecret>): ReadonlyMap<string, string> => {
