@@ -66,8 +66,9 @@ export const publishing = (options: SessionOptions, source: Source): Effect.Effe
 
 class SessionError extends Error {}
 
-const attempt = <A>(run: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, SessionError> =>
-  Effect.tryPromise({ try: run, catch: (cause) => new SessionError(cause instanceof Error ? cause.message : String(cause), { cause }) })
+const failure = (cause: unknown): SessionError => new SessionError(cause instanceof Error ? cause.message : String(cause), { cause })
+
+const attempt = <A>(run: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, SessionError> => Effect.tryPromise({ try: run, catch: failure })
 
 /** At the end of a session nothing may hold up the end. */
 const closing = (run: () => Promise<void>): Effect.Effect<void> => attempt(run).pipe(Effect.timeout("2 seconds"), Effect.ignore)
@@ -141,6 +142,18 @@ const watchForLoss = (bus: Bus, end: (reason: string) => void): Effect.Effect<un
     (following) => closing(() => following.stop()),
   )
 
+/** Interrupted, it waits until it is known whether the lease was taken in that moment, and gives it back. */
+const taking = (acquire: (signal: AbortSignal) => Promise<Lease>): Effect.Effect<Lease, SessionError> =>
+  Effect.callback((resume) => {
+    const cut = new AbortController()
+    const lease = acquire(cut.signal)
+    lease.then((taken) => resume(Effect.succeed(taken)), (cause: unknown) => resume(Effect.fail(failure(cause))))
+    return closing(async () => {
+      cut.abort()
+      await (await lease.catch(() => undefined))?.release()
+    })
+  })
+
 interface TakenOver {
   readonly lease: Lease
   readonly held: Map<string, Held>
@@ -151,7 +164,7 @@ const takeOver = Effect.fnUntraced(function* (bus: Bus, options: SessionOptions,
   let above = 0
   for (;;) {
     const lease = yield* Effect.acquireRelease(
-      attempt((signal) => acquireLease(bus, {
+      taking((signal) => acquireLease(bus, {
         name: options.adapter, holder: options.holder, above, signal, ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
         onWaiting: (holder) => options.log({ level: "info", message: "waiting for the lease", holder }),
         onLost: (reason, message) => end(`${reason}: ${message}`),
