@@ -53,6 +53,33 @@ await onApiServer("the leader of the apply half", (server) => {
     expect(two.apply.statuses.writes).toBe(1)
   })
 
+  test.each([
+    ["while it is asked for", 0, "POST"],
+    ["while it is renewed", 1, "PUT"],
+  ])("whoever stops %s gives it back as soon as that is answered", async (_when, renewals, method) => {
+    const cut = await startFaultProxy({ server: server().url, authority: server().authority })
+    let answered = 0
+    cut.fault = (request) => (request.path.includes("/leases") && request.method !== "GET" && answered++ === renewals ? { is: "late", ms: 300 } : undefined)
+    const one = w.start({ through: cut })
+    await until("it is on its way", () => cut.requests.some((request) => request.method === method && request.path.includes("/leases")))
+    await one.stop()
+    expect(await lease()).toMatchObject({ holderIdentity: "" })
+    await cut.stop()
+  })
+
+  test("who stops after a renewal that failed gives it back all the same", async () => {
+    const cut = await startFaultProxy({ server: server().url, authority: server().authority })
+    const one = w.start({ through: cut })
+    await until("it leads", () => one.apply.leads)
+    cut.fault = ({ method, path }) => (path.includes("/leases") && method === "PUT" ? { is: "answer", status: 500 } : undefined)
+    await until("a renewal failed", () => one.log.some(({ message }) => message === "the Lease was not renewed"))
+    expect(one.apply.leads).toBe(true)
+    cut.fault = () => undefined
+    await one.stop()
+    expect(await lease()).toMatchObject({ holderIdentity: "" })
+    await cut.stop()
+  })
+
   test("who cannot renew stops writing before another may begin, and is not heard when it thaws", async () => {
     await makeRoute("web")
     const clock = faster(10)

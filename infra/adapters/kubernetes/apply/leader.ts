@@ -67,13 +67,23 @@ export class Leader {
 
   /** Gives it back, so that another has it at once. */
   async stop(): Promise<void> {
-    const held = this.mayWrite
     this.#stop.abort()
     this.#cancel?.()
     await this.#running
-    if (!held) return
-    // Whether it arrives or not: it runs out.
-    await this.#store({ holderIdentity: "", leaseDurationSeconds: 1 }).catch(() => undefined)
+    try {
+      // The last turn may have taken it, or not know that it did.
+      this.#lease ??= await this.#read()
+      if (this.#isOfThis(this.#lease)) await this.#store({ holderIdentity: "", leaseDurationSeconds: 1 })
+    } catch (error) {
+      // It runs out.
+      if (!(error instanceof ApiError)) throw error
+    }
+  }
+
+  /** Taken in this session, and not in a later one of the same process. */
+  #isOfThis(lease: unknown): boolean {
+    const { holder, epoch } = this.#options
+    return text(lease, "spec", "holderIdentity") === holder && text(lease, "metadata", "annotations", EPOCH) === String(epoch)
   }
 
   async #turn(): Promise<void> {
@@ -113,7 +123,7 @@ export class Leader {
   /** True: it is ours, as of when this began. */
   async #acquire(): Promise<boolean> {
     const { holder } = this.#options
-    this.#lease ??= await this.#read()
+    this.#lease ??= await this.#read(this.#stop.signal)
     const has = text(this.#lease, "spec", "holderIdentity")
     if (this.#lease !== undefined && has !== holder && has !== "" && !this.#hasRunOut()) {
       // Asked again at the next turn.
@@ -133,9 +143,9 @@ export class Leader {
     return now - this.#seen.since >= Math.max(LASTS, number(this.#lease, "spec", "leaseDurationSeconds") * 1000)
   }
 
-  async #read(): Promise<unknown> {
+  async #read(signal?: AbortSignal): Promise<unknown> {
     try {
-      return await this.#options.api.request({ path: this.#path, timeout: ANSWER_WITHIN, signal: this.#stop.signal })
+      return await this.#options.api.request({ path: this.#path, timeout: ANSWER_WITHIN, ...(signal === undefined ? {} : { signal }) })
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) return undefined
       throw error
