@@ -1,6 +1,7 @@
 /** `headgate install` and `headgate uninstall`. */
 import { Option } from "effect"
 import { Command, Flag } from "effect/cli"
+import { withoutPassword } from "../../bus/access.ts"
 import type { ApiClient } from "../adapters/kubernetes/client.ts"
 import { manifests, yamlOf } from "../manifests/manifests.ts"
 import { DEFAULTS, type InstallOptions } from "../manifests/options.ts"
@@ -34,6 +35,7 @@ export const installCommand = Command.make("install", flags, (given) =>
     if (!/^[^/]+\/.+$/.test(given.controllerName)) throw failure(`--controller-name takes DOMAIN/PATH, as headgate.dev/gateway, not "${given.controllerName}"`)
     const storage = Option.getOrUndefined(given.natsStorage)
     const url = Option.getOrUndefined(given.natsUrl)
+    if (url !== undefined && withoutPassword(url) !== url) throw failure("--nats-url is seen by everybody who sees pods: user and password belong in the Secret of --nats-credentials")
     const options: InstallOptions = {
       namespace: given.namespace, controllerName: given.controllerName, gatewayClass: given.gatewayClass, watchNamespaces: [...new Set(watchNamespaces)].sort(), image: given.image, mode: given.mode,
       nats: url === undefined ? { replicas: given.natsReplicas === "3" ? 3 : 1, ...(storage === undefined ? {} : { storage }) } : { url, credentials: given.natsCredentials },

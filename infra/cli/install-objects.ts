@@ -86,5 +86,5 @@ export const take = (api: Api, place: Place): Promise<boolean> =>
     throw error
   })
 
-/** Whether the namespace is there, and made by an installation. */
-export const ownsNamespace = (namespace: Json): boolean => labelOf(namespace, INSTALLATION_LABEL) !== ""
+/** By an installation. */
+export const isMade = (object: Json): boolean => labelOf(object, INSTALLATION_LABEL) !== ""

@@ -1,12 +1,14 @@
 /** `headgate install` and `uninstall`: an installation in the cluster of KUBECONFIG, put there and taken away again. */
 import { setTimeout as pause } from "node:timers/promises"
+import { HEADGATE_GROUP } from "../../bus/kinds/installation.ts"
 import { ApiError } from "../adapters/kubernetes/api-error.ts"
 import { type ApiClient, resourcePath } from "../adapters/kubernetes/client.ts"
 import { isJson, listOf, memberOf, textOf } from "../adapters/kubernetes/raw.ts"
+import { PLURAL } from "../manifests/crd.ts"
 import { manifests } from "../manifests/manifests.ts"
 import { INSTALLATION_LABEL, isExternal, type InstallOptions, type Manifest } from "../manifests/options.ts"
 import { PASSWORDS } from "../manifests/nats.ts"
-import { kindsToRemove, labelled, ownsNamespace, pathOf, type Place, placeOf, placeText, put, read, take } from "./install-objects.ts"
+import { isMade, kindsToRemove, labelled, pathOf, type Place, placeOf, placeText, put, read, take } from "./install-objects.ts"
 import { untilRolledOut } from "./install-ready.ts"
 
 type Api = Pick<ApiClient, "request">
@@ -29,9 +31,9 @@ export const install = async (options: InstallOptions, { api, say, timeout }: In
   for (const manifest of wanted) {
     const place = placeOf(manifest)
     if (manifest.kind === "GatewayClass") await freeClass(api, options, place)
-    if (manifest.kind === "Namespace") {
-      const there = await read(api, `/api/v1/namespaces/${encodeURIComponent(place.name)}`)
-      if (isJson(there) && !ownsNamespace(there)) {
+    if (manifest.kind === "GatewayClass" || manifest.kind === "Namespace") {
+      const there = await read(api, pathOf(place))
+      if (isJson(there) && !isMade(there)) {
         say(`  left      ${placeText(place)} (it was there before)`)
         continue
       }
@@ -60,11 +62,10 @@ export const uninstall = async (namespace: string, { api, say, timeout }: Instal
   for (const place of workloads) await remove(place)
   await untilGone(api, workloads, namespace, timeout)
   for (const place of all) if (!isWorkload(place) && place.kind !== "Namespace") await remove(place)
-  for (const secret of [PASSWORDS]) {
-    const found = await read(api, resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name: secret }))
-    if (textOf(memberOf(memberOf(found, "metadata"), "labels")["app.kubernetes.io/managed-by"]) !== "headgate") continue
-    await api.request({ method: "DELETE", path: resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name: secret }) })
-    say(`  removed   Secret ${namespace}/${secret}`)
+  const passwords = resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name: PASSWORDS })
+  if (textOf(memberOf(memberOf(await read(api, passwords), "metadata"), "labels")["app.kubernetes.io/managed-by"]) === "headgate") {
+    await api.request({ method: "DELETE", path: passwords })
+    say(`  removed   Secret ${namespace}/${PASSWORDS}`)
   }
   const space = all.find(({ kind }) => kind === "Namespace")
   if (space !== undefined) {
@@ -80,11 +81,26 @@ export const uninstall = async (namespace: string, { api, say, timeout }: Instal
 
 const isWorkload = ({ kind }: Place): boolean => kind === "Deployment" || kind === "StatefulSet"
 
-/** Everything that carries the installation's label, in the order in which it is taken away; and what all installations share. */
+/** What carries the installation's label where installing puts such things, in the order in which it is taken away; and what all installations share. */
 const made = async (api: Api, namespace: string): Promise<readonly Place[]> => {
   const all: Place[] = []
-  for (const kind of kindsToRemove) all.push(...(await labelled(api, kind, kind === "CustomResourceDefinition" ? undefined : namespace)))
+  for (const kind of kindsToRemove) all.push(...(await labelled(api, kind, kind === "CustomResourceDefinition" ? undefined : namespace)).filter((place) => isPlaceOf(place, namespace)))
   return all.some(({ kind }) => kind !== "CustomResourceDefinition") ? all : []
+}
+
+/** Labels are copied, and their authors not always asked: of other namespaces only rights in them were made, and no namespace but its own. */
+const isPlaceOf = ({ kind, namespace, name }: Place, installation: string): boolean => {
+  switch (kind) {
+    case "Namespace":
+      return name === installation
+    case "CustomResourceDefinition":
+      return name === `${PLURAL}.${HEADGATE_GROUP}`
+    case "Role":
+    case "RoleBinding":
+      return true
+    default:
+      return namespace === "" || namespace === installation
+  }
 }
 
 /** Of what installations share: whose it was it stays, also nobody's. */
