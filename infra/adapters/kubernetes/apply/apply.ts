@@ -59,8 +59,8 @@ export class Apply {
   /** What of CONFIG is all there and heard of. */
   readonly #current = new Set<string>()
   #isDeclared = false
-  /** ms since 1970: when function `status` had first committed all. */
-  #declared = 0
+  /** Monotonic ms: by then every gateway pod has had time to say into this store what it serves. */
+  #acked = 0
 
   constructor(options: ApplyOptions) {
     const { bus, api, observer, installation, namespaces, controllerName, holder, epoch, log, onLost, clock = systemClock } = options
@@ -84,7 +84,7 @@ export class Apply {
       },
     })
     this.statuses = new StatusWriter({
-      ...common, events: this.#events, untilAcked: () => this.#declared + ACKED_WITHIN - clock.wall(),
+      ...common, events: this.#events, untilAcked: () => this.#acked - clock.monotonic(),
       isOwn: (name) => name === controllerName, mayWrite: () => isLeader() && this.#isDeclared && this.#current.has(kinds.function.name) && this.#current.has(status.name),
     })
     this.desired = new DesiredWriter({ ...common, events: this.#events, made: this.#made, mayWrite: () => isLeader() && this.#current.has(desired.name) })
@@ -112,7 +112,8 @@ export class Apply {
         onEntry: (id, value, stored) => {
           if (id !== STATUS_FUNCTION) return
           this.#isDeclared = value !== undefined
-          this.#declared = stored
+          // Of a server whose clock is ahead, too, no more than that.
+          this.#acked = clock.monotonic() + Math.min(ACKED_WITHIN, stored + ACKED_WITHIN - clock.wall())
           this.#resume()
         },
         onCurrent: onCurrent(kinds.function.name), onLost, onNote,
@@ -147,7 +148,7 @@ export class Apply {
 
 /**
  * A store made anew knows of no gateway pod until it has said again what it serves, which it does once it has read all
- * of its configuration from there, ms.
+ * of its configuration from there, ms since function `status` has first committed all.
  */
 const ACKED_WITHIN = 15_000
 
