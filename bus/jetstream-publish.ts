@@ -157,12 +157,22 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
     }
     // It is another process's.
     lane.inFlight++
+    held++
     setTimeout(() => {
       lane.inFlight--
-      if (connection.isClosed()) return pending.reject(new BusError("closed", "the bus is closed"))
-      lane.held.unshift(pending)
-      held++
-      if (isConnected) release(lane)
+      held--
+      if (connection.isClosed()) pending.reject(new BusError("closed", "the bus is closed"))
+      else if (lanes.get(pending.fence ?? "") === lane) {
+        lane.held.unshift(pending)
+        held++
+        release(lane)
+      } else {
+        // The connection broke meanwhile, and with it the lane: it waits like all others.
+        pending.since = performance.now()
+        waiting = [pending, ...waiting.slice(first)]
+        first = 0
+      }
+      send()
     }, BUSY)
   }
 

@@ -34,6 +34,8 @@ beforeAll(async () => {
   settings = { name: "n0", store: join(folder, "store"), peers: [], address: "127.0.0.1", ports: { clients, routes, monitor } }
   const planes = planesOf("shop.web")
   server = startServer({ binary: await findNatsServer(), file: join(folder, "nats.conf"), configuration: renderServer(settings, { ...passwords, planes }), log: (line) => void lines.push(line) })
+  // Before it has started: the signal that means a reload ends a process that does not know it yet.
+  await server.reload(renderServer(settings, { ...passwords, planes }))
   accounts = new Accounts({ settings, passwords, planes, server, onReloaded: () => undefined, onTrouble: (error) => void troubles.push(error) })
 })
 

@@ -22,6 +22,7 @@ export interface ProcessOptions {
 
 /** ms */
 const RELOAD_WITHIN = 10_000
+const READY = "Server is ready"
 const RELOADED = "Reloaded server configuration"
 const REFUSED = "Failed to reload server configuration"
 
@@ -29,9 +30,11 @@ export const startServer = ({ binary, file, configuration, log }: ProcessOptions
   write(file, configuration)
   const child: ChildProcess = spawn(binary, ["-c", file], { stdio: ["ignore", "ignore", "pipe"] })
   let said: ((line: string) => void) | undefined
+  const ready = Promise.withResolvers<void>()
   if (child.stderr !== null) {
     createInterface({ input: child.stderr }).on("line", (line) => {
       log(line)
+      if (line.includes(READY)) ready.resolve()
       said?.(line)
     })
   }
@@ -42,7 +45,9 @@ export const startServer = ({ binary, file, configuration, log }: ProcessOptions
   return {
     ended,
     signal: (signal) => void child.kill(signal),
-    reload: (next) => {
+    reload: async (next) => {
+      // Before it knows what that signal means it would end by it.
+      await Promise.race([ready.promise, ended])
       write(file, next)
       return new Promise((resolve, reject) => {
         const over = (error?: Error): void => {
