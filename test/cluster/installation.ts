@@ -9,6 +9,7 @@ import { connectBus } from "../../bus/jetstream.ts"
 import { connectApi, resourcePath, type ApiClient } from "../../infra/adapters/kubernetes/client.ts"
 import { isJson, listOf, memberOf, textOf } from "../../infra/adapters/kubernetes/raw.ts"
 import { until } from "../system/until.ts"
+import { binaries } from "./binaries.ts"
 
 const program = join(import.meta.dirname, "../../infra/cli/main.ts")
 const headgate = (...args: readonly string[]): Promise<string> => run(process.execPath, [program, ...args], { timeout: 150_000 })
@@ -36,7 +37,7 @@ export interface Installation {
 export const installation = async (name: string, ...options: readonly string[]): Promise<Installation> => {
   const controllerName = `headgate.dev/${name}`
   // Of a run that was cut short.
-  await headgate("uninstall", "--namespace", name)
+  await uninstalled(name)
   await headgate("install", "--namespace", name, "--controller-name", controllerName, "--gateway-class", name, "--timeout", "120", ...options)
   const api = connectApi()
   return {
@@ -59,9 +60,16 @@ export const installation = async (name: string, ...options: readonly string[]):
     },
     end: async () => {
       await api.close()
-      await headgate("uninstall", "--namespace", name)
+      await uninstalled(name)
     },
   }
+}
+
+/** With what a test has put beside it. */
+const uninstalled = async (name: string): Promise<void> => {
+  await headgate("uninstall", "--namespace", name)
+  const { hyperkube } = await binaries(() => undefined)
+  await run(hyperkube, ["kubectl", "delete", "namespace", name, "--ignore-not-found"], { timeout: 60_000 })
 }
 
 export interface Pod {
@@ -105,7 +113,14 @@ export const processorTime = (pod: Pod): number => {
 
 /** A signal to every process of the pod's container: the node is on this machine. */
 export const signal = (pod: Pod, name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void => {
-  for (const pid of pidsOf(pod)) process.kill(pid, name)
+  for (const pid of pidsOf(pod)) {
+    try {
+      process.kill(pid, name)
+    } catch (error) {
+      // The others end with the first one.
+      if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error
+    }
+  }
 }
 
 export const pidsOf = (pod: Pod): readonly number[] =>

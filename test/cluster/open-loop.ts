@@ -19,6 +19,8 @@ export interface OpenLoop {
   readonly refused: number
   /** Requests that are under way. */
   readonly inFlight: number
+  /** Answers that took more than a second: when they were asked for, and how long, ms. */
+  readonly slow: readonly { readonly sent: number; readonly took: number; readonly isKept: boolean }[]
   /** Longest time to an answer, ms. */
   readonly slowest: number
   /** Sends nothing more, and waits for what is under way. */
@@ -39,6 +41,7 @@ const CONNECT_WITHIN = 1000
 export const openLoop = ({ address, host, path = "/", rate = 100 }: OpenLoopOptions): OpenLoop => {
   const agent = new Agent({ keepAlive: true, maxSockets: 16 })
   const failures: Failure[] = []
+  const slow: { readonly sent: number; readonly took: number; readonly isKept: boolean }[] = []
   const underWay = new Set<Promise<void>>()
   const counts = { answered: 0, answeredOnKept: 0, refused: 0, slowest: 0 }
 
@@ -69,6 +72,7 @@ export const openLoop = ({ address, host, path = "/", rate = 100 }: OpenLoopOpti
         continue
       }
       counts.slowest = Math.max(counts.slowest, now - sent)
+      if (now - sent > 1000) slow.push({ sent, took: now - sent, isKept })
       if (what === "") counts.answered++
       else failures.push({ sent, failed: now, isKept, what })
       return
@@ -90,7 +94,7 @@ export const openLoop = ({ address, host, path = "/", rate = 100 }: OpenLoopOpti
     get refused() { return counts.refused },
     get slowest() { return counts.slowest },
     get inFlight() { return underWay.size },
-    failures,
+    failures, slow,
     stop: async () => {
       clearInterval(timer)
       await Promise.all(underWay)
