@@ -9,6 +9,8 @@ import { defaulted, Metadata } from "./metadata.ts"
 const { Struct, String, Number, Boolean, Literals, Record, Unknown, Array, optionalKey } = Schema
 
 export const HEADGATE_GROUP = "headgate.dev"
+/** GatewayClasses of this controller are ours, where nothing else is said. */
+export const OWN_CONTROLLER = "headgate.dev/gateway"
 
 /** Dedicated: pods for each Gateway, in its namespace. Shared: one set of pods for all Gateways of a class that say so, in the installation's namespace. */
 const Mode = Literals(["Dedicated", "Shared"])

@@ -81,7 +81,7 @@ const FIXES = {
   InvalidKey: "Write one private key in PEM (PKCS#8, PKCS#1 or SEC1): RSA, ECDSA on P-256, P-384 or P-521, or Ed25519.",
   InvalidCertificate: "Write the certificate and those that lead to its root in PEM, its own first.",
   MissingData: "Put tls.crt and tls.key into the Secret's data.",
-  NoPlaneKey: "Start the adapter with --plane-keys, a folder that has the data plane's key.",
+  NoPlaneKey: "With files start the adapter with --plane-keys, a folder that has the data plane's key; in a cluster see the notes on the Secret that the adapter makes for the plane.",
   Unreadable: "See the notes of its file.",
 } as const
 

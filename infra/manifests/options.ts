@@ -1,5 +1,5 @@
 /** What of an installation can be chosen; everything else is the same everywhere. */
-import type { Mode } from "../../bus/kinds/installation.ts"
+import { type Mode, OWN_CONTROLLER } from "../../bus/kinds/installation.ts"
 import { IMAGE } from "../images/image.ts"
 
 export interface InstallOptions {
@@ -30,7 +30,7 @@ export interface ExternalNats {
 
 export const DEFAULTS: InstallOptions = {
   namespace: "headgate-system",
-  controllerName: "headgate.dev/gateway",
+  controllerName: OWN_CONTROLLER,
   gatewayClass: "headgate",
   watchNamespaces: [],
   image: IMAGE,

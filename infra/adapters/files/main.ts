@@ -6,10 +6,10 @@ import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Exit } from "effect"
 import { connectBus } from "../../../bus/jetstream.ts"
+import { OWN_CONTROLLER } from "../../../bus/kinds/installation.ts"
 import { tracingOf } from "../../../bus/trace/start.ts"
 import { filesAdapter } from "./adapter.ts"
 import { planeKeys } from "../wanted/plane-keys.ts"
-import { OWN_CONTROLLER } from "./manifest.ts"
 
 const HELP = `headgate adapter files --manifests DIR [--manifests DIR …] [options]
 

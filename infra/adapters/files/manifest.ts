@@ -3,6 +3,7 @@ import { hash } from "node:crypto"
 import { canonical } from "../../../bus/canonical.ts"
 import { type ResourceApi, readResource, resourceApi, resourceApis } from "../../../bus/kinds/all.ts"
 import type { Note } from "../../../bus/kinds/config.ts"
+import { OWN_CONTROLLER } from "../../../bus/kinds/installation.ts"
 import type { SecretContent } from "../../../bus/kinds/secret-content.ts"
 import { MAX_PAYLOAD } from "../../../bus/streams.ts"
 import { resourceSubject } from "../../../bus/subject.ts"
@@ -204,8 +205,6 @@ class ManifestReader {
 
 /** Kubernetes' own groups: what stands beside routes in one folder is meant for others. */
 const NOT_FOR_US = /^(?:v1|(?:apps|batch|autoscaling|policy|(?!gateway\.networking)[a-z.-]+\.k8s\.io)\/[a-z0-9]+)$/
-
-export const OWN_CONTROLLER = "headgate.dev/gateway"
 
 /** An API server gives every Namespace this label; selectors by name rely on it. */
 const withNameLabel = (item: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {

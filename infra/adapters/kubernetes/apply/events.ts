@@ -56,6 +56,7 @@ export interface EventsOptions {
 
 export class Events {
   readonly #options: EventsOptions
+  /** The one that was written longest ago first. */
   readonly #series = new Map<string, Series>()
   readonly #waiting: (() => Promise<void>)[] = []
   #flying = 0
@@ -70,16 +71,30 @@ export class Events {
     const known = this.#series.get(id)
     const now = clock.monotonic()
     if (known === undefined || now - known.written > FORGET_AFTER) {
-      known?.cancel?.()
-      this.#series.set(id, { count: 1, written: now, cancel: undefined })
+      this.#forget(now)
+      this.#written(id, { count: 1, written: now, cancel: undefined })
       return this.#enqueue(() => this.#create(id, told))
     }
     known.count++
     known.cancel ??= clock.after(Math.max(0, known.written + SERIES_EVERY - now), () => {
       known.cancel = undefined
       known.written = clock.monotonic()
+      this.#written(id, known)
       this.#enqueue(() => this.#repeat(id, told, known.count))
     })
+  }
+
+  #written(id: string, series: Series): void {
+    this.#series.delete(id)
+    this.#series.set(id, series)
+  }
+
+  #forget(now: number): void {
+    for (const [id, { written, cancel }] of this.#series) {
+      if (now - written <= FORGET_AFTER) return
+      cancel?.()
+      this.#series.delete(id)
+    }
   }
 
   stop(): void {
