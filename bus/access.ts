@@ -6,6 +6,8 @@ export interface Access {
   readonly url: string
   readonly user?: string
   readonly password?: string
+  /** Asked at each further attempt to connect, since a password may change while a process runs; where it throws the one before stays. */
+  readonly newPassword?: () => string
   /** `$JS.API` where it is left out. A data plane's account knows the part it may use by another name. */
   readonly apiPrefix?: string
   /** First tokens of every inbox; `_INBOX` where it is left out. One's own, so that nobody else may listen there. */

@@ -1,6 +1,6 @@
 /** The Bus on NATS JetStream: with jetstream-follow.ts and jetstream-publish.ts all that imports NATS. */
 import { JetStreamApiError, jetstreamManager, type JetStreamManager } from "@nats-io/jetstream"
-import { AuthorizationError, connect, PermissionViolationError, RequestError, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
+import { AuthorizationError, connect, PermissionViolationError, RequestError, usernamePasswordAuthenticator, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
 import { accessOf, CREDENTIALS, type Access } from "./access.ts"
 import { reachesBack } from "./as-of.ts"
 import { BusError, type Bus, type BusErrorReason, type Follower, type Message, type StreamInfo, type StreamName } from "./bus.ts"
@@ -56,7 +56,8 @@ export const connectBus = async (options: ConnectOptions): Promise<Bus> => {
   }
 }
 
-const connectWithin = async ({ url, user, password, inboxPrefix, tls }: Access, name: string, timeout: number, signal: AbortSignal | undefined): Promise<NatsConnection> => {
+const connectWithin = async (access: Access, name: string, timeout: number, signal: AbortSignal | undefined): Promise<NatsConnection> => {
+  const { url, user, inboxPrefix, tls } = access
   const deadline = performance.now() + timeout
   for (let attempt = 0; ; attempt++) {
     signal?.throwIfAborted()
@@ -64,7 +65,7 @@ const connectWithin = async ({ url, user, password, inboxPrefix, tls }: Access, 
       return await connect({
         // A server that takes up a new user just now may say nothing: the next attempt finds it well.
         servers: url, name, timeout: attempt === 0 ? 600 : 2000, maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 100, pingInterval: 20_000, ignoreAuthErrorAbort: true,
-        ...(user === undefined ? {} : { user, pass: password ?? "" }),
+        ...(user === undefined ? {} : { authenticator: usernamePasswordAuthenticator(user, passwords(access)) }),
         ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
         ...(tls === undefined ? {} : { tls: { ...(tls.ca === undefined ? {} : { caFile: tls.ca }), ...(tls.cert === undefined ? {} : { certFile: tls.cert }), ...(tls.key === undefined ? {} : { keyFile: tls.key }) } }),
       })
@@ -73,6 +74,18 @@ const connectWithin = async ({ url, user, password, inboxPrefix, tls }: Access, 
       if (performance.now() > deadline) throw new BusError("disconnected", `no nats-server at ${url}: ${String(error)}`, { cause: error })
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
+  }
+}
+
+const passwords = ({ password = "", newPassword }: Access): (() => string) => {
+  let last = password
+  return () => {
+    try {
+      last = newPassword?.() ?? last
+    } catch {
+      // The file is being exchanged, or gone: whether the last one still counts the server says.
+    }
+    return last
   }
 }
 

@@ -65,7 +65,7 @@ export const main = async (argv: string[]): Promise<void> => {
 /** Throws Error for a file that cannot be read. */
 const accessAs = ({ natsUrl, natsPassword, plane }: Flags): Access => {
   const access = accessOf(natsUrl, process.env)
-  return natsPassword === undefined ? access : { ...access, ...credentialsOf(gatewayRole(plane), readPassword(natsPassword)) }
+  return natsPassword === undefined ? access : { ...access, ...credentialsOf(gatewayRole(plane), readPassword(natsPassword)), newPassword: () => readPassword(natsPassword) }
 }
 
 export interface Gateway {

@@ -93,6 +93,25 @@ test("while data planes come and go, nobody else is cut off, misses a message or
   await Promise.all([functions.close(), web.close()])
 })
 
+test("who is given another password comes back with it", async () => {
+  const role = gatewayRole("shop.moved")
+  const url = `nats://127.0.0.1:${settings.ports.clients}`
+  let password = "first"
+  const given = (): ReadonlyMap<string, string> => new Map([...planesOf("shop.web"), ["shop.moved", password]])
+  accounts.set(given())
+  await accounts.settled()
+  const moved = await connectBus({ url, name: role, streams: ["CONFIG"], access: { url, ...credentialsOf(role, password), newPassword: () => password } })
+  await moved.info("CONFIG")
+  password = "second"
+  accounts.set(given())
+  await accounts.settled()
+  await until("it asks again", async () => {
+    await moved.info("CONFIG")
+    return true
+  })
+  await moved.close()
+})
+
 test("the user of a data plane that is gone comes in no more", async () => {
   const role = gatewayRole("shop.old")
   accounts.set(planesOf("shop.web", "shop.old"))

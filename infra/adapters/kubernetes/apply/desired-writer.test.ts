@@ -81,6 +81,16 @@ await onApiServer("desired objects in the API", (server) => {
     expect(one.apply.desired.writes).toBe(6)
   })
 
+  test("pods come after what they mount, in whatever order it is said", async () => {
+    const one = w.start()
+    await until("it leads", () => one.apply.leads)
+    await say(all())
+    await made()
+    await one.apply.desired.settled()
+    const [pods, key, user] = await Promise.all(["deployment", "secret", "serviceaccount"].map(async (kind) => Number((await read(kind))?.metadata.resourceVersion)))
+    expect(pods).toBeGreaterThan(Math.max(key ?? Infinity, user ?? Infinity))
+  })
+
   test("a restart writes nothing", async () => {
     await say(all())
     const first = w.start()

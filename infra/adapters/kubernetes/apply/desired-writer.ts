@@ -30,6 +30,8 @@ const PAUSE = { first: 500, max: 120_000 }
 /** In a row: then somebody is told. */
 const CONFLICTS = 4
 
+const BEFORE_PODS = ["serviceaccount", "secret"]
+
 const DONE: Outcome = { is: "done" }
 const NOT_NOW: Outcome = { is: "failed" }
 
@@ -119,6 +121,8 @@ export class DesiredWriter {
       return DONE
     }
     const foreign = there === undefined ? await this.#foreign(kind, desired) : undefined
+    // Its pods would begin without, and the kubelet tries again late.
+    if (there === undefined && kind.kind === "Deployment" && this.#comesLater(id)) return DONE
     if (foreign === true) return this.#noted(id, desired, "NotOurs", `${desired.kind} ${desired.namespace}/${desired.name} exists, made by somebody else, and is left alone.`, `Remove it, or label it ${MANAGED_BY}=${MANAGER}.`)
     const secret = desired.generated === undefined ? undefined : await this.#secret(kind, desired)
     if (!this.#options.mayWrite()) return NOT_NOW
@@ -159,6 +163,11 @@ export class DesiredWriter {
     }
     this.#answered.delete(id)
     return DONE
+  }
+
+  /** Something that its pods need is desired under its name, and not there yet. */
+  #comesLater(id: string): boolean {
+    return BEFORE_PODS.map((token) => `${token}${id.slice(id.indexOf("/"))}`).some((other) => this.#desired.get(other) !== undefined && this.#there(other) === undefined)
   }
 
   #there(id: string): MadeObject | undefined {
@@ -208,6 +217,8 @@ export class DesiredWriter {
   #well(id: string): Outcome {
     this.#conflicts.delete(id)
     this.#options.notes.say(noteId(id), undefined)
+    const pods = `deployment${id.slice(id.indexOf("/"))}`
+    if (BEFORE_PODS.some((token) => id.startsWith(`${token}/`)) && this.#desired.has(pods)) this.#pace.touch(pods)
     return DONE
   }
 
