@@ -1,4 +1,4 @@
-/** What our CRD checks of GatewayParameters beyond shapes. */
+/** What is checked of GatewayParameters beyond shapes, which their CRD has too. */
 import type { GatewayParameters } from "./installation.ts"
 import { Problems, type Problem } from "./limits.ts"
 

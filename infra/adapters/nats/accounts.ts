@@ -12,6 +12,8 @@ export interface AccountsOptions {
   onTrouble(error: unknown): void
 }
 
+/** Between two, ms: each disturbs everybody for a moment, and whoever may make Secrets can ask for many. */
+const REST = 250
 const AGAIN_FIRST = 250
 const AGAIN_MAX = 10_000
 
@@ -20,6 +22,7 @@ export class Accounts {
   #wanted: ReadonlyMap<string, string>
   #running: string
   #hasNew = false
+  #last = -REST
   #known: ReadonlySet<string>
   #working: Promise<void> | undefined
 
@@ -48,6 +51,11 @@ export class Accounts {
       const configuration = renderServer(settings, { ...passwords, planes })
       this.#hasNew ||= [...planes.keys()].some((plane) => !this.#known.has(plane))
       if (configuration === this.#running && !this.#hasNew) return
+      const rest = this.#last + REST - performance.now()
+      if (rest > 0) {
+        await new Promise((resolve) => setTimeout(resolve, rest))
+        continue
+      }
       const began = performance.now()
       try {
         await server.reload(configuration)
@@ -56,7 +64,8 @@ export class Accounts {
         if (this.#hasNew) await server.reload(configuration)
         this.#hasNew = false
         this.#known = new Set(planes.keys())
-        onReloaded(planes.size, performance.now() - began)
+        this.#last = performance.now()
+        onReloaded(planes.size, this.#last - began)
         failures = 0
       } catch (error) {
         onTrouble(error)
