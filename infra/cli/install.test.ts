@@ -50,4 +50,17 @@ await onApiServer("installing and uninstalling", (server) => {
     await uninstall(NAMESPACE, run)
     expect(said).toEqual([`there is no installation in namespace ${NAMESPACE}`])
   })
+
+  test("with another class the one before goes, unless Gateways use it", async () => {
+    const installed = async (gatewayClass: string): Promise<readonly string[]> => {
+      said.length = 0
+      await expect(install({ ...options, gatewayClass }, run)).rejects.toThrow("not ready")
+      return said.filter((line) => /^ {2}(left|removed) +GatewayClass/.test(line))
+    }
+    await installed("one")
+    await create("/apis/gateway.networking.k8s.io/v1/namespaces/a-shop/gateways", "gateway.networking.k8s.io/v1", "Gateway", { name: "web" }, { spec: { gatewayClassName: "one", listeners: [{ name: "http", port: 80, protocol: "HTTP" }] } })
+    expect(await installed("two")).toEqual(["  left      GatewayClass one (1 Gateway uses it and would go unserved)"])
+    await server().api.request({ method: "DELETE", path: "/apis/gateway.networking.k8s.io/v1/namespaces/a-shop/gateways/web" })
+    expect(await installed("two")).toEqual(["  removed   GatewayClass one"])
+  })
 })

@@ -44,7 +44,10 @@ export const install = async (options: InstallOptions, { api, say, timeout }: In
   const stays = new Set(wanted.map((manifest) => placeText(placeOf(manifest))))
   for (const place of await made(api, options.namespace)) {
     // Of an installation before that had more: its namespace is not for an upgrade to take away.
-    if (!stays.has(placeText(place)) && place.kind !== "Namespace" && place.kind !== "CustomResourceDefinition" && (await take(api, place))) say(`  removed   ${placeText(place)}`)
+    if (stays.has(placeText(place)) || place.kind === "Namespace" || place.kind === "CustomResourceDefinition") continue
+    const users = place.kind === "GatewayClass" ? await gatewaysOf(api, place.name) : 0
+    if (users > 0) say(`  left      ${placeText(place)} (${users} ${users === 1 ? "Gateway uses it and would go" : "Gateways use it and would go"} unserved)`)
+    else if (await take(api, place)) say(`  removed   ${placeText(place)}`)
   }
   await untilRolledOut(api, wanted.map(placeOf).filter(isWorkload), say, timeout)
 }
@@ -134,6 +137,9 @@ const freeClass = async (api: Api, { namespace, controllerName }: InstallOptions
   if (controller !== controllerName) throw new Error(`${placeText(place)} is there and of controller ${controller}: choose another name with --gateway-class, or none with --gateway-class ""`)
   if (owner !== "" && owner !== namespace) throw new Error(`${placeText(place)} is of the installation in namespace ${owner}: two installations need two controllers (--controller-name, --gateway-class)`)
 }
+
+const gatewaysOf = async (api: Api, className: string): Promise<number> =>
+  listOf(await read(api, "/apis/gateway.networking.k8s.io/v1/gateways"), "items").filter((item) => memberOf(item, "spec")["gatewayClassName"] === className).length
 
 /** Why the definition of GatewayParameters stays; undefined: nobody needs it. */
 const sharedDefinition = async (api: Api, namespace: string): Promise<string | undefined> => {
