@@ -16,7 +16,7 @@ const benches = {
 }
 
 /** Run only by name: where it runs is made first. */
-const elsewhere = { kubernetes: () => import("./kubernetes.ts") }
+const elsewhere = { kubernetes: () => import("./kubernetes.ts"), "kubernetes-foreign": () => import("./kubernetes-foreign.ts") }
 const all = { ...benches, ...elsewhere }
 
 const isBench = (name: string): name is keyof typeof all => name in all
