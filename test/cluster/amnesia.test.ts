@@ -78,7 +78,7 @@ test.each(cases)("%s: no request fails, nothing is made anew, no condition flips
   const group = "gateway.networking.k8s.io"
   const namespace = shop.space.name
   const made = [["", "services"], ["", "serviceaccounts"], ["apps", "deployments"], ["policy", "poddisruptionbudgets"]] as const
-  const seen = await record({ group, plural: "gatewayclasses" }, { group, plural: "gateways", namespace }, { group, plural: "httproutes", namespace }, ...made.map(([of, plural]) => ({ group: of, plural, namespace })))
+  const seen = await record({ group, plural: "gatewayclasses", name: NAME }, { group, plural: "gateways", namespace }, { group, plural: "httproutes", namespace }, ...made.map(([of, plural]) => ({ group: of, plural, namespace })))
   const before = seen.versions.length
   const store = await incarnation()
   const traffic = openLoop({ address: shop.address, host: "ready.example" })

@@ -9,6 +9,8 @@ export interface Collection {
   readonly plural: string
   /** Absent: of all namespaces. */
   readonly namespace?: string
+  /** Of this name alone. */
+  readonly name?: string
 }
 
 export interface Version {
@@ -29,8 +31,6 @@ export interface Recording {
   flips(): readonly string[]
   /** What was there and went, or came back as another. */
   losses(): readonly string[]
-  /** Versions with which the status alone changed. */
-  statusWrites(plural: string): number
   stop(): Promise<void>
 }
 
@@ -39,13 +39,10 @@ export const record = async (...collections: readonly Collection[]): Promise<Rec
   const api = connectApi()
   const versions: Version[] = []
   const last = new Map<string, RawObject>()
-  let statusWrites: string[] = []
-  const reflectors = collections.map(({ group, plural, namespace }) => new Reflector({
-    api, path: resourcePath({ group, version: "v1", plural, ...(namespace === undefined ? {} : { namespace }) }), timing: { first: 50, max: 500 },
+  const reflectors = collections.map(({ group, plural, namespace, name }) => new Reflector({
+    api, path: resourcePath({ group, version: "v1", plural, ...(namespace === undefined ? {} : { namespace }) }), ...(name === undefined ? {} : { fieldSelector: `metadata.name=${name}` }), timing: { first: 50, max: 500 },
     events: {
       put: (object) => {
-        const before = last.get(`${plural} ${object.key}`)
-        if (before !== undefined && statusOf(before) !== statusOf(object)) statusWrites.push(plural)
         last.set(`${plural} ${object.key}`, object)
         versions.push(versionOf(plural, object, false))
       },
@@ -59,20 +56,16 @@ export const record = async (...collections: readonly Collection[]): Promise<Rec
   }))
   for (const reflector of reflectors) reflector.start()
   await until("everything is listed", () => reflectors.every(({ isSynced }) => isSynced), 30_000)
-  statusWrites = []
   return {
     versions,
     flips: () => flipsOf(versions),
     losses: () => versions.filter(({ isGone }) => isGone).map(({ plural, key, uid }) => `${plural} ${key} (${uid})`),
-    statusWrites: (plural) => statusWrites.filter((each) => each === plural).length,
     stop: async () => {
       for (const reflector of reflectors) reflector.stop()
       await api.close()
     },
   }
 }
-
-const statusOf = ({ object }: RawObject): string => JSON.stringify(object["status"])
 
 const versionOf = (plural: string, { key, uid, object }: RawObject, isGone: boolean): Version => ({
   plural, key, uid, isGone, object, generation: Number(memberOf(object, "metadata")["generation"] ?? 0), conditions: new Map(isGone ? [] : conditionsOf(memberOf(object, "status"))),
