@@ -6,6 +6,7 @@
 import { connectApi, resourcePath, type ApiClient } from "../../infra/adapters/kubernetes/client.ts"
 import { memberOf } from "../../infra/adapters/kubernetes/raw.ts"
 import { edge, httpRoute, type Edge } from "../cluster/edge.ts"
+import { inTurns } from "../cluster/in-turns.ts"
 import { until } from "../system/until.ts"
 import { option, report, spread } from "./report.ts"
 import { Prober, status, timeUntil } from "./stage.ts"
@@ -17,10 +18,6 @@ const pathOf = (name: string): string => resourcePath({ group, version: "v1", pl
 const apply = (api: ApiClient, name: string): Promise<unknown> =>
   api.request({ method: "PATCH", path: pathOf(name), query: { fieldManager: "bench", force: true }, headers: { "content-type": "application/apply-patch+yaml" }, body: httpRoute(name, `${name}.example`) })
 
-const inTurns = async <T>(items: readonly T[], width: number, each: (item: T) => Promise<unknown>): Promise<void> => {
-  const left = items.values()
-  await Promise.all(Array.from({ length: width }, async () => { for (const item of left) await each(item) }))
-}
 const named = (prefix: string, count: number): readonly string[] => Array.from({ length: count }, (_, i) => `${prefix}${i}`)
 
 const attachedRoutes = async (api: ApiClient): Promise<number> => {
