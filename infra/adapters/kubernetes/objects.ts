@@ -44,6 +44,7 @@ interface Held {
   uid: string
   resourceVersion: string
   generation: number | undefined
+  /** Also of what is not relevant: it may become so without a change, and what others said of it has to be known then. */
   status: unknown
   /** Of all but its status and version. */
   fingerprint: string
@@ -131,7 +132,7 @@ export class Objects {
     const fingerprint = generation === undefined ? resourceVersion : fingerprintOf(uid, generation, metadata)
     const isOurs = this.#isOurs(kind, object)
     if (before !== undefined && before.fingerprint === fingerprint) {
-      Object.assign(before, { resourceVersion, isOurs, status: before.isRelevant || isOurs ? object["status"] : undefined })
+      Object.assign(before, { resourceVersion, isOurs, status: object["status"] })
     } else {
       const held: Held = { uid, resourceVersion, generation, fingerprint, isOurs, status: object["status"], text: slim(object, kind), isRelevant: before?.isRelevant ?? false, looked: undefined }
       all.set(key, held)
@@ -297,7 +298,6 @@ export class Objects {
   #setAside(api: ResourceApi, key: string, held: Held, subject: string): void {
     const current = this.#desired.get(subject)
     held.text ??= current?.body
-    if (!held.isOurs) held.status = undefined
     if (current === undefined) return
     this.#options.problems(api, key, undefined)
     this.#set(subject, undefined)
