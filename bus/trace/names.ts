@@ -18,13 +18,15 @@
  *                       compile, swap           the new table; from the assignment until every socket has it
  *                       ack                     until APPLIED has stored that this pod serves it; status hangs on it:
  *   functions               deliver, derive, commit _/status, where it is other than before
+ *   adapter                     deliver         from stored until it may be written
+ *                               write httproute shop/cart  until the API server has answered
  *
  *   gateway     GET httproute/shop/cart/0       a request: server span of its own trace, or of its client's
  */
 export const spanName = {
   edit: "edit", notice: "notice", settle: "settle", read: "read", parse: "parse", publish: "publish",
   deliver: "deliver", derive: "derive", postponed: "postponed", commit: "commit",
-  fold: "fold", held: "held", compile: "compile", swap: "swap", ack: "ack",
+  fold: "fold", held: "held", compile: "compile", swap: "swap", ack: "ack", write: "write",
 } as const
 
 export const attribute = {

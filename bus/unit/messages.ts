@@ -12,7 +12,7 @@ export const commitHeaders = (unit: UnitId, { rev, epoch }: { readonly rev: numb
   [header.writer]: encodeToken(unit.fn),
 })
 
-/** Of the commit alone: readers go on from it, and from no entry. */
+/** Of the commit, from which readers go on; and of its entries, from which who carries them out does. */
 export const traced = (headers: Headers, traceparent: string | undefined): Headers => (traceparent === undefined ? headers : { ...headers, [header.traceparent]: traceparent })
 
 /** Refused unless the unit's last commit is the one at `after` (0: none). */

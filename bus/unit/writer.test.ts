@@ -205,12 +205,12 @@ test("what is staged in the very moment a writer comes to rest is committed all 
   }
 })
 
-test("a commit carries the trace it belongs to; its entries, of which nobody goes on, do not", async () => {
+test("a commit and its entries carry the trace they belong to", async () => {
   const store = memoryStore()
   const writer = await openUnit(store.bus(), { unit, epoch: 1, writer: "w", version: "1", onSteppedDown: () => undefined })
   const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`
   writer.stage([{ subject: subjectOf("a"), body: "1", causes: [] }], { traceparent })
   await writer.settled()
   await writer.stop()
-  expect(store.messages("CONFIG").map(({ subject, headers }) => [subject, headers["traceparent"]])).toEqual([["config.default.commit.routes", traceparent], [subjectOf("a"), undefined]])
+  expect(store.messages("CONFIG").map(({ subject, headers }) => [subject, headers["traceparent"]])).toEqual([["config.default.commit.routes", traceparent], [subjectOf("a"), traceparent]])
 })

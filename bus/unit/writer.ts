@@ -221,16 +221,16 @@ class Writer implements UnitWriter {
         if (found === "moved") return
         if (typeof found === "number") seq = found
       }
-      if (seq !== undefined) return this.#committed(pending, chunks, headers, seq)
+      if (seq !== undefined) return this.#committed(pending, chunks, headers, seq, traceparent)
       await delay(this.#clock, backoff(this.#clock, attempt), this.#over.signal)
     }
   }
 
-  #committed(pending: Pending, chunks: readonly string[], headers: Headers, seq: number): void {
+  #committed(pending: Pending, chunks: readonly string[], headers: Headers, seq: number, traceparent: string | undefined): void {
     const { head, rows } = pending
     this.#seq = seq
     this.#unstored = rows
-    this.#headers = headers
+    this.#headers = traced(headers, traceparent)
     this.#staging.committed(pending)
     this.#options.onCommitted?.(head, seq)
     this.#uncopied = { head, seq, chunks, headers }

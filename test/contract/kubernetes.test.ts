@@ -2,15 +2,28 @@
  * The Kubernetes adapter, whole, and the functions, on a real API server: from objects that people make to statuses and
  * objects that the adapter makes, as the user whose rights are those that are rendered for it.
  */
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { Effect, Fiber } from "effect"
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest"
+import { bodyText, header } from "../../bus/envelope.ts"
 import { memoryStore, type MemoryStore } from "../../bus/memory.ts"
+import { resourceSubject } from "../../bus/subject.ts"
+import { tracingOf } from "../../bus/trace/start.ts"
+import { spanOf } from "../../bus/trace/tracing.ts"
 import { builtIn } from "../../functions/list.ts"
+import { PassTraces } from "../../functions/pass-trace.ts"
 import { runFunctions } from "../../functions/run.ts"
+import { parseFlags } from "../../gateway/flags.ts"
+import { startGateway } from "../../gateway/main.ts"
 import { kubernetesAdapter } from "../../infra/adapters/kubernetes/adapter.ts"
 import { madeKinds } from "../../infra/adapters/kubernetes/apply/made-kinds.ts"
+import { WriteTraces } from "../../infra/adapters/kubernetes/apply/write-trace.ts"
 import { type ApiClient, connectApi, resourcePath } from "../../infra/adapters/kubernetes/client.ts"
+import { EditTraces } from "../../infra/adapters/kubernetes/edit-trace.ts"
 import { permissions } from "../../infra/adapters/kubernetes/permissions.ts"
+import { spansIn } from "../../infra/cli/trace-spans.ts"
 import { gatewayParametersDefinition } from "../../infra/manifests/crd.ts"
 import { applyDefinitions, configOf, gatewayDefinitions, onApiServer } from "../cluster/api-server.ts"
 import { ADAPTER, CONTROLLER, prepare, world, type World } from "../cluster/applying.ts"
@@ -43,16 +56,24 @@ await onApiServer("the Kubernetes adapter and the functions", (server) => {
     stops.push(stop)
     return stop
   }
+  /** Of an edit each process tells the store, as `headgate trace` reads it. */
+  const tracing = async () => {
+    const [adapter, functions] = await Promise.all(["adapter", "functions"].map((part) => tracingOf({ HEADGATE_TRACES: "on" }, { part, service: part, instance: "one" })))
+    if (adapter === undefined || functions === undefined) throw new Error("tracing is off")
+    return { adapter, functions }
+  }
+
   /** The adapter, and the functions, on this store. */
-  const start = (store: MemoryStore, holder: string): (() => Promise<void>) => {
+  const start = (store: MemoryStore, holder: string, traced?: Awaited<ReturnType<typeof tracing>>): (() => Promise<void>) => {
     const api: ApiClient = connectApi(() => configOf({ server: w.proxy.url, token: "adapter" }))
     const ends = [
       running(kubernetesAdapter({
-        connect: () => Promise.resolve(store.bus()), api, holder, controllerName: CONTROLLER, namespaces: undefined, applies: true, forgetAfter: 1e15,
+        connect: () => Promise.resolve(traced?.adapter.attach(store.bus()) ?? store.bus()), api, holder, controllerName: CONTROLLER, namespaces: undefined, applies: true, forgetAfter: 1e15,
         installation: { schema: 1, namespace: w.namespace, image: "headgate.dev/headgate:1", nats: "nats://nats:4222", mode: "Dedicated" },
+        ...(traced === undefined ? {} : { edits: new EditTraces(traced.adapter), writes: new WriteTraces(traced.adapter) }),
         timing: { first: 20, max: 200 }, discovery: { absent: 100, present: 300 }, log: ({ message, reason }) => void log.push(`${message} ${typeof reason === "string" ? reason : ""}`),
       })),
-      running(runFunctions({ connect: () => Promise.resolve(store.bus()), functions: builtIn, holder, log: () => undefined })),
+      running(runFunctions({ connect: () => Promise.resolve(traced?.functions.attach(store.bus()) ?? store.bus()), traces: traced && new PassTraces(traced.functions), functions: builtIn, holder, log: () => undefined })),
     ]
     return async () => {
       await Promise.all(ends.map((end) => end()))
@@ -120,6 +141,53 @@ await onApiServer("the Kubernetes adapter and the functions", (server) => {
     await until("all of it is gone", async () => (await made()).size === 0)
     await anew()
     expect(w.writes().length).toBeGreaterThan(writes)
+  }, 60_000)
+
+  test("what another controller said of a route before any Gateway of ours was named by it stays", async () => {
+    await everything()
+    start(memoryStore({ now: Date.now }), "one")
+    await settled()
+    await create("httproutes", GATEWAY_API, "HTTPRoute", "both", { spec: { parentRefs: [{ name: "theirs" }, { name: "late" }] } })
+    const theirs = { controllerName: "example.com/other", parentRef: { group: "gateway.networking.k8s.io", kind: "Gateway", name: "theirs" }, conditions: [{ type: "Accepted", status: "True", reason: "Accepted", message: "theirs", observedGeneration: 1, lastTransitionTime: "2026-01-01T00:00:00Z" }] }
+    await w.api.request({ method: "PATCH", path: `/apis/${GATEWAY_API}/namespaces/${w.namespace}/httproutes/both/status`, headers: { "content-type": "application/merge-patch+json" }, body: { status: { parents: [theirs] } } })
+    await create("gateways", GATEWAY_API, "Gateway", "late", { spec: { gatewayClassName: w.namespace, listeners: [{ name: "http", port: 80, protocol: "HTTP" }] } })
+    const parents = async () => (await w.get("httproute", "both")).status?.parents ?? []
+    await until("ours is said", async () => (await parents()).some(({ controllerName }) => controllerName === CONTROLLER))
+    expect((await parents()).filter(({ controllerName }) => controllerName !== CONTROLLER)).toEqual([theirs])
+  }, 60_000)
+
+  test("an apply of a route is one trace, from the API server's event to the gateway's ack and the status that is written", async () => {
+    await everything()
+    const store = memoryStore({ now: Date.now })
+    const stop = start(store, "one", await tracing())
+    await settled()
+    const data = await mkdtemp(join(tmpdir(), "headgate-trace-"))
+    const flags = parseFlags(["--plane", `${w.namespace}.edge`, "--pod", "p", "--bind", "127.0.0.1", "--admin", "127.0.0.1:0", "--data", data, "--access-log", "off"], { HEADGATE_TRACES: "on" })
+    if (flags === "help") throw new TypeError("help")
+    const pod = await startGateway(flags, () => undefined)
+    pod.attach(store.bus())
+    await until("it is ready", () => pod.applied().ready)
+    await route("late", "shop")
+    await until("its status is written", async () => (await routeCondition("late", "Accepted"))?.status === "True")
+    const trace = spanOf(store.messages("RESOURCES").find(({ subject }) => subject === resourceSubject("httproute", `${w.namespace}/late`))?.headers[header.traceparent])?.traceId ?? "none"
+    await until("it is acked", () => store.messages("APPLIED").some(({ headers }) => headers[header.traceparent]?.includes(trace)))
+    await pod.stop()
+    await stop()
+    const spans = store.messages("TRACES").flatMap((message) => spansIn(bodyText(message.data)))
+    const object = `httproute ${w.namespace}/late`
+    const named = (name: string) => spans.filter((span) => span.name === name)
+    const parents = new Map(spans.map((span) => [span.spanId, span]))
+    /** From the span of this name back to where its trace began. */
+    const path = (name: string): readonly string[] => {
+      const names: string[] = []
+      for (let span = named(name).find(({ traceId }) => traceId === trace); span !== undefined; span = parents.get(span.parentId)) names.unshift(`${span.process.split(" ")[0]} ${span.name}`)
+      return names
+    }
+    const start_ = [`adapter edit ${object}`, `adapter publish ${object}`, "functions derive"]
+    expect(path("ack")).toEqual([...start_, `functions commit ${w.namespace}.edge/routes`, "gateway ack"])
+    expect(path(`write ${object}`)).toEqual([...start_, "functions commit _/status", `adapter write ${object}`])
+    expect(JSON.stringify(spans)).not.toContain("PathPrefix")
+    await rm(data, { recursive: true })
   }, 60_000)
 
   test("1,000 routes: no more than 1.2 writes of a status an object, attachedRoutes right within 3 s of the last", async () => {

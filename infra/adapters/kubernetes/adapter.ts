@@ -2,9 +2,12 @@
 import { Effect } from "effect"
 import { publishing, type SessionOptions } from "../publish/session.ts"
 import { Apply } from "./apply/apply.ts"
+import type { WriteTraces } from "./apply/write-trace.ts"
 import { KubernetesSource, type KubernetesSourceOptions } from "./source.ts"
 
 export interface KubernetesAdapterOptions extends Omit<SessionOptions, "adapter" | "during">, KubernetesSourceOptions {
+  /** Undefined: tracing is off. */
+  readonly writes?: WriteTraces | undefined
   /** False: it only watches. */
   readonly applies: boolean
 }
@@ -18,12 +21,12 @@ export const kubernetesAdapter = (options: KubernetesAdapterOptions): Effect.Eff
     const namespaces = options.namespaces && [...new Set([...options.namespaces, options.installation.namespace])]
     const source = new KubernetesSource({ ...options, namespaces })
     yield* Effect.acquireRelease(Effect.sync(() => source.open()), () => Effect.sync(() => source.close()))
-    const { api, controllerName, installation, holder, log, applies } = options
+    const { api, controllerName, installation, holder, log, applies, writes } = options
     return yield* publishing({
       ...options, adapter: LEASE,
       ...(applies ? { during: ({ bus, epoch, end }) => new Apply({
         bus, api, controllerName, namespaces, holder, epoch, observer: source.observer, notes: { say: (id, note) => source.say(id, note) }, installation: installation.namespace,
-        log, onLost: (reason) => end(`the store was lost: ${reason}`),
+        log, traces: writes, onLost: (reason) => end(`the store was lost: ${reason}`),
       }) } : {}),
     }, source)
   }).pipe(Effect.scoped)

@@ -39,7 +39,7 @@ export const main = async (argv: string[]): Promise<void> => {
   if (flags === undefined) return
   const holder = process.env["HEADGATE_HOLDER"] ?? `${hostname()}-${randomUUID().slice(0, 8)}`
   const tracing = await tracingOf(process.env, { part: "adapter", service: "headgate-adapter-kubernetes", instance: holder })
-  const edits = tracing && new (await import("./edit-trace.ts")).EditTraces(tracing)
+  const traces = tracing && { edits: new (await import("./edit-trace.ts")).EditTraces(tracing), writes: new (await import("./apply/write-trace.ts")).WriteTraces(tracing) }
   const api = connectApi()
   NodeRuntime.runMain(
     kubernetesAdapter({
@@ -47,7 +47,7 @@ export const main = async (argv: string[]): Promise<void> => {
         const bus = await connectBus({ url: process.env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222", name: "adapter.kubernetes", signal })
         return tracing?.attach(bus) ?? bus
       },
-      api, holder, edits, ...flags,
+      api, holder, ...traces, ...flags,
       log: (line) => void process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...line })}\n`),
     }),
     {

@@ -22,6 +22,7 @@ import type { Observer } from "./observer.ts"
 import { refusalOf } from "./refusal.ts"
 import { isWhole } from "./status-plan.ts"
 import { StatusWriter } from "./status-writer.ts"
+import type { WriteTraces } from "./write-trace.ts"
 import type { Log } from "./writing.ts"
 
 export interface ApplyOptions {
@@ -40,6 +41,8 @@ export interface ApplyOptions {
   /** Of the adapter's lease on the bus. */
   readonly epoch: number
   readonly clock?: Clock
+  /** Undefined: tracing is off. */
+  readonly traces?: WriteTraces | undefined
   readonly log: Log
   /** The store was lost: the session is over. */
   onLost(reason: string): void
@@ -63,7 +66,7 @@ export class Apply {
   #acked = 0
 
   constructor(options: ApplyOptions) {
-    const { bus, api, observer, installation, namespaces, controllerName, holder, epoch, log, onLost, clock = systemClock } = options
+    const { bus, api, observer, installation, namespaces, controllerName, holder, epoch, log, onLost, clock = systemClock, traces } = options
     const isLeader = (): boolean => this.#leader.mayWrite
     const notes: Notes = { say: (id, note) => {
       if (note === undefined) this.#noted.delete(id)
@@ -84,7 +87,7 @@ export class Apply {
       },
     })
     this.statuses = new StatusWriter({
-      ...common, events: this.#events, untilAcked: () => this.#acked - clock.monotonic(),
+      ...common, events: this.#events, traces, untilAcked: () => this.#acked - clock.monotonic(),
       isOwn: (name) => name === controllerName, mayWrite: () => isLeader() && this.#isDeclared && this.#current.has(kinds.function.name) && this.#current.has(status.name),
     })
     this.desired = new DesiredWriter({ ...common, events: this.#events, made: this.#made, mayWrite: () => isLeader() && this.#current.has(desired.name) })
@@ -106,10 +109,10 @@ export class Apply {
     }
     const onNote = (message: string): void => log({ level: "warn", message })
     this.#following = [
-      followEntries(bus, status, { onEntry: (id, value) => this.statuses.want(id, value), onCurrent: onCurrent(status.name), onLost, onNote }),
+      followEntries(bus, status, { onEntry: (id, value, message) => this.statuses.want(id, value, message), onCurrent: onCurrent(status.name), onLost, onNote }),
       followEntries(bus, desired, { onEntry: (id, value) => this.desired.want(id, value), onCurrent: onCurrent(desired.name), onLost, onNote }),
       followEntries(bus, kinds.function, {
-        onEntry: (id, value, stored) => {
+        onEntry: (id, value, { time: stored }) => {
           if (id !== STATUS_FUNCTION) return
           this.#isDeclared = value !== undefined
           // Of a server whose clock is ahead, too, no more than that.

@@ -7,8 +7,8 @@ import type { Kind } from "../../../../bus/kinds/kind.ts"
 import { encodeToken, parseSubject } from "../../../../bus/subject.ts"
 
 export interface EntriesOptions<T> {
-  /** Undefined: it was deleted, in this incarnation of the store. `stored`: when, ms since 1970, by the server. */
-  onEntry(id: string, value: T | undefined, stored: number): void
+  /** Undefined: it was deleted, in this incarnation of the store. */
+  onEntry(id: string, value: T | undefined, message: Message): void
   /** Whether everything stored is known and what comes is heard. */
   onCurrent(isCurrent: boolean): void
   onLost(reason: string): void
@@ -91,10 +91,10 @@ class Entries<T> {
   #take(message: Message): void {
     const entry = parseSubject(message.subject)
     if (entry?.is !== "entry") return
-    if (isDeleted(message.headers)) return this.#options.onEntry(entry.id, undefined, message.time)
+    if (isDeleted(message.headers)) return this.#options.onEntry(entry.id, undefined, message)
     const value = this.#understood(bodyText(message.data))
     if (value === undefined) this.#options.onNote(`${entry.section} ${entry.id} is left out: it is not ${entry.section} as this adapter knows it`)
-    else this.#options.onEntry(entry.id, value, message.time)
+    else this.#options.onEntry(entry.id, value, message)
   }
 
   #understood(body: string): T | undefined {

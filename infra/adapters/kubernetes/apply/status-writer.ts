@@ -4,8 +4,10 @@
  * or is said of a newer generation, or where the object is another one, nothing is written.
  */
 import { hash } from "node:crypto"
+import type { Message } from "../../../../bus/bus.ts"
 import { resourceApis } from "../../../../bus/kinds/all.ts"
 import type { Status } from "../../../../bus/kinds/status.ts"
+import { wallNow } from "../../../../bus/trace/span.ts"
 import { ApiError } from "../api-error.ts"
 import { resourcePath, type ResourceAddress } from "../client.ts"
 import { timestamp } from "./conditions.ts"
@@ -14,6 +16,7 @@ import { appliedFields, goBeyond } from "./owned-fields.ts"
 import { Pace, type Outcome } from "./pace.ts"
 import { isWhole, losesPods, statusPlan, worsened, type StatusPlan } from "./status-plan.ts"
 import { refusalOf } from "./refusal.ts"
+import type { WriteTraces } from "./write-trace.ts"
 import { MANAGER, pauseOf, type Writing, WRITE_WITHIN } from "./writing.ts"
 
 export interface StatusWriterOptions extends Writing {
@@ -21,6 +24,8 @@ export interface StatusWriterOptions extends Writing {
   isOwn(controllerName: string): boolean
   /** ms until every gateway pod has had time to say into this store what it serves; not above 0: it has. */
   untilAcked(): number
+  /** Undefined: tracing is off. */
+  readonly traces: WriteTraces | undefined
 }
 
 const SPACING = 200
@@ -63,7 +68,8 @@ export class StatusWriter {
   }
 
   /** By id of the entry. */
-  want(id: string, status: Status | undefined): void {
+  want(id: string, status: Status | undefined, message: Message): void {
+    this.#options.traces?.asked(id, message)
     this.#wanted.set(id, status)
     this.#pace.touch(id, { anew: true })
   }
@@ -145,12 +151,15 @@ export class StatusWriter {
     const address = this.#addressOf(target, "status")
     if (address === undefined) return NOT_NOW
     this.writes++
+    const span = this.#options.traces?.begin(id)
     try {
       const answer = plan.is === "apply"
         ? await api.request({ method: "PATCH", path: resourcePath(address), query: { fieldManager: MANAGER, force: true }, headers: APPLY, timeout: WRITE_WITHIN, body: { apiVersion: apiVersionOf(address), kind: kindNameOf(kind), metadata: { ...named(address), uid: object.uid }, status: plan.status } })
         : await api.request({ method: "PATCH", path: resourcePath(address), query: { fieldManager: MANAGER }, headers: MERGE, timeout: WRITE_WITHIN, body: { metadata: { uid: object.uid, resourceVersion: object.resourceVersion }, status: { parents: plan.parents } } })
       this.#answered.set(id, observed(answer))
+      span?.end(wallNow())
     } catch (error) {
+      span?.end(wallNow(), undefined, true)
       if (error instanceof ApiError && error.status === 409) return "conflict"
       throw error
     }
@@ -196,6 +205,7 @@ export class StatusWriter {
     // What was taken back is so once.
     if (this.#wanted.get(id) === undefined) this.#wanted.delete(id)
     this.#options.notes.say(noteId(id), undefined)
+    this.#options.traces?.done(id)
   }
 
   #refused({ id, kind, key }: Target, error: ApiError): void {
