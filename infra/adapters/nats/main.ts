@@ -61,7 +61,7 @@ export const flagsOf = (argv: readonly string[], env: Readonly<Record<string, st
   })
   if (values.help === true) return "help"
   const replicas = values.replicas ?? "1"
-  if (!/^[135]$/.test(replicas)) throw new TypeError(`--replicas takes 1 or 3, not "${replicas}"`)
+  if (!/^[13]$/.test(replicas)) throw new TypeError(`--replicas takes 1 or 3, not "${replicas}"`)
   const probes = /^(.*):(\d{1,5})$/.exec(values.probes ?? ":9902")
   if (probes === null) throw new TypeError(`--probes takes ADDRESS:PORT, not "${values.probes ?? ""}"`)
   const namespace = values.namespace ?? env["HEADGATE_NAMESPACE"] ?? "headgate-system"
