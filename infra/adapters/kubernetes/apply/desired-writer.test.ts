@@ -144,6 +144,18 @@ await onApiServer("desired objects in the API", (server) => {
     expect(w.writes().filter((each) => each.startsWith("DELETE"))).toHaveLength(2)
   })
 
+  test("an object that may not be deleted is a note, until it is", async () => {
+    await say([account()])
+    const one = w.start()
+    await until("it is there", async () => (await read("serviceaccount")) !== undefined)
+    const [id] = account()
+    w.proxy.fault = ({ method, path }) => (method === "DELETE" && path.includes("/serviceaccounts/") ? { is: "answer", status: 403, body: { kind: "Status", apiVersion: "v1", status: "Failure", reason: "Forbidden", code: 403, message: "serviceaccounts is forbidden" } } : undefined)
+    await w.say(id, undefined)
+    expect(await until("a note", () => one.notes.get(`apply/desired/${id}`))).toMatchObject({ reason: "Forbidden", about: { kind: "ServiceAccount", namespace: w.namespace, name: "edge" }, message: `ServiceAccount ${w.namespace}/edge was not deleted: serviceaccounts is forbidden` })
+    w.proxy.fault = () => undefined
+    await until("it is gone, and so is the note", async () => (await read("serviceaccount")) === undefined && !one.notes.has(`apply/desired/${id}`))
+  })
+
   test("an object that took the place of the one that was to be deleted is not deleted in its stead", async () => {
     await say([account()])
     const one = w.start()
@@ -314,7 +326,8 @@ await onApiServer("desired objects in the API", (server) => {
   })
 
   test("what is told again of an object is a series of one Event, written now and then", async () => {
-    const events = new Events({ api: w.api, holder: "one", controller: "headgate.dev/gateway", mayWrite: () => true, clock: faster(100), log: (line) => { throw new Error(line.message) } })
+    const failed: string[] = []
+    const events = new Events({ api: w.api, holder: "one", controller: "headgate.dev/gateway", mayWrite: () => true, clock: faster(100), log: ({ message }) => void failed.push(message) })
     const told = { regarding: { apiVersion: "v1", kind: "ConfigMap", namespace: w.namespace, name: "of-this", uid: "u1" }, type: "Warning", reason: "QuotaExceeded", action: "Apply", note: "ä".repeat(2000) } as const
     const stored = async () => {
       const { items }: { items: { metadata: { resourceVersion: string }; note: string; series?: { count: number } }[] } = JSON.parse(JSON.stringify(await w.api.request({ path: `/apis/events.k8s.io/v1/namespaces/${w.namespace}/events` })))
@@ -327,6 +340,7 @@ await onApiServer("desired objects in the API", (server) => {
     expect([one?.series?.count, more, one?.note]).toEqual([51, [], `${"ä".repeat(510)}…`])
     events.tell({ ...told, reason: "Forbidden" })
     await until("another", async () => (await stored()).length === 2)
+    expect(failed).toEqual([])
     events.stop()
   })
 

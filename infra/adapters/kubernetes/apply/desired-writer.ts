@@ -232,7 +232,12 @@ export class DesiredWriter {
   #refused(id: string, desired: Desired | undefined, error: ApiError): void {
     this.#options.log({ level: "warn", message: "a desired object was not made so", object: id, reason: error.message })
     const refusal = refusalOf(error)
-    if (refusal === undefined || desired === undefined) return
+    if (refusal === undefined) return
+    if (desired === undefined) {
+      const [token = "", namespace = "", name = ""] = id.split("/")
+      const kind = madeKindByToken(token)?.kind ?? token
+      return this.#options.notes.say(noteId(id), { severity: "error", reason: refusal.reason, about: { kind, namespace, name }, message: `${kind} ${namespace}/${name} was not deleted: ${error.message}`, fix: refusal.fix })
+    }
     const { kind, namespace, name } = desired
     this.#noted(id, desired, refusal.reason, `${kind} ${namespace}/${name} was not applied: ${error.message}`, refusal.fix)
   }
