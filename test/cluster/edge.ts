@@ -9,9 +9,12 @@ export interface Edge {
   readonly address: string
 }
 
+/** A machine that is busy is no reason to call a backend away: a gateway would rightly answer 503. */
+const PATIENT = { timeoutSeconds: 5, failureThreshold: 12 }
+
 export const echo = (name: string, replicas = 1): readonly object[] => {
   const labels = { app: name }
-  const container = { name, image: ECHO_IMAGES[0], env: [["POD_NAME", "metadata.name"], ["NAMESPACE", "metadata.namespace"]].map(([variable, fieldPath]) => ({ name: variable, valueFrom: { fieldRef: { fieldPath } } })), readinessProbe: { httpGet: { path: "/health", port: 3000 }, periodSeconds: 1 } }
+  const container = { name, image: ECHO_IMAGES[0], env: [["POD_NAME", "metadata.name"], ["NAMESPACE", "metadata.namespace"]].map(([variable, fieldPath]) => ({ name: variable, valueFrom: { fieldRef: { fieldPath } } })), readinessProbe: { httpGet: { path: "/health", port: 3000 }, periodSeconds: 1, ...PATIENT } }
   return [
     { apiVersion: "apps/v1", kind: "Deployment", metadata: { name }, spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [container] } } } },
     { apiVersion: "v1", kind: "Service", metadata: { name }, spec: { selector: labels, ports: [{ port: 80, targetPort: 3000 }] } },
