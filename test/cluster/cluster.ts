@@ -85,7 +85,8 @@ export const up = async (report: Report): Promise<void> => {
 
 /** Ends it and removes all that it left. */
 export const down = async (): Promise<void> => {
-  for (const name of ["addresses.pid", "init.pid"]) kill(name)
+  // Those outside first: `nsenter` stands still once its process has, and would not take leave of it.
+  for (const name of [...globSync("*.pid", { cwd: state() }).filter((each) => !["init.pid", "unshare.pid"].includes(each)), "init.pid"]) kill(name)
   const unshare = pidIn("unshare.pid")
   if (unshare !== undefined) await until("the cluster has ended", () => !existsSync(`/proc/${unshare}`), 30_000)
   await removeNetwork()
@@ -124,22 +125,17 @@ const firstProcess = async ({ init }: Binaries): Promise<number> => {
   return pid
 }
 
-const start = (init: number, component: Component, programs: Binaries): void => {
-  detached(component, onNode(init, ...commandOf(component, programs)), environment(programs))
-}
+const start = (init: number, component: Component, programs: Binaries): void => detached(component, onNode(init, ...commandOf(component, programs)), environment(programs))
 
-const detached = (name: string, [command = "", ...args]: readonly string[], env: NodeJS.ProcessEnv): number => {
+const detached = (name: string, [command = "", ...args]: readonly string[], env: NodeJS.ProcessEnv): void => {
   const log = openSync(state("log", `${name}.log`), "a")
   const child = spawn(command, args, { detached: true, stdio: ["ignore", log, log], env, cwd: "/" })
   closeSync(log)
   child.unref()
-  return child.pid ?? 0
+  writeFileSync(state(`${name}.pid`), String(child.pid ?? ""))
 }
 
-const startAddresses = (): void => {
-  const pid = detached("addresses", [...inside(NODE), process.execPath, join(import.meta.dirname, "load-balancer.ts"), ADMIN], process.env)
-  writeFileSync(state("addresses.pid"), String(pid))
-}
+const startAddresses = (): void => detached("addresses", [...inside(NODE), process.execPath, join(import.meta.dirname, "load-balancer.ts"), ADMIN], process.env)
 
 const pidIn = (name: string): number | undefined => {
   try {
