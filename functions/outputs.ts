@@ -109,10 +109,11 @@ export class Outputs {
       await Promise.all([...this.#units.values()].map((unit) => unit.committed())).catch(() => undefined)
       if (this.#isOver) return
       const later = this.#backwards().filter((fn) => fn.later === true)
-      this.publish(engine.pass(undefined, "later").filter((change) => !later.some(({ name }) => name === change.fn)), undefined)
       for (const fn of later) {
         await turn()
         if (this.#isOver) return
+        // In one step: an edit taken up between the two would be named as a cause of rows that were made before it.
+        this.publish(engine.pass(undefined, "later").filter((change) => !later.some(({ name }) => name === change.fn)), undefined)
         this.#stageAll(fn)
       }
     }
