@@ -12,6 +12,7 @@ import { GATEWAY_GROUP, gatewayApi } from "./gateway-api.ts"
 import { httpRouteLimits } from "./httproute-limits.ts"
 import { gatewayParametersLimits } from "./installation-limits.ts"
 import { headgate, HEADGATE_GROUP } from "./installation.ts"
+import { isJson } from "./json.ts"
 import type { Kind } from "./kind.ts"
 import type { Problem } from "./limits.ts"
 import type { Metadata } from "./metadata.ts"
@@ -144,12 +145,10 @@ export type ReadResult =
   | { readonly ok: true; readonly resource: ReadResource; readonly unknown: readonly Problem[] }
   | { readonly ok: false; readonly problems: readonly Problem[]; readonly unknown: readonly Problem[] }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value)
-
 /** A copy all through. An API server prunes explicit nulls before it applies defaults. */
 const withoutNulls = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(withoutNulls)
-  if (!isObject(value)) return value
+  if (!isJson(value)) return value
   const kept: Record<string, unknown> = { ...value }
   for (const [key, member] of Object.entries(kept)) {
     if (member === null || member === undefined) delete kept[key]
@@ -177,7 +176,7 @@ const trim = (object: Readonly<Record<string, unknown>>, api: ResourceApi): Reco
   if (api.kindName === "Namespace") delete body["spec"]
   if (api.kindName === "Secret") return trimMetadata(trimSecret(body), api)
   if (api.kindName === "Service") {
-    if (isObject(body["spec"])) body["spec"] = without(body["spec"], SERVICE_IGNORED)
+    if (isJson(body["spec"])) body["spec"] = without(body["spec"], SERVICE_IGNORED)
     const status = givenAddresses(object["status"])
     if (status !== undefined) body["status"] = status
   }
@@ -186,16 +185,16 @@ const trim = (object: Readonly<Record<string, unknown>>, api: ResourceApi): Reco
 
 /** What of a Service's status decides anything: where a load balancer has put it. Undefined: nowhere (yet). */
 const givenAddresses = (status: unknown): object | undefined => {
-  const loadBalancer = isObject(status) ? status["loadBalancer"] : undefined
-  const ingress = isObject(loadBalancer) ? loadBalancer["ingress"] : undefined
-  const given = Array.isArray(ingress) ? ingress.flatMap((each: unknown) => (isObject(each) && (each["ip"] !== undefined || each["hostname"] !== undefined) ? [without(each, INGRESS_IGNORED)] : [])) : []
+  const loadBalancer = isJson(status) ? status["loadBalancer"] : undefined
+  const ingress = isJson(loadBalancer) ? loadBalancer["ingress"] : undefined
+  const given = Array.isArray(ingress) ? ingress.flatMap((each: unknown) => (isJson(each) && (each["ip"] !== undefined || each["hostname"] !== undefined) ? [without(each, INGRESS_IGNORED)] : [])) : []
   return given.length === 0 ? undefined : { loadBalancer: { ingress: given } }
 }
 
 const trimMetadata = (body: Record<string, unknown>, api: ResourceApi): Record<string, unknown> => {
-  if (!isObject(body["metadata"])) return body
+  if (!isJson(body["metadata"])) return body
   const metadata = without(body["metadata"], METADATA_IGNORED)
-  if (isObject(metadata["annotations"])) metadata["annotations"] = without(metadata["annotations"], new Set([LAST_APPLIED]))
+  if (isJson(metadata["annotations"])) metadata["annotations"] = without(metadata["annotations"], new Set([LAST_APPLIED]))
   if (!api.namespaced) delete metadata["namespace"]
   else if (metadata["namespace"] === undefined || metadata["namespace"] === "") metadata["namespace"] = "default"
   body["metadata"] = metadata
@@ -209,7 +208,7 @@ const trimMetadata = (body: Record<string, unknown>, api: ResourceApi): Record<s
  */
 export const readResource = (api: ResourceApi, object: Readonly<Record<string, unknown>>): ReadResult => {
   const copy = withoutNulls(object)
-  const pruned = isObject(copy) ? copy : {}
+  const pruned = isJson(copy) ? copy : {}
   const decoded = api.decode(trim(pruned, api))
   return api.kindName === "Secret" ? readSecret(api, pruned, decoded) : resultOf(api, decoded)
 }

@@ -3,6 +3,7 @@
  * and the content, which is redacted by type. What is wrong with either is told without quoting anything of it.
  */
 import { Redacted } from "../redacted.ts"
+import { isJson } from "./json.ts"
 import { Problems, type Problem } from "./limits.ts"
 
 export interface SecretValue {
@@ -14,8 +15,6 @@ export interface SecretValue {
 /** Name of the value → the value; stringData stands over data, as in an API server. */
 export type SecretContent = ReadonlyMap<string, SecretValue>
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value)
-
 /** Where a kind keeps what a user may not write: they would be published as they are. */
 const OURS = ["keys", "tls", "problem"]
 
@@ -25,12 +24,12 @@ const OURS = ["keys", "tls", "problem"]
  * times and uids that an API server did not write.
  */
 export const trimSecret = ({ data, stringData, immutable: _immutable, type, ...object }: Readonly<Record<string, unknown>>): Record<string, unknown> => {
-  const { annotations: _annotations, labels: _labels, ...given } = isObject(object["metadata"]) ? object["metadata"] : {}
+  const { annotations: _annotations, labels: _labels, ...given } = isJson(object["metadata"]) ? object["metadata"] : {}
   const metadata = Object.fromEntries(Object.entries(given).filter(([field, value]) => WRITTEN.get(field)?.test(String(value)) !== false))
-  const names = [data, stringData].flatMap((values) => (isObject(values) ? Object.keys(values).filter((name) => NAME.test(name) && name.length <= LONGEST_NAME) : []))
+  const names = [data, stringData].flatMap((values) => (isJson(values) ? Object.keys(values).filter((name) => NAME.test(name) && name.length <= LONGEST_NAME) : []))
   const rest = Object.fromEntries(Object.entries(object).filter(([name]) => !OURS.includes(name)))
   const isTyped = type !== undefined && (typeof type !== "string" || TYPE.test(type))
-  return { ...rest, ...(isTyped ? { type } : {}), ...(isObject(object["metadata"]) ? { metadata } : {}), keys: [...new Set(names)].sort() }
+  return { ...rest, ...(isTyped ? { type } : {}), ...(isJson(object["metadata"]) ? { metadata } : {}), keys: [...new Set(names)].sort() }
 }
 
 /** As an API server writes it. */
@@ -60,7 +59,7 @@ export const contentOf = (object: Readonly<Record<string, unknown>>): { readonly
   for (const [list, what] of [["data", "base64"], ["stringData", "text"]] as const) {
     const values = object[list]
     if (values === undefined) continue
-    if (!isObject(values)) {
+    if (!isJson(values)) {
       problems.add(list, "InvalidValue", `it is not a map of names to ${what}`, `Write ${list} as a map.`)
       continue
     }

@@ -1,5 +1,6 @@
 /** Where in a file an object or one of its fields is written: for notes of functions, which know no files. */
 import type { Source } from "../../../bus/kinds/config.ts"
+import { isJson } from "../../../bus/kinds/json.ts"
 import { isTooDeep, lineOfField, parseText, pathOfField, type FieldPath } from "./document.ts"
 import { type Piece, splitDocuments } from "./split.ts"
 
@@ -41,10 +42,8 @@ const lineIn = (text: string, about: Source, field: string | undefined): number 
   return found && lineOfField(text, [...found.path, ...pathOfField(found.object, field ?? "metadata.name")])
 }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value)
-
 const findObject = (value: unknown, about: Source, path: FieldPath): { readonly object: unknown; readonly path: FieldPath } | undefined => {
-  if (!isObject(value)) return undefined
+  if (!isJson(value)) return undefined
   if (Array.isArray(value["items"])) {
     for (const [i, item] of value["items"].entries()) {
       const found = findObject(item, about, [...path, "items", i])
@@ -52,7 +51,7 @@ const findObject = (value: unknown, about: Source, path: FieldPath): { readonly 
     }
     return undefined
   }
-  const metadata = isObject(value["metadata"]) ? value["metadata"] : {}
+  const metadata = isJson(value["metadata"]) ? value["metadata"] : {}
   const namespace = about.namespace === "" ? "" : (metadata["namespace"] ?? "default")
   return value["kind"] === about.kind && metadata["name"] === about.name && namespace === about.namespace ? { object: value, path } : undefined
 }

@@ -4,6 +4,7 @@ import { canonical } from "../../../bus/canonical.ts"
 import { type ResourceApi, readResource, resourceApi, resourceApis } from "../../../bus/kinds/all.ts"
 import type { Note } from "../../../bus/kinds/config.ts"
 import { OWN_CONTROLLER } from "../../../bus/kinds/installation.ts"
+import { isJson } from "../../../bus/kinds/json.ts"
 import type { SecretContent } from "../../../bus/kinds/secret-content.ts"
 import { MAX_PAYLOAD } from "../../../bus/streams.ts"
 import { resourceSubject } from "../../../bus/subject.ts"
@@ -79,7 +80,6 @@ const KIND = /^[A-Za-z][A-Za-z0-9]{0,39}$/
 const API_VERSION = /^(?:[a-z0-9.-]{1,253}\/)?[a-z0-9]{1,40}$/
 const SECRETS = "resource.secret."
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value)
 const text = (value: unknown): string => (typeof value === "string" ? value : "")
 
 class ManifestReader {
@@ -110,7 +110,7 @@ class ManifestReader {
   }
 
   #item(item: unknown, path: FieldPath): void {
-    if (!isObject(item)) {
+    if (!isJson(item)) {
       this.#broken = true
       this.#problem(path, { severity: "error", reason: "NotAnObject", message: `This is ${Array.isArray(item) ? "a list" : typeof item === "string" ? "text" : `a ${typeof item}`}, not an object with apiVersion, kind and metadata.`, fix: "Start with apiVersion: and kind: at the left margin." })
       return
@@ -133,7 +133,7 @@ class ManifestReader {
   }
 
   #unknownKind(item: Readonly<Record<string, unknown>>, apiVersion: string, kindName: string, path: FieldPath): void {
-    const metadata = isObject(item["metadata"]) ? item["metadata"] : {}
+    const metadata = isJson(item["metadata"]) ? item["metadata"] : {}
     const about = { kind: kindName, namespace: text(metadata["namespace"]), name: text(metadata["name"]) }
     const sameKind = resourceApis.find((each) => each.kindName === kindName)
     if (sameKind !== undefined) {
@@ -157,7 +157,7 @@ class ManifestReader {
   }
 
   #object(api: ResourceApi, item: Readonly<Record<string, unknown>>, path: FieldPath): void {
-    const metadata = isObject(item["metadata"]) ? item["metadata"] : {}
+    const metadata = isJson(item["metadata"]) ? item["metadata"] : {}
     const name = text(metadata["name"])
     const namespace = api.namespaced ? text(metadata["namespace"]) || "default" : ""
     const about = { kind: api.kindName, namespace, name }
@@ -174,7 +174,7 @@ class ManifestReader {
       return this.#block(api, namespace, name)
     }
     if (api.kindName === "GatewayClass" && !this.#isOurs(item)) {
-      const controller = isObject(item["spec"]) ? text(item["spec"]["controllerName"]) : ""
+      const controller = isJson(item["spec"]) ? text(item["spec"]["controllerName"]) : ""
       this.#problem(at("spec.controllerName"), { severity: "info", reason: "OtherController", message: `GatewayClass ${name} belongs to the controller ${controller}, so Headgate leaves its Gateways alone.`, about, field: "spec.controllerName", fix: `Write controllerName: ${OWN_CONTROLLER}, or start with --controller-name ${controller}.` })
       return
     }
@@ -198,7 +198,7 @@ class ManifestReader {
   }
 
   #isOurs(item: Readonly<Record<string, unknown>>): boolean {
-    const controller = isObject(item["spec"]) ? item["spec"]["controllerName"] : undefined
+    const controller = isJson(item["spec"]) ? item["spec"]["controllerName"] : undefined
     return this.#options.controllerNames === "any" || (typeof controller === "string" && this.#options.controllerNames.has(controller))
   }
 }
@@ -209,8 +209,8 @@ const NOT_FOR_US = /^(?:v1|(?:apps|batch|autoscaling|policy|(?!gateway\.networki
 /** An API server gives every Namespace this label; selectors by name rely on it. */
 const withNameLabel = (item: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
   const metadata = item["metadata"]
-  if (!isObject(metadata) || typeof metadata["name"] !== "string") return item
-  const labels = isObject(metadata["labels"]) ? metadata["labels"] : {}
+  if (!isJson(metadata) || typeof metadata["name"] !== "string") return item
+  const labels = isJson(metadata["labels"]) ? metadata["labels"] : {}
   return { ...item, metadata: { ...metadata, labels: { ...labels, "kubernetes.io/metadata.name": metadata["name"] } } }
 }
 

@@ -1,6 +1,7 @@
 /** Objects as the API server sends them: of these, only what says which object it is has been looked at. */
+import { isJson, type Json } from "../../../bus/kinds/json.ts"
 
-export type Json = Readonly<Record<string, unknown>>
+export { isJson, type Json }
 
 export interface RawObject {
   /** `<namespace>/<name>`; `/<name>` where it has no namespace. */
@@ -11,8 +12,6 @@ export interface RawObject {
   /** As it came; items of a list have neither apiVersion nor kind. */
   readonly object: Json
 }
-
-export const isJson = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
 
 export const textOf = (value: unknown): string => (typeof value === "string" ? value : "")
 

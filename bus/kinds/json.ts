@@ -1,0 +1,4 @@
+/** A value of JSON that has members. */
+export type Json = Readonly<Record<string, unknown>>
+
+export const isJson = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
