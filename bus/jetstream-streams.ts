@@ -10,7 +10,9 @@ const MIRRORED = "headgate-mirrored"
 const HISTORY_KEPT = "headgate-history"
 
 /** Creates what is missing and brings limits up to date. Safe when several processes do it at once. `replicas` undefined: as it is, 1 for a stream that is made. */
-export const ensureStreams = async (manager: JetStreamManager, history: boolean, replicas?: number): Promise<void> => {
+export const ensureStreams = (manager: JetStreamManager, history: boolean, replicas?: number): Promise<void> => pastSilence(() => ensure(manager, history, replicas))
+
+const ensure = async (manager: JetStreamManager, history: boolean, replicas: number | undefined): Promise<void> => {
   /** By name: when it was made, which names its incarnation. */
   const incarnations = new Map<string, string>()
   let isKept = history
@@ -90,16 +92,22 @@ export const streamInfo = async (connection: NatsConnection, apiPrefix: string, 
 /** Nobody answers for some milliseconds while the server takes up other accounts (README, Users): only who is silent for longer is not there, ms. */
 const SILENCE = 300
 
-const listed = async (connection: NatsConnection, request: string, body: string): Promise<unknown> => {
+const pastSilence = async <T>(ask: () => Promise<T>): Promise<T> => {
   for (let pause = 10, waited = 0; ; waited += pause, pause *= 2) {
     try {
-      return (await connection.request(request, body, { timeout: 5000 })).json()
+      return await ask()
     } catch (error) {
-      if (!(error instanceof RequestError && error.isNoResponders()) || waited > SILENCE) throw error
+      if (!isSilent(error) || waited > SILENCE) throw error
     }
     await new Promise((resolve) => setTimeout(resolve, pause))
   }
 }
+
+/** The client wraps it in "JetStream is not enabled". */
+const isSilent = (error: unknown): boolean => error instanceof Error && ((error instanceof RequestError && error.isNoResponders()) || isSilent(error.cause))
+
+const listed = (connection: NatsConnection, request: string, body: string): Promise<unknown> =>
+  pastSilence(async () => (await connection.request(request, body, { timeout: 5000 })).json())
 
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 

@@ -45,7 +45,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-test("while data planes come and go, nobody else is cut off, misses a message or takes the store for lost; a new one is in within a second", async () => {
+test("while data planes come and go, nobody else is cut off or refused, misses a message or takes the store for lost; a new one is in within a second", async () => {
   const [functions, web] = [await as("functions"), await as(gatewayRole("shop.web"), ["CONFIG", "APPLIED"])]
   const seen: number[] = []
   const stalled: boolean[] = []
@@ -67,6 +67,9 @@ test("while data planes come and go, nobody else is cut off, misses a message or
   const asking = (async () => {
     for (; !stop; asked++) await web.info("CONFIG")
   })()
+  const coming = (async () => {
+    while (!stop) await (await as("functions")).close()
+  })()
   const names = ["shop.web"]
   const took: number[] = []
   for (let i = 0; i < 12; i++) {
@@ -82,7 +85,7 @@ test("while data planes come and go, nobody else is cut off, misses a message or
   accounts.set(planesOf("shop.web"))
   await accounts.settled()
   stop = true
-  await Promise.all([publishing, asking])
+  await Promise.all([publishing, asking, coming])
   await until("all has arrived", () => seen.at(-1) === published)
   expect(seen).toEqual(Array.from({ length: published }, (_, i) => i + 1))
   expect({ stalled, lost, troubles }).toEqual({ stalled: [], lost: [], troubles: [] })
