@@ -134,8 +134,11 @@ export const Route = Struct({
   created: String,
   /** Higher wins before any other comparison; Gateway API routes have 0. */
   priority: Number,
-  /** Where it is reachable: listener id and hostnames there (already intersected; `*` is every host). */
-  attach: Array(Struct({ listener: String, hostnames: Array(String) })),
+  /**
+   * Where it is reachable: listener id and hostnames there (already intersected; `*` is every host). `own`: the route's own
+   * hostname for each of them, where one differs: precedence goes by it.
+   */
+  attach: Array(Struct({ listener: String, hostnames: Array(String), own: optionalKey(Array(String)) })),
   rules: Array(Rule),
 })
 export type Route = typeof Route.Type

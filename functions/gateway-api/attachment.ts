@@ -18,8 +18,9 @@ export type Refusal =
   | { readonly reason: "NotAllowedByListeners"; readonly by: "namespaces" }
   | { readonly reason: "NoMatchingListenerHostname" }
 
+/** `hostnames`: as `attachedHostnames` gives them. */
 export type Attachment<L> =
-  | { readonly ok: true; readonly attached: readonly { readonly listener: L; readonly hostnames: readonly string[] }[] }
+  | { readonly ok: true; readonly attached: readonly { readonly listener: L; readonly hostnames: ReadonlyMap<string, string> }[] }
   | { readonly ok: false; readonly refusal: Refusal }
 
 /** Whether the reference names a Gateway at all; a Service (mesh) or a ListenerSet is someone else's. */
@@ -48,7 +49,7 @@ export const attach = <L extends { readonly listener: GatewayListener }>(
   if (allowing.length === 0) return { ok: false, refusal: { reason: "NotAllowedByListeners", by: "namespaces" } }
   const attached = allowing.flatMap((listener) => {
     const hostnames = attachedHostnames(listener.listener.hostname, route.hostnames)
-    return hostnames.length === 0 ? [] : [{ listener, hostnames }]
+    return hostnames.size === 0 ? [] : [{ listener, hostnames }]
   })
   return attached.length === 0 ? { ok: false, refusal: { reason: "NoMatchingListenerHostname" } } : { ok: true, attached }
 }

@@ -15,16 +15,22 @@ const intersectHostname = (a: string, b: string): string | undefined => {
 const covers = (wide: string, narrow: string): boolean => wide.startsWith("*.") && narrow.length > wide.length - 1 && narrow.endsWith(wide.slice(1)) && narrow !== wide
 
 /**
- * Hostnames a route has on a listener (HTTPRouteSpec.hostnames): sorted, without repetition; empty when they have
- * nothing in common. `listener` undefined or empty: every host; no hostnames of the route: the listener's.
+ * Hostnames a route has on a listener (HTTPRouteSpec.hostnames), each with the route's own that gives it, the most specific
+ * of several: sorted; empty when they have nothing in common. `listener` undefined or empty: every host; no hostnames of
+ * the route: the listener's, and `*` as its own.
  */
-export const attachedHostnames = (listener: string | undefined, route: readonly string[] | undefined): readonly string[] => {
+export const attachedHostnames = (listener: string | undefined, route: readonly string[] | undefined): ReadonlyMap<string, string> => {
   const wide = listener === undefined || listener === "" ? ANY_HOST : listener.toLowerCase()
-  if (route === undefined || route.length === 0) return [wide]
-  const found = new Set<string>()
-  for (const hostname of route) {
-    const common = intersectHostname(wide, hostname.toLowerCase())
-    if (common !== undefined) found.add(common)
+  const found = new Map<string, string>()
+  for (const hostname of route === undefined || route.length === 0 ? [ANY_HOST] : route) {
+    const own = hostname.toLowerCase()
+    const common = intersectHostname(wide, own)
+    if (common === undefined) continue
+    const before = found.get(common)
+    if (before === undefined || moreSpecificHostname(own, before) < 0) found.set(common, own)
   }
-  return [...found].sort()
+  return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
+
+/** For sorting hostnames that one host can match: exact ones, then longer wildcards, `*` last (HTTPRouteSpec.hostnames). */
+export const moreSpecificHostname = (a: string, b: string): number => Number(a.startsWith("*")) - Number(b.startsWith("*")) || b.length - a.length

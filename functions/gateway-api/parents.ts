@@ -11,8 +11,8 @@ export interface Parent {
   readonly ref: ParentRef
   /** The Gateway and its plane; undefined: the reference leads to no Gateway of ours. */
   readonly gateway: { readonly key: string; readonly plane: string } | undefined
-  /** Listeners that take the route, and the hostnames it has there; empty: `finding` has the reason (RouteConditionReason of Accepted=False). */
-  readonly attached: readonly { readonly listener: string; readonly hostnames: readonly string[]; readonly isServed: boolean }[]
+  /** Listeners that take the route, and the hostnames it has there (attachedHostnames); empty: `finding` has the reason (RouteConditionReason of Accepted=False). */
+  readonly attached: readonly { readonly listener: string; readonly hostnames: ReadonlyMap<string, string>; readonly isServed: boolean }[]
   readonly finding: Finding | undefined
 }
 

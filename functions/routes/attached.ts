@@ -9,12 +9,13 @@ export interface Attached {
   /** `<namespace>/<name>` of the Gateway. */
   readonly gateway: string
   readonly listener: string
-  readonly hostnames: readonly string[]
+  /** As `attachedHostnames` gives them. */
+  readonly hostnames: ReadonlyMap<string, string>
 }
 
 /** Every served listener that takes the route, hostnames intersected. A parentRef that leads nowhere is in a note. */
 export const attachedTo = (route: HTTPRoute, places: Places, read: Read, report: Report): readonly Attached[] => {
-  const found = new Map<string, { readonly plane: string; readonly gateway: string; readonly hostnames: Set<string> }>()
+  const found = new Map<string, { readonly plane: string; readonly gateway: string; readonly hostnames: ReadonlyMap<string, string> }>()
   const parents = parentsOf(route, places, read)
   if (parents.length === 0) report("warning", "NoMatchingParent", "spec.parentRefs", "The route has no parentRef: nothing sends it requests.", "Name a Gateway in spec.parentRefs.")
   for (const { gateway, attached, finding } of parents) {
@@ -22,10 +23,9 @@ export const attachedTo = (route: HTTPRoute, places: Places, read: Read, report:
     if (gateway === undefined) continue
     for (const { listener, hostnames, isServed } of attached) {
       if (!isServed) continue
-      const known = found.get(listener)
-      if (known === undefined) found.set(listener, { plane: gateway.plane, gateway: gateway.key, hostnames: new Set(hostnames) })
-      else for (const hostname of hostnames) known.hostnames.add(hostname)
+      // By way of whichever parentRef, the route has the same there.
+      found.set(listener, { plane: gateway.plane, gateway: gateway.key, hostnames })
     }
   }
-  return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([listener, { plane, gateway, hostnames }]) => ({ plane, gateway, listener, hostnames: [...hostnames].sort() }))
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([listener, where]) => ({ listener, ...where }))
 }

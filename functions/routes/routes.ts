@@ -68,13 +68,13 @@ export const routes = reconcile({
 const variants = ({ metadata }: HTTPRoute, attached: readonly Attached[], rules: readonly Rule[], read: Read, overlays: Index<Overlay>, report: Report): Member<Route>[] => {
   const id = routeId(metadata.namespace, metadata.name)
   const own = read(overlays, `HTTPRoute/${metadata.namespace}/${metadata.name}`)
-  const groups = new Map<string, { readonly plane: string; readonly overlays: readonly Member<Overlay>[]; readonly attach: { listener: string; hostnames: string[] }[] }>()
+  const groups = new Map<string, { readonly plane: string; readonly overlays: readonly Member<Overlay>[]; readonly attach: Attachment[] }>()
   for (const { plane, gateway, listener, hostnames } of attached) {
     const ofGateway = read(overlays, `Gateway/${gateway}`).filter(([key]) => planeOfKey(key) === plane)
     const key = `${plane}/${ofGateway.length === 0 ? id : `${id}@${gateway}`}`
     let group = groups.get(key)
     if (group === undefined) groups.set(key, (group = { plane, overlays: [...own.filter(([each]) => planeOfKey(each) === plane), ...ofGateway], attach: [] }))
-    group.attach.push({ listener, hostnames: [...hostnames] })
+    group.attach.push(attachment(listener, hostnames))
   }
   return [...groups].map(([key, { attach, overlays: acting }]) => [
     key,
@@ -87,6 +87,13 @@ const variants = ({ metadata }: HTTPRoute, attached: readonly Attached[], rules:
       rules: acting.length === 0 ? rules : withOverlays(rules, acting, report),
     },
   ])
+}
+
+type Attachment = Route["attach"][number]
+
+const attachment = (listener: string, hostnames: ReadonlyMap<string, string>): Attachment => {
+  const [common, own] = [[...hostnames.keys()], [...hostnames.values()]]
+  return { listener, hostnames: common, ...(common.every((hostname, i) => hostname === own[i]) ? {} : { own }) }
 }
 
 /** Every cluster a route names, by `<plane>/<cluster id>`; an id is `service/<namespace>/<name>/<port>`. */

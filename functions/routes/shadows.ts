@@ -1,7 +1,7 @@
 /** Notes on matches that never see a request because another has the same: of the route itself, or of an older one. */
 import { canonical } from "../../bus/canonical.ts"
 import type { Match, Route } from "../../bus/kinds/config.ts"
-import { ANY_HOST } from "../gateway-api/hostname.ts"
+import { ANY_HOST, moreSpecificHostname } from "../gateway-api/hostname.ts"
 import { matchText } from "../gateway-api/match-text.ts"
 import { idOfKey, olderFirst, planeOfKey } from "../gateway-api/names.ts"
 import type { Collection } from "../reconcile.ts"
@@ -34,21 +34,26 @@ const placesOf = ({ attach, rules }: Route, key: string): readonly string[] => {
   return attach.flatMap(({ listener, hostnames }) => hostnames.flatMap((hostname) => matches.map((match) => JSON.stringify([planeOfKey(key), listener, hostname, match]))))
 }
 
-/** Matches of other routes on the same listener and hostname. Gateway API precedence among equal ones: higher priority, the older route, then id. */
+const ownAt = (attach: Route["attach"], listener: string, hostname: string): string => {
+  const there = attach.find((each) => each.listener === listener && each.hostnames.includes(hostname))
+  return there?.own?.[there.hostnames.indexOf(hostname)] ?? hostname
+}
+
+/** Matches of other routes on the same listener and hostname. Gateway API precedence among equal ones: higher priority, the more specific hostname of its own, the older route, then id. */
 export const noteShadows = (entries: Collection<Route>): void => {
   entries.group(
     placesOf,
     (members, read, place) => {
       if (members.length < 2) return undefined
+      const [, listener = "", hostname = "", text = ""]: readonly string[] = JSON.parse(place)
       const ranked = members
-        .map(([key, { source, created, priority }]) => ({ id: idOfKey(key), source, created, priority }))
-        .sort((a, b) => b.priority - a.priority || olderFirst(a, b))
+        .map(([key, { source, created, priority, attach }]) => ({ id: idOfKey(key), source, created, priority, own: ownAt(attach, listener, hostname) }))
+        .sort((a, b) => b.priority - a.priority || moreSpecificHostname(a.own, b.own) || olderFirst(a, b))
       const [winner] = ranked
-      const [, listener, hostname, text = ""]: readonly string[] = JSON.parse(place)
       const match: Match = JSON.parse(text)
       for (const loser of ranked.slice(1)) {
         if (winner === undefined || (loser.source.namespace === winner.source.namespace && loser.source.name === winner.source.name)) continue
-        reporter(read, loser.source)("warning", "Shadowed", "spec.rules", `${winner.source.kind} ${winner.source.namespace}/${winner.source.name} has the same match (${matchText(match)}) for ${hostname === ANY_HOST ? "every host" : `host ${hostname}`} on listener ${listener}, and is older or comes first by name: it gets the requests.`, "Change one of the two matches, or remove one.")
+        reporter(read, loser.source)("warning", "Shadowed", "spec.rules", `${winner.source.kind} ${winner.source.namespace}/${winner.source.name} has the same match (${matchText(match)}) for ${hostname === ANY_HOST ? "every host" : `host ${hostname}`} on listener ${listener}, and ${winner.own === loser.own ? "is older or comes first by name" : `its own hostname ${winner.own} is more specific`}: it gets the requests.`, "Change one of the two matches, or remove one.")
       }
       return undefined
     },

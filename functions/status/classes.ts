@@ -11,6 +11,7 @@ const FEATURES = [
   "GatewayAddressEmpty",
   "GatewayHTTPListenerIsolation",
   "GatewayPort8080",
+  "GatewayRouteHostnameIntersectionPrecedence",
   "GatewayStaticAddresses",
   "HTTPRoute",
   "HTTPRoute303RedirectStatusCode",

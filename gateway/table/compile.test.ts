@@ -37,6 +37,26 @@ describe("matching", () => {
     expect(find(made, "POST", "a.test/a/b")).toBeNull()
   })
 
+  it("puts the route first whose own hostname is more specific, where the listener makes the hosts of several the same", () => {
+    const on = (own: string) => ({ attach: [{ listener: "l", hostnames: ["abc.a.test"], own: [own] }] })
+    const made = compiler()
+    made.apply({
+      listeners: new Map([["l", listener("l", { hostname: "abc.a.test" })]]),
+      routes: new Map([
+        ["older", route("older", [rule([match("/a")])], { created: "2026-01-01T00:00:00Z", ...on("*") })],
+        ["wildcard", route("wildcard", [rule([match("/a")])], { created: "2026-01-02T00:00:00Z", ...on("*.a.test") })],
+        ["exact", route("exact", [rule([match("/")]), rule([match("/a/b", { method: "GET" })])], { created: "2026-01-03T00:00:00Z", ...on("abc.a.test") })],
+        ["narrow", route("narrow", [rule([match("/c", { method: "GET" })])], { created: "2026-01-04T00:00:00Z", attach: [{ listener: "l", hostnames: ["abc.a.test"] }] })],
+      ]),
+    })
+    expect(["/a", "/a/b", "/c"].map((path) => find(made, "GET", `abc.a.test${path}`)?.route)).toEqual(["exact", "exact", "narrow"])
+    made.apply({ routes: new Map([["exact", null]]) })
+    expect(["/a", "/c"].map((path) => find(made, "GET", `abc.a.test${path}`)?.route)).toEqual(["wildcard", "narrow"])
+    made.apply({ routes: new Map([["wildcard", null]]) })
+    expect(["/a", "/c"].map((path) => find(made, "GET", `abc.a.test${path}`)?.route)).toEqual(["older", "narrow"])
+    expect(find(made, "GET", "other.a.test/a")).toBeNull()
+  })
+
   it("puts priority before host and path", () => {
     const made = serving(
       ["exact", route("exact", [rule([match("/a", { type: "exact" })])], { hosts: ["a.test"] })],

@@ -137,7 +137,9 @@ export class TableCompiler {
     try {
       const candidates = compileRoute(id, route, { cluster: (cluster) => this.#clusters.get(cluster), weighted: this.#weighted })
       const attach = new Map<string, readonly string[]>()
-      for (const { listener, hostnames } of route.attach) {
+      for (const { listener, hostnames: common, own } of route.attach) {
+        // Of hosts that the listener does not take it gets no request: what is its own finds the same requests, and ranks as it should.
+        const hostnames = own ?? common
         const before = attach.get(listener)
         attach.set(listener, before === undefined && hostnames.length === 1 ? hostnames : [...new Set([...(before ?? []), ...hostnames])])
       }

@@ -223,6 +223,7 @@ const isAttachment = (item: unknown): void => {
   const attachment = record(item, "")
   text(attachment, "listener")
   each(attachment, "hostnames", isText)
+  if (attachment["own"] !== undefined) each(attachment, "own", isText)
 }
 
 function isRule(value: unknown): value is Rule {

@@ -20,8 +20,9 @@ export const oracle = (listeners: ReadonlyMap<string, Listener>, routes: Readonl
   for (const [id, route] of routes) {
     for (const attachment of route.attach) {
       if (attachment.listener !== best[0]) continue
-      for (const host of attachment.hostnames) {
-        if (!takesHost(host, request.host)) continue
+      for (const [i, common] of attachment.hostnames.entries()) {
+        if (!takesHost(common, request.host)) continue
+        const host = attachment.own?.[i] ?? common
         route.rules.forEach((rule, ruleIndex) => {
           rule.matches.forEach((match, matchIndex) => {
             if (!holds(match, request)) return
