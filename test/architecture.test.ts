@@ -116,6 +116,11 @@ describe("what a process loads", () => {
     expect(ways("infra/cli/main.ts", effect)).toEqual([])
     expect(ways("infra/cli/main.ts", /^(gateway\/main|functions\/main|infra\/adapters)/)).toEqual([])
   })
+  test("people's commands load what speaks to a cluster, or runs everything, only when that is asked for", () => {
+    const heavy = /^(@kubernetes\/|undici$|infra\/cli\/up\.ts$|functions\/)/
+    expect(ways("infra/cli/commands.ts", heavy)).toEqual([])
+    expect(ways("infra/cli/commands.ts", heavy, { lazy: true })).not.toEqual([])
+  })
   test("a derivation imports Effect only through the schemas of bus/kinds", () => {
     const direct = derivations.flatMap((file) => ways(file, effect)).filter((way) => !way.includes("→ bus/kinds/"))
     expect(direct).toEqual([])

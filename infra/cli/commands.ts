@@ -16,7 +16,6 @@ import { installCommand, uninstallCommand } from "./install-command.ts"
 import { withMoments } from "./moment.ts"
 import { manifestText, observe } from "./observe.ts"
 import { traceCommand } from "./trace-command.ts"
-import { up } from "./up.ts"
 import { waitCommand } from "./wait-command.ts"
 
 const { version }: { readonly version: string } = createRequire(import.meta.url)("headgate/package.json")
@@ -33,7 +32,7 @@ const upCommand = Command.make(
   },
   ({ manifests, json, bind, admin, trace, controllerName }) =>
     // It drains by itself on a signal; an interruption half-way would leave its children to their pipes.
-    Effect.uninterruptible(attempt(() => up({ manifests: Option.getOrUndefined(manifests), json, bind, admin, trace, controllerNames: Option.toArray(controllerName) }))),
+    Effect.uninterruptible(attempt(async () => (await import("./up.ts")).up({ manifests: Option.getOrUndefined(manifests), json, bind, admin, trace, controllerNames: Option.toArray(controllerName) }))),
 ).pipe(Command.withDescription("Run everything on this machine: bus, file adapter, functions, gateway"))
 
 const getCommand = Command.make(

@@ -3,7 +3,6 @@ import { Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { withoutPassword } from "../../bus/access.ts"
 import type { ApiClient } from "../adapters/kubernetes/client.ts"
-import { manifests, yamlOf } from "../manifests/manifests.ts"
 import { DEFAULTS, type InstallOptions } from "../manifests/options.ts"
 import { attempt, failure } from "./command.ts"
 
@@ -40,7 +39,10 @@ export const installCommand = Command.make("install", flags, (given) =>
       namespace: given.namespace, controllerName: given.controllerName, gatewayClass: given.gatewayClass, watchNamespaces: [...new Set(watchNamespaces)].sort(), image: given.image, mode: given.mode,
       nats: url === undefined ? { replicas: given.natsReplicas === "3" ? 3 : 1, ...(storage === undefined ? {} : { storage }) } : { url, credentials: given.natsCredentials },
     }
-    if (given.dryRun) return void process.stdout.write(yamlOf(manifests(options)))
+    if (given.dryRun) {
+      const { manifests, yamlOf } = await import("../manifests/manifests.ts")
+      return void process.stdout.write(yamlOf(manifests(options)))
+    }
     const { install } = await import("./install.ts")
     await inCluster((api) => install(options, { api, say, timeout: given.timeout * 1000 }))
     process.stdout.write(`Headgate runs in namespace ${options.namespace}.${options.gatewayClass === "" ? "" : ` Gateways of class ${options.gatewayClass} are served.`}\n`)
