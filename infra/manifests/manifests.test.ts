@@ -81,6 +81,11 @@ test("limited to namespaces nothing that lives in one is granted for all", () =>
   expect(wide.filter((resource) => inNamespaces.has(resource))).toEqual([])
 })
 
+test("limited to namespaces the others are not seen, nor that they are there", () => {
+  const rules = asRead({ ...DEFAULTS, watchNamespaces: ["shop", "team"] }).filter(isRole).filter(({ kind }) => kind === "ClusterRole").flatMap((role) => role.rules)
+  expect(rules.filter(({ resources }) => resources.includes("namespaces"))).toEqual([{ apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"], resourceNames: ["headgate-system", "shop", "team"] }])
+})
+
 test("with a NATS of the user's there is none of ours, and every part is told of the other", () => {
   const all = asRead({ ...DEFAULTS, nats: { url: "nats://bus.example:4222", credentials: "bus" } })
   expect(all.filter(({ metadata }) => metadata.name.startsWith("headgate-nats"))).toEqual([])

@@ -4,9 +4,13 @@ import { PASSWORDS } from "./nats.ts"
 import { ADAPTER, isExternal, labelsOf, NATS, type InstallOptions, type Manifest } from "./options.ts"
 
 export const rbacManifests = (options: InstallOptions): readonly Manifest[] => [
-  ...granted(options, ADAPTER, { cluster: limitedClusterRules(), watched: watchedRules(), own: installationRules() }),
+  ...granted(options, ADAPTER, { cluster: limitedClusterRules(watchedNamespaces(options)), watched: watchedRules(), own: installationRules() }),
   ...(isExternal(options.nats) ? [] : granted(options, NATS, natsPermissions)),
 ]
+
+/** The installation's own among them, where what shared data planes are made of is; undefined: all. */
+const watchedNamespaces = ({ namespace, watchNamespaces }: InstallOptions): readonly string[] | undefined =>
+  watchNamespaces.length === 0 ? undefined : [...new Set([namespace, ...watchNamespaces])].sort()
 
 /** Rules by where they hold. */
 interface Permissions {

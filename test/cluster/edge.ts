@@ -26,9 +26,9 @@ export const httpRoute = (name: string, hostname: string, backend = "echo", more
   spec: { parentRefs: [{ name: "edge" }], hostnames: [hostname], rules: [{ backendRefs: [{ name: backend, port: 80 }], ...more }] },
 })
 
-/** With a route for `ready.example`, which answers when this resolves. `replicas` of the gateway. */
-export const edge = async (name: string, { gatewayClassName = "headgate", replicas = 1 }: { readonly gatewayClassName?: string; readonly replicas?: number } = {}): Promise<Edge> => {
-  const space = await namespace(name)
+/** In a namespace made anew where a name is given. With a route for `ready.example`, which answers when this resolves. `replicas` of the gateway. */
+export const edge = async (where: string | TestNamespace, { gatewayClassName = "headgate", replicas = 1 }: { readonly gatewayClassName?: string; readonly replicas?: number } = {}): Promise<Edge> => {
+  const space = typeof where === "string" ? await namespace(where) : where
   const infrastructure = { parametersRef: { group: "headgate.dev", kind: "GatewayParameters", name: "edge" } }
   await space.apply(
     ...echo("echo"),

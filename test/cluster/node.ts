@@ -24,16 +24,34 @@ const commandOf = (pid: string): readonly string[] => {
 /** Where in the log of what was asked the next line will be. */
 export const auditPosition = (): number => statSync(state("log", "audit.log")).size
 
-/** Names of the objects whose status the adapter of an installation wrote since, one for each write that was taken. */
-export const statusWrites = (installation: string, plural: string, since: number): readonly string[] => {
+export interface Asked {
+  /** `headgate-adapter` */
+  readonly part: string
+  readonly verb: string
+  /** With a subresource: `httproutes/status`; "": it asks of no resource. */
+  readonly resource: string
+  /** "" where the whole cluster was asked, or the object has none. */
+  readonly namespace: string
+  readonly name: string
+  readonly code: number
+}
+
+/** What service accounts of an installation's namespace asked the API server since, in order. */
+export const asked = (installation: string, since: number): readonly Asked[] => {
   const log = openSync(state("log", "audit.log"), "r")
   const text = Buffer.alloc(statSync(state("log", "audit.log")).size - since)
   readSync(log, text, 0, text.length, since)
   closeSync(log)
-  return text.toString().split("\n").filter((line) => line.endsWith("}")).flatMap((line) => {
+  const account = `system:serviceaccount:${installation}:`
+  return text.toString().split("\n").filter((line) => line.endsWith("}") && line.includes(account)).flatMap((line) => {
     const event: unknown = JSON.parse(line)
-    const [object, user, answer] = [memberOf(event, "objectRef"), memberOf(event, "user"), memberOf(event, "responseStatus")]
-    if (!isJson(event) || event["verb"] !== "patch" || user["username"] !== `system:serviceaccount:${installation}:headgate-adapter`) return []
-    return object["resource"] === plural && object["subresource"] === "status" && answer["code"] === 200 ? [textOf(object["name"])] : []
+    const [object, user] = [memberOf(event, "objectRef"), textOf(memberOf(event, "user")["username"])]
+    if (!isJson(event) || !user.startsWith(account)) return []
+    const [resource, subresource] = [textOf(object["resource"]), textOf(object["subresource"])]
+    return [{ part: user.slice(account.length), verb: textOf(event["verb"]), resource: `${resource}${subresource === "" ? "" : `/${subresource}`}`, namespace: textOf(object["namespace"]), name: textOf(object["name"]), code: Number(memberOf(event, "responseStatus")["code"]) }]
   })
 }
+
+/** Names of the objects whose status the adapter of an installation wrote since, one for each write that was taken. */
+export const statusWrites = (installation: string, plural: string, since: number): readonly string[] =>
+  asked(installation, since).flatMap(({ part, verb, resource, name, code }) => (part === "headgate-adapter" && verb === "patch" && resource === `${plural}/status` && code === 200 ? [name] : []))

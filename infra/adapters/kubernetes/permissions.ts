@@ -69,8 +69,10 @@ export const clusterRules = (): readonly PolicyRule[] => rulesOf(permissions.fil
 export const installationRules = (): readonly PolicyRule[] => rulesOf(permissions.filter(({ scope }) => scope === "installation"))
 
 /**
- * Limited to namespaces: what a ClusterRole still has to allow, which is what has no namespace, and what a Role in each of
- * the namespaces has.
+ * Limited to namespaces: what a ClusterRole still has to allow, which is what has no namespace (of Namespaces these alone:
+ * they are asked for by name), and what a Role in each of the namespaces has. A class is found by its controller, which
+ * no rule of RBAC can ask for, so classes are read, and their status is written, by whatever name.
  */
-export const limitedClusterRules = (): readonly PolicyRule[] => rulesOf(permissions.filter(({ scope }) => scope === "cluster"))
+export const limitedClusterRules = (namespaces?: readonly string[]): readonly PolicyRule[] =>
+  rulesOf(permissions.filter(({ scope }) => scope === "cluster").map((each) => (namespaces !== undefined && each.group === "" && each.resource === "namespaces" ? { ...each, names: namespaces } : each)))
 export const watchedRules = (): readonly PolicyRule[] => rulesOf(permissions.filter(({ scope }) => scope === "watched"))

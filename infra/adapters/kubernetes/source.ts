@@ -273,8 +273,11 @@ export class KubernetesSource implements Source {
     const of = this.#watches.get(kind)?.of
     // What is listed for the first time is not in step, and is published when all of it is here.
     if (!this.#isOpen || of === undefined) return false
-    this.#lookups.look(of, keys, by)
-    return true
+    const { namespaces } = this.#options
+    // Where nothing is watched nothing may be read, and nothing comes.
+    const watched = namespaces === undefined ? keys : keys.filter((key) => namespaces.includes(key.slice(0, key.indexOf("/"))))
+    if (watched.length > 0) this.#lookups.look(of, watched, by)
+    return watched.length > 0
   }
 
   #objectNotes(of: ResourceApi, key: string, result: ReadResult | undefined): void {

@@ -77,9 +77,10 @@ export class Apply {
       for (const id of this.#noted) options.notes.say(id, undefined)
     }
     const common = { api, observer, notes, clock, log }
-    this.#events = new Events({ api, holder, controller: controllerName, mayWrite: isLeader, clock, log })
+    const watched = namespaces && [...new Set([...namespaces, installation])]
+    this.#events = new Events({ api, holder, controller: controllerName, namespaces: watched, mayWrite: isLeader, clock, log })
     this.#made = new Made({
-      api, namespaces: namespaces && [...new Set([...namespaces, installation])],
+      api, namespaces: watched,
       onChange: (id) => this.desired.changed(id),
       onTrouble: (plural, error) => {
         if (error !== undefined) log({ level: "warn", message: `what was made of ${plural} is not heard of`, reason: error.message })

@@ -327,7 +327,7 @@ await onApiServer("desired objects in the API", (server) => {
 
   test("what is told again of an object is a series of one Event, written now and then", async () => {
     const failed: string[] = []
-    const events = new Events({ api: w.api, holder: "one", controller: "headgate.dev/gateway", mayWrite: () => true, clock: faster(100), log: ({ message }) => void failed.push(message) })
+    const events = new Events({ api: w.api, holder: "one", controller: "headgate.dev/gateway", namespaces: undefined, mayWrite: () => true, clock: faster(100), log: ({ message }) => void failed.push(message) })
     const told = { regarding: { apiVersion: "v1", kind: "ConfigMap", namespace: w.namespace, name: "of-this", uid: "u1" }, type: "Warning", reason: "QuotaExceeded", action: "Apply", note: "ä".repeat(2000) } as const
     const stored = async () => {
       const { items }: { items: { metadata: { resourceVersion: string }; note: string; series?: { count: number } }[] } = JSON.parse(JSON.stringify(await w.api.request({ path: `/apis/events.k8s.io/v1/namespaces/${w.namespace}/events` })))

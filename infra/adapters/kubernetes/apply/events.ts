@@ -11,7 +11,7 @@ import { microTimestamp } from "./conditions.ts"
 export interface Regarding {
   readonly apiVersion: string
   readonly kind: string
-  /** "" where it has none: the Event is in `default`. */
+  /** "" where it has none: the Event is in `default`, as the API server wants it. */
   readonly namespace: string
   readonly name: string
   readonly uid: string
@@ -49,6 +49,8 @@ export interface EventsOptions {
   /** Of the process. */
   readonly holder: string
   readonly controller: string
+  /** In which Events may be written; undefined: in all. */
+  readonly namespaces: readonly string[] | undefined
   mayWrite(): boolean
   readonly clock: Clock
   readonly log: (line: Readonly<Record<string, unknown>> & { readonly message: string }) => void
@@ -66,15 +68,19 @@ export class Events {
   }
 
   tell(told: Told): void {
-    const { clock } = this.#options
+    const { clock, namespaces, log } = this.#options
     const id = idOf(told)
     const known = this.#series.get(id)
     const now = clock.monotonic()
+    const { regarding: { kind, namespace, name }, reason, note } = told
+    const isAllowed = namespaces === undefined || namespaces.includes(namespaceOf(told.regarding))
     if (known === undefined || now - known.written > FORGET_AFTER) {
       this.#forget(now)
       this.#written(id, { count: 1, written: now, cancel: undefined })
+      if (!isAllowed) return log({ level: "info", message: "an Event is left out: there is no right to write it where it belongs", namespace: namespaceOf(told.regarding), object: `${kind} ${namespace}/${name}`, reason, note })
       return this.#enqueue(() => this.#create(id, told))
     }
+    if (!isAllowed) return
     known.count++
     known.cancel ??= clock.after(Math.max(0, known.written + SERIES_EVERY - now), () => {
       known.cancel = undefined
