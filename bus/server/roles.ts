@@ -34,10 +34,12 @@ const ADAPTERS = ["adapter.files", "adapter.kubernetes"]
 
 const ALL: readonly StreamName[] = ["RESOURCES", "CONFIG", "APPLIED", "RESOURCES_HISTORY", "HISTORY", "CHECKPOINTS", "LEASES", "TRACES"]
 
+/** People's commands, and `up`: reads everything and writes nothing but questions. */
+const operator = { reads: ALL.map((stream) => [stream, ">"] as const), readsAll: ALL, publishes: [ASK_PROGRESS], listens: ["progress.>", "synced.>"], ensures: true } as const satisfies Rights
+
 /** Users of the account CONTROL. */
 export const roles = {
-  /** People's commands, and `up`: reads everything and writes nothing but questions. */
-  operator: { reads: ALL.map((stream) => [stream, ">"] as const), readsAll: ALL, publishes: [ASK_PROGRESS], listens: ["progress.>", "synced.>"], ensures: true },
+  operator,
   adapter: {
     reads: [["RESOURCES", "resource.>"], ...CARRIED_OUT.map((section) => ["CONFIG", `config.${encodeToken(CONTROL_PLANE)}.${section}.>`] as const), ...ADAPTERS.map((name) => ["LEASES", leaseSubject(name)] as const)],
     publishes: ["resource.>", ...ADAPTERS.map(leaseSubject), ...ADAPTERS.map(syncedSubject), "trace.adapter.>"],
@@ -53,13 +55,8 @@ export const roles = {
     purges: ["CONFIG"],
     ensures: true,
   },
-  /** Folds the history from time to time. */
-  history: {
-    reads: [["RESOURCES", "resource.>"], ["CONFIG", "config.>"], ["APPLIED", "applied.>"], ["RESOURCES_HISTORY", "resource.>"], ["HISTORY", "history.>"], ["CHECKPOINTS", "checkpoint.>"]],
-    readsAll: ["RESOURCES", "CONFIG", "APPLIED", "RESOURCES_HISTORY", "HISTORY", "CHECKPOINTS"],
-    publishes: ["checkpoint.>"],
-    ensures: true,
-  },
+  /** Folds the history from time to time; in a cluster people run their commands in its pod. */
+  history: { ...operator, publishes: ["checkpoint.>", ...operator.publishes] },
 } as const satisfies Readonly<Record<string, Rights>>
 
 /** What the gateways of one data plane may do, from its own account. */

@@ -43,6 +43,8 @@ export const columnsOf = (kind: string, observed: Observed, wide: boolean): Colu
     case "gateway": {
       const statusOf = statuses(observed)
       const served = Map.groupBy(observed.applied.flatMap((pod) => list(at(pod, "listeners"))), (listener) => gatewayOf(at(listener, "id")))
+      // In a cluster pods bind another port than the Service before them has: who asks goes to that one.
+      const behind = new Map(entries("listener").flatMap(({ key, value }) => (at(value, "bindPort") === undefined ? [] : [[key, at(value, "port")] as const])))
       const routes = new Map<string, number>()
       for (const entry of entries("route")) for (const gateway of new Set(attachOf(entry).map(gatewayOf))) routes.set(gateway, (routes.get(gateway) ?? 0) + 1)
       return {
@@ -52,7 +54,7 @@ export const columnsOf = (kind: string, observed: Observed, wide: boolean): Colu
           const ports = Map.groupBy(served.get(item.key) ?? [], (listener) => text(at(listener, "id")).slice(item.key.length + 1))
           const listeners = list(at(item.value, "spec", "listeners")).map((listener) => {
             const name = text(at(listener, "name"))
-            const bound = [...new Set((ports.get(name) ?? []).map((each) => at(each, "port")).filter((port) => port !== 0 && port !== undefined))]
+            const bound = [...new Set((ports.get(name) ?? []).map((each) => at(each, "port")).filter((port) => port !== 0 && port !== undefined).map((port) => behind.get(`${item.key}/${name}`) ?? port))]
             const why = trouble(list(at(status, "listeners")).find((each) => at(each, "name") === name))
             return `${name}=${why ?? (bound.length > 0 ? bound.map(text).join("/") : "-")}`
           })

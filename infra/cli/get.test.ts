@@ -29,6 +29,11 @@ test("what users wrote gives a terminal no orders and breaks no line", () => {
   expect(shown.split("\n")[1]).toMatch(/^a +b \[2J c {3}-$/)
 })
 
+test("a listener behind a Service shows the port that the Service has", () => {
+  const all = observed([resource("gateway", "a/gw", { spec: { gatewayClassName: "c", listeners: [{ name: "http" }] } })], [entry("listener", "a/gw/http", { port: 80, bindPort: 10_080 })], [{ pod: "p", plane: "default", listeners: [{ id: "a/gw/http", address: "::", port: 10_080 }] }])
+  expect(get(all, { ...options, kind: "gateways" }, () => undefined)).toMatch(/ http=80 /)
+})
+
 test("a namespace chooses what is in it, not what is called like it", () => {
   const all = observed([route("web", "one", "x"), route("b", "web", "x")], [entry("cluster", "service/web/x/80", {}), noteOn("HTTPRoute", "web", "one", "spec"), noteOn("HTTPRoute", "b", "web", "spec")])
   const keys = (kind: string): unknown => JSON.parse(get(all, { ...options, kind, namespace: "web", output: "json" }, () => undefined))

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect, test } from "vitest"
-import { configuration, IMAGE } from "./image.ts"
+import { configuration, IMAGE, LAUNCHER } from "./image.ts"
 import { DEFAULTS } from "../manifests/options.ts"
 
 const root = join(import.meta.dirname, "../..")
@@ -17,6 +17,7 @@ test("the Dockerfile says what image.ts says", () => {
   expect(argumentOf("USER")).toBe(configuration.User)
   expect(argumentOf("WORKDIR")).toBe(configuration.WorkingDir)
   expect(text).toContain(`-t ${IMAGE} .`)
+  expect(argumentOf("COPY --chmod=755")).toBe(`${LAUNCHER.source} ${LAUNCHER.path}`)
   expect(DEFAULTS.image).toBe(IMAGE)
 })
 

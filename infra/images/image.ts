@@ -6,6 +6,9 @@ const { version }: { readonly version: string } = createRequire(import.meta.url)
 
 export const IMAGE = `headgate.dev/headgate:${version}`
 
+/** What people run in a pod, by name: a file beside this one. */
+export const LAUNCHER = { source: "infra/images/headgate", path: "/bin/headgate" } as const
+
 /** As in an image's configuration (image-spec, config.md). No shell is in it, nor needed; nats-server is `/nats-server`. */
 export const configuration = {
   Entrypoint: ["/bin/node", ...NODE_FLAGS, "/app/infra/cli/main.js"],

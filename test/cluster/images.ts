@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { run } from "../../bus/server/command.ts"
 import { findNatsServer } from "../../bus/server.ts"
-import { configuration, IMAGE } from "../../infra/images/image.ts"
+import { configuration, IMAGE, LAUNCHER } from "../../infra/images/image.ts"
 import { ECHO_IMAGES, echoBasic } from "../conformance/suite.ts"
 import { type Binaries, once, type Report, shortHash } from "./binaries.ts"
 import { PAUSE_IMAGE } from "./components.ts"
@@ -85,6 +85,8 @@ const codeLayer = async (): Promise<string> => {
   try {
     await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, "tsconfig.build.json"), "--outDir", join(built, "app"), "--declaration", "false", "--noCheck"], { timeout: 120_000 })
     cpSync(join(root, "package.json"), join(built, "app/package.json"))
+    mkdirSync(dirname(join(built, LAUNCHER.path)), { recursive: true })
+    copyFileSync(join(root, LAUNCHER.source), join(built, LAUNCHER.path))
     return await layerOf(built, state("images", "code-layer.tar"))
   } finally {
     rmSync(built, { recursive: true, force: true })

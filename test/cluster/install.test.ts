@@ -73,6 +73,14 @@ describe("an installation", () => {
     await until("a request is answered by the backend", async () => (await status()) === 200, 60_000)
   })
 
+  test("answers people's commands in the pod that keeps the history", async () => {
+    const ask = (...args: readonly string[]): Promise<string> => shop.kubectl("-n", NAMESPACE, "exec", "deployment/headgate-history", "--", "headgate", ...args)
+    expect(await ask("get", "gateways")).toMatch(/^t-install-shop +web +t-install +\S+ +True +http=80 +1$/m)
+    expect(await ask("wait", "httproute/t-install-shop/web")).toContain("is live")
+    expect(await ask("explain", "GET", `http://${await address()}/`)).toContain("service/t-install-shop/echo/80")
+    expect(await ask("history", "httproute/t-install-shop/web")).toContain("served it from")
+  })
+
   test("passes over a Secret that only says it is a data plane's", async () => {
     await shop.apply({ apiVersion: "v1", kind: "Secret", metadata: { name: "thief", labels: { "headgate.dev/plane": "kube-system.web" } }, data: { "nats-password": Buffer.from("a".repeat(43)).toString("base64") } })
     await until("it is said", async () => (await shop.kubectl("-n", NAMESPACE, "logs", "headgate-nats-0")).includes("Secret t-install-shop/thief is passed over"), 10_000)
