@@ -42,9 +42,9 @@ export const connectToRunning = async (): Promise<Bus> => {
   return connectBus({ url, name: "headgate", timeout: 3000, ...(isOwn ? { access: operatorAccess({ url, environment: ownEnvironment(dataFolder(), url) }) } : {}) })
 }
 
-/** Reads files of manifests of the `up` that runs on HEADGATE_DATA; undefined where that is not this machine's. */
-export const manifestText = (): ((file: string) => string | undefined) => {
-  const folder = readRunning(dataFolder())?.manifests
+/** Reads files of manifests of the `up` that runs on `data`; undefined where that is not this machine's. */
+export const manifestText = (data = dataFolder()): ((file: string) => string | undefined) => {
+  const folder = readRunning(data)?.manifests
   return (file) => {
     // What the bus says may name any file: only those of the folder are looked into.
     const path = folder === undefined ? "" : join(folder, file)

@@ -21,6 +21,7 @@ const measure = async (flips: number, pause: number, routes: number) => {
       port,
       host: "web.example",
       connections: 2,
+      pace: 0,
       onAnswer: (answer) => {
         const now = String(answer.headers["x-version"] ?? "")
         if (now !== last) changes++

@@ -192,6 +192,9 @@ describe("a mistake in a file gives a note with file, line and reason, costs not
     drop(world.manifests, "orphan.yaml", yaml(route("orphan", { gateway: "no-such", hostnames: ["orphan.example"], backend: "a" })))
     const note = await until("a note about the parent", async () => (await notes()).find((one) => one.message.includes("no-such")))
     expect(note.file).toMatch(/orphan\.yaml$/)
+    // The command says what the other tests are told without it.
+    const { stdout } = await world.cli(["get", "notes", "-o", "json"])
+    expect(JSON.parse(stdout)).toContainEqual(expect.objectContaining({ kind: "note", value: note }))
     take(world.manifests, "orphan.yaml")
     await until("the note is gone", async () => !(await notes()).some((one) => one.message.includes("no-such")))
   })

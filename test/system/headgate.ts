@@ -44,6 +44,8 @@ export interface World {
   readonly data: string
   /** Starts `headgate up` and waits until it says ready. `demo`: on its own demo instead of `manifests`. */
   up(options?: { readonly within?: number; readonly args?: readonly string[]; readonly demo?: boolean; readonly env?: Readonly<Record<string, string>> }): Promise<Running>
+  /** What the last `up` said. */
+  ready(): Ready
   /** Another subcommand against the running one's bus. */
   cli(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Outcome>
   /** Ends whatever still runs and removes the folder. */
@@ -71,7 +73,7 @@ export const newWorld = (name: string): World => {
   const data = join(folder, "data")
   mkdirSync(manifests)
   const running: ChildProcess[] = []
-  let nats = ""
+  let last: Ready | undefined
   const environment = (more: Readonly<Record<string, string>> = {}) => {
     const { HEADGATE_NATS_URL: _, ...rest } = process.env
     return { ...rest, HEADGATE_DATA: data, ...more }
@@ -101,7 +103,7 @@ export const newWorld = (name: string): World => {
       throw new Error(`${error instanceof Error ? error.message : String(error)}\n${output}`)
     })
     if (ready === undefined) throw new Error(`headgate up ended with ${child.exitCode}:\n${output}`)
-    nats = ready.nats
+    last = ready
     const seen: Ready = ready
     const one: Running = {
       ready: seen,
@@ -135,9 +137,14 @@ export const newWorld = (name: string): World => {
     return one
   }
 
+  const ready: World["ready"] = () => {
+    if (last === undefined) throw new Error("nothing has been started")
+    return last
+  }
+
   const cli: World["cli"] = (args, env = {}) =>
     new Promise((resolve) => {
-      execFile(process.execPath, [command, ...args], { cwd: folder, env: environment({ ...(nats === "" ? {} : { HEADGATE_NATS_URL: nats, HEADGATE_NATS_CREDENTIALS: join(data, "credentials", "operator") }), ...env }), maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      execFile(process.execPath, [command, ...args], { cwd: folder, env: environment({ ...(last === undefined ? {} : { HEADGATE_NATS_URL: last.nats, HEADGATE_NATS_CREDENTIALS: last.credentials }), ...env }), maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
         resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : 1, stdout, stderr })
       })
     })
@@ -153,7 +160,7 @@ export const newWorld = (name: string): World => {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   }
 
-  return { folder, manifests, data, up, cli, end }
+  return { folder, manifests, data, up, ready, cli, end }
 }
 
 const parseReady = (line: string): Ready | undefined => {

@@ -5,7 +5,15 @@ import { existsSync, readFileSync, readdirSync } from "node:fs"
 interface Process {
   readonly pid: number
   readonly parent: number
-  readonly command: string
+  command(): string
+}
+
+const commandIn = (path: string): string => {
+  try {
+    return readFileSync(path, "utf8").replaceAll("\0", " ")
+  } catch {
+    return "" // ended meanwhile
+  }
 }
 
 const fromProc = (): readonly Process[] =>
@@ -16,7 +24,7 @@ const fromProc = (): readonly Process[] =>
       // The second field is in parentheses and may hold anything; after it: state, parent.
       const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
       if (state === "Z") return []
-      return [{ pid: Number(entry), parent: Number(parent), command: readFileSync(`/proc/${entry}/cmdline`, "utf8").replaceAll("\0", " ") }]
+      return [{ pid: Number(entry), parent: Number(parent), command: () => commandIn(`/proc/${entry}/cmdline`) }]
     } catch {
       return [] // ended meanwhile
     }
@@ -27,7 +35,7 @@ const fromPs = (): readonly Process[] =>
     .split("\n")
     .flatMap((line) => {
       const found = /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line)
-      return found === null ? [] : [{ pid: Number(found[1]), parent: Number(found[2]), command: found[3] ?? "" }]
+      return found === null ? [] : [{ pid: Number(found[1]), parent: Number(found[2]), command: () => found[3] ?? "" }]
     })
 
 const all = () => (existsSync("/proc/self/stat") ? fromProc() : fromPs())
@@ -60,7 +68,7 @@ export const descendants = (root: number): readonly Process[] => {
 /** Pid of one part under `supervisor`, undefined while it is not running. */
 export const pidOf = (supervisor: number, part: Part): number | undefined => {
   const pattern = parts.find(([name]) => name === part)?.[1]
-  return descendants(supervisor).find((process) => pattern?.test(process.command))?.pid
+  return descendants(supervisor).find((process) => pattern?.test(process.command()))?.pid
 }
 
 export const alive = (pid: number): boolean => {

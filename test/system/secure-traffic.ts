@@ -1,6 +1,7 @@
 /** Clients over TLS under load, each of which trusts one authority and nothing else; every handshake and answer counts. */
 import { Agent, request } from "node:https"
 import { TLSSocket, type ConnectionOptions } from "node:tls"
+import { PACE } from "./traffic.ts"
 
 export interface SecureAsk {
   readonly port: number
@@ -63,7 +64,7 @@ export interface SecureLoad extends SecureAsk {
   readonly expecting: () => (fingerprint256: string | undefined) => string | undefined
 }
 
-/** All clients ask again as soon as they are answered. */
+/** All clients ask again PACE ms after they were answered. */
 export const secureTraffic = ({ keptAlive, connecting, resuming, expecting, ...what }: SecureLoad): SecureTraffic => {
   const failures: string[] = []
   let [handshakes, resumptions, requests, keptConnections] = [0, 0, 0, 0]
@@ -73,6 +74,7 @@ export const secureTraffic = ({ keptAlive, connecting, resuming, expecting, ...w
       const answer = await askOverTls(ask)
       if (answer.status >= 200 && answer.status < 300) requests++
       else failures.push(`status ${answer.status}`)
+      await new Promise((resolve) => setTimeout(resolve, PACE))
       return answer
     } catch (error) {
       failures.push(error instanceof Error ? error.message : String(error))

@@ -49,11 +49,15 @@ export interface Traffic {
   stop(): Promise<void>
 }
 
+/** Between an answer and the next request: a stream with no gap in it would take the processors from those who serve it; ms. */
+export const PACE = 1
+
 /**
- * `connections` keep-alive clients, each asking again when answered. `onAnswer` sees every 2xx. A client that could not
- * connect tries again after `pause` ms.
+ * `connections` keep-alive clients, each asking again `pace` ms after it was answered. `onAnswer` sees every 2xx. A client
+ * that could not connect tries again after `pause` ms.
  */
-export const traffic = (what: Ask & { readonly connections?: number; readonly onAnswer?: (answer: Answer) => void; readonly pause?: number }): Traffic => {
+export const traffic = (what: Ask & { readonly connections?: number; readonly onAnswer?: (answer: Answer) => void; readonly pace?: number; readonly pause?: number }): Traffic => {
+  const pace = what.pace ?? PACE
   const failures: Failure[] = []
   let answered = 0
   let lastGood = performance.now()
@@ -68,6 +72,7 @@ export const traffic = (what: Ask & { readonly connections?: number; readonly on
           answered++
           lastGood = performance.now()
           what.onAnswer?.(answer)
+          if (pace > 0) await new Promise((resolve) => setTimeout(resolve, pace))
         } else failures.push({ sent, failed: performance.now(), what: `${answer.status} ${answer.body.slice(0, 200)}` })
       } catch (error) {
         failures.push({ sent, failed: performance.now(), what: error instanceof Error ? error.message : String(error) })
