@@ -50,7 +50,8 @@ export const podTemplate = (options: InstallOptions, part: Part): object => {
         imagePullPolicy: "IfNotPresent",
         args: part.args,
         env: [
-          { name: "HEADGATE_HOLDER", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+          // The version as the API server fills it in: one who applied without would be in conflict with it.
+          { name: "HEADGATE_HOLDER", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "metadata.name" } } },
           { name: "HEADGATE_PROBES", value: `:${PROBES}` },
           ...Object.entries({ ...NODE_ENVIRONMENT, ...part.environment }).map(([name, value]) => ({ name, value })),
         ],

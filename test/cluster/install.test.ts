@@ -1,5 +1,7 @@
 /** `headgate install` and `uninstall` as an administrator runs them, and what the installation then does. */
-import { join } from "node:path"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { run } from "../../bus/server/command.ts"
 import { until } from "../system/until.ts"
@@ -126,6 +128,29 @@ describe("an installation", () => {
     expect(await headgate("uninstall")).toContain("there is no installation")
     await shop.kubectl("delete", "gateway", "web")
     await until("what was made for it has gone with it", async () => (await shop.kubectl("get", "deployments,services,secrets,serviceaccounts,poddisruptionbudgets", "-l", "headgate.dev/plane", "-o", "name")) === "", 60_000)
+  })
+})
+
+describe("an installation by kubectl apply", () => {
+  test("is ready, serves, is the same when it is applied again, and goes by uninstall", async () => {
+    const file = join(mkdtempSync(join(tmpdir(), "headgate-install-")), "install.yaml")
+    writeFileSync(file, await run(process.execPath, [program, "install", "--dry-run", "--namespace", NAMESPACE, "--controller-name", CONTROLLER, "--gateway-class", CLASS], { timeout: 30_000 }))
+    await shop.kubectl("-n", NAMESPACE, "apply", "-f", file)
+    const began = performance.now()
+    for (const workload of ["statefulset/headgate-nats", "deployment/headgate-adapter", "deployment/headgate-functions", "deployment/headgate-history"]) await shop.kubectl("-n", NAMESPACE, "rollout", "status", workload, "--timeout=50s")
+    console.log(`ready ${Math.round(performance.now() - began)} ms after it was applied`)
+    await shop.apply(...backend, gateway, route)
+    await until("the Gateway is programmed", async () => (await programmed()) === "True", 60_000)
+    await until("a request is answered by the backend", async () => (await status()) === 200, 60_000)
+    const templates = (): Promise<string> => shop.kubectl("-n", NAMESPACE, "get", "statefulsets,deployments", "-o", "jsonpath={.items[*].spec.template}")
+    const before = await templates()
+    await shop.kubectl("-n", NAMESPACE, "apply", "-f", file)
+    expect(await templates()).toBe(before)
+    await headgate("uninstall")
+    expect(await remaining()).toBe("")
+    expect(await status()).toBe(200)
+    await shop.kubectl("delete", "gateway", "web")
+    rmSync(dirname(file), { recursive: true })
   })
 })
 
