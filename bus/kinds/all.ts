@@ -4,7 +4,7 @@ import { enable } from "effect/schema/SchemaJITCompiler"
 import { applied } from "./applied.ts"
 import { kinds as config } from "./config.ts"
 import { core } from "./core.ts"
-import { endpointSliceLimits, endpointsLimits, namespaceLimits, secretLimits, serviceLimits } from "./core-limits.ts"
+import { customResourceDefinitionLimits, endpointSliceLimits, endpointsLimits, namespaceLimits, secretLimits, serviceLimits } from "./core-limits.ts"
 import { defaultsOf } from "./defaults.ts"
 import { desired } from "./desired.ts"
 import { gatewayClassLimits, gatewayLimits, referenceGrantLimits } from "./gateway-api-limits.ts"
@@ -101,6 +101,7 @@ const GATEWAY_VERSIONS = ["v1", "v1beta1"]
 
 /** What adapters watch; sorted by kind name. */
 export const resourceApis: readonly ResourceApi[] = [
+  api(core.customResourceDefinition, ["apiextensions.k8s.io", ["v1"], "CustomResourceDefinition", "customresourcedefinitions", false], customResourceDefinitionLimits),
   api(core.endpoints, ["", ["v1"], "Endpoints", "endpoints", true], endpointsLimits),
   api(core.endpointSlice, ["discovery.k8s.io", ["v1"], "EndpointSlice", "endpointslices", true], endpointSliceLimits),
   api(gatewayApi.gateway, [GATEWAY_GROUP, GATEWAY_VERSIONS, "Gateway", "gateways", true], gatewayLimits),
@@ -173,7 +174,7 @@ const without = (object: Readonly<Record<string, unknown>>, ignored: ReadonlySet
 
 const trim = (object: Readonly<Record<string, unknown>>, api: ResourceApi): Record<string, unknown> => {
   const body = without(object, TOP_IGNORED)
-  if (api.kindName === "Namespace") delete body["spec"]
+  if (api.kindName === "Namespace" || api.kindName === "CustomResourceDefinition") delete body["spec"]
   if (api.kindName === "Secret") return trimMetadata(trimSecret(body), api)
   if (api.kindName === "Service") {
     if (isJson(body["spec"])) body["spec"] = without(body["spec"], SERVICE_IGNORED)

@@ -1,6 +1,6 @@
 /** What an API server checks of core kinds beyond shapes, as far as it matters to routing. Loopback addresses are allowed here. */
 import { isIP, isIPv4, isIPv6 } from "node:net"
-import type { Endpoints, EndpointSlice, Namespace, Secret, Service } from "./core.ts"
+import type { CustomResourceDefinition, Endpoints, EndpointSlice, Namespace, Secret, Service } from "./core.ts"
 import { Problems, type Problem } from "./limits.ts"
 
 const PROTOCOLS = ["TCP", "UDP", "SCTP"]
@@ -8,6 +8,12 @@ const PROTOCOLS = ["TCP", "UDP", "SCTP"]
 export const namespaceLimits = ({ metadata }: Namespace): readonly Problem[] => {
   const problems = new Problems()
   problems.label("metadata.name", metadata.name)
+  return problems.found
+}
+
+export const customResourceDefinitionLimits = ({ metadata }: CustomResourceDefinition): readonly Problem[] => {
+  const problems = new Problems()
+  problems.name("metadata.name", metadata.name)
   return problems.found
 }
 

@@ -1,4 +1,4 @@
-/** Kinds of Kubernetes itself (core/v1 and discovery.k8s.io/v1), with the API server's defaults applied by decoding. */
+/** Kinds of Kubernetes itself (core/v1, discovery.k8s.io/v1, apiextensions.k8s.io/v1), with the API server's defaults applied by decoding. */
 import { Schema } from "effect"
 import { resourceKind } from "./kind.ts"
 import { defaulted, Metadata } from "./metadata.ts"
@@ -105,7 +105,12 @@ export const Secret = Struct({
 })
 export type Secret = typeof Secret.Type
 
+/** What it defines is not published: its annotations say of which release of the Gateway API it is. */
+export const CustomResourceDefinition = Struct({ metadata: Metadata })
+export type CustomResourceDefinition = typeof CustomResourceDefinition.Type
+
 export const core = {
+  customResourceDefinition: resourceKind("customresourcedefinition", CustomResourceDefinition),
   namespace: resourceKind("namespace", Namespace),
   service: resourceKind("service", Service),
   endpointSlice: resourceKind("endpointslice", EndpointSlice),

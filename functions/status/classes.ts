@@ -4,6 +4,7 @@ import type { Mode } from "../../bus/kinds/installation.ts"
 import type { Status } from "../../bus/kinds/status.ts"
 import type { Resolved } from "../gateway-api/runs.ts"
 import { sayer, told } from "./condition.ts"
+import { versionSupport, type Release } from "./releases.ts"
 
 /** Names of the Gateway API (pkg/features) for what is built. Sorted: status.supportedFeatures is a list by name. */
 const FEATURES = [
@@ -44,7 +45,8 @@ interface InCluster {
   readonly parameters: Resolved
 }
 
-export const classStatus = ({ metadata, spec }: GatewayClass, inCluster: InCluster | undefined): Status => {
+/** `releases`: of the definitions in the cluster; undefined: there are none, as with files. */
+export const classStatus = ({ metadata, spec }: GatewayClass, inCluster: InCluster | undefined, releases: readonly Release[] | undefined): Status => {
   const observedGeneration = metadata.generation ?? 0
   const say = sayer(observedGeneration)
   const isServed = say("Accepted", "True", "Accepted", `Gateways of class ${metadata.name} are served.`)
@@ -52,5 +54,5 @@ export const classStatus = ({ metadata, spec }: GatewayClass, inCluster: InClust
   const inPods = inCluster?.parameters.ok === false ? say("Accepted", "False", "InvalidParameters", `${told([inCluster.parameters.finding])} Gateways of this class go on as they were.`) : isServed
   const accepted = inCluster === undefined ? withFiles : inPods
   const features = inCluster?.mode === "Dedicated" ? [...FEATURES, ...ONLY_DEDICATED].sort() : FEATURES
-  return { schema: 1, source: { kind: "GatewayClass", namespace: "", name: metadata.name }, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }), observedGeneration, conditions: [accepted], supportedFeatures: features.map((name) => ({ name })) }
+  return { schema: 1, source: { kind: "GatewayClass", namespace: "", name: metadata.name }, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }), observedGeneration, conditions: [accepted, ...(releases === undefined ? [] : [versionSupport(releases, say)])], supportedFeatures: features.map((name) => ({ name })) }
 }

@@ -20,6 +20,7 @@ import { certificateFacts } from "./certificates.ts"
 import { classStatus } from "./classes.ts"
 import { gatewayStatus } from "./gateways.ts"
 import { overlapping } from "./overlaps.ts"
+import { EVERY_RELEASE, releasesOf } from "./releases.ts"
 import { judgedRoute, type JudgedRoute } from "./routes.ts"
 
 const statusKey = (kind: string, key: string): string => `${CONTROL_PLANE}/${kind}/${key}`
@@ -27,7 +28,7 @@ const statusKey = (kind: string, key: string): string => `${CONTROL_PLANE}/${kin
 export const status = reconcile({
   name: "status",
   version: "1",
-  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, core.service, core.secret, clock, kinds.certificate, applied],
+  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.customResourceDefinition, core.namespace, core.service, core.secret, clock, kinds.certificate, applied],
   writes: [statusKind],
   later: true,
   derive: ({ from, into }) => {
@@ -59,11 +60,12 @@ export const status = reconcile({
       const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps, certificates, runs, ways }, read)
       return own === undefined ? [] : [[statusKey("gateway", key), own]]
     }).named("status of gateways")
+    const releases = releasesOf(from(core.customResourceDefinition))
     const ofClasses = classes.flatMap((each, read, key): Member<Status>[] => {
       const installation = read(installations, "/")
       const own = classParameters(each, parameters, read)
       const inCluster = installation && { mode: (own.ok ? own.parameters.mode : undefined) ?? installation.mode, parameters: own }
-      return [[statusKey("gatewayclass", key), classStatus(each, inCluster)]]
+      return [[statusKey("gatewayclass", key), classStatus(each, inCluster, read(releases, EVERY_RELEASE))]]
     }).named("status of classes")
     into(statusKind, routes.map(({ status: own }) => own).named("status of routes").union(ofGateways).union(ofClasses))
   },

@@ -37,11 +37,11 @@ afterAll(async () => {
   await it.end()
 })
 
-test("Gateways of these namespaces serve, and an edit is live; the class says that it is accepted", async () => {
+test("Gateways of these namespaces serve, and an edit is live; the class says that it is accepted, and the release of the Gateway API", async () => {
   expect(await statusOf(team.address, "ready.example")).toBe(200)
   await shop.space.apply(httpRoute("edit", "edit.example"))
   await until("the edit is live", async () => (await statusOf(shop.address, "edit.example")) === 200, 30_000)
-  expect(await shop.space.get("gatewayclass", NAME, "{.status.conditions[?(@.type=='Accepted')].status}")).toBe("True")
+  expect(await shop.space.get("gatewayclass", NAME, "{.status.conditions[?(@.type=='Accepted')].status} {.status.conditions[?(@.type=='SupportedVersion')].status}")).toBe("True True")
   await until("its status is said", async () => (await shop.space.get("httproute", "edit", "{.status.parents[0].conditions[?(@.type=='Accepted')].status}")) === "True", 10_000)
 })
 

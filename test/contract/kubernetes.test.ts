@@ -143,6 +143,22 @@ await onApiServer("the Kubernetes adapter and the functions", (server) => {
     expect(w.writes().length).toBeGreaterThan(writes)
   }, 60_000)
 
+  test("a class says whether the Gateway API's definitions are of a release that is known, and what becomes of that; its Gateways are served all the same", async () => {
+    await everything()
+    start(memoryStore({ now: Date.now }), "one")
+    await settled()
+    expect(await conditionOf("gatewayclass", w.namespace, "SupportedVersion")).toMatchObject({ status: "True", reason: "SupportedVersion", message: expect.stringContaining("v1.7.0") })
+    const release = (version: string) => w.api.request({ method: "PATCH", path: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/httproutes.gateway.networking.k8s.io", headers: { "content-type": "application/merge-patch+json" }, body: { metadata: { annotations: { "gateway.networking.k8s.io/bundle-version": version } } } })
+    await release("v1.99.0")
+    await until("it is not known", async () => (await conditionOf("gatewayclass", w.namespace, "SupportedVersion"))?.status === "False")
+    expect(await conditionOf("gatewayclass", w.namespace, "SupportedVersion")).toMatchObject({ reason: "UnsupportedVersion", message: expect.stringContaining("httproutes: v1.99.0") })
+    await route("late", "shop")
+    await until("the late one is accepted", async () => (await routeCondition("late", "Accepted"))?.status === "True")
+    await release("v1.7.0")
+    await until("it is known again", async () => (await conditionOf("gatewayclass", w.namespace, "SupportedVersion"))?.status === "True")
+    expect(await conditionOf("gatewayclass", w.namespace, "Accepted")).toMatchObject({ status: "True" })
+  }, 60_000)
+
   test("what another controller said of a route before any Gateway of ours was named by it stays", async () => {
     await everything()
     start(memoryStore({ now: Date.now }), "one")

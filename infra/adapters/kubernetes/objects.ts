@@ -1,14 +1,14 @@
 /**
  * What the API server holds, and what of it is for the bus. Relevant are GatewayClasses of our controller, their
  * Gateways, routes that name one of these, Services that such a route names or that we made, their EndpointSlices,
- * Secrets that such a Gateway names, and every Namespace, ReferenceGrant and GatewayParameters. Of others it is kept
- * what they name, and their content as text, so that they can be published in the moment they become relevant.
+ * Secrets that such a Gateway names, every Namespace, ReferenceGrant and GatewayParameters, and the definitions of the
+ * Gateway API. Of others it is kept what they name, and their content as text, so that they can be published in the moment they become relevant.
  * No I/O: reflectors feed it, Publisher publishes `desired`.
  */
 import { hash } from "node:crypto"
 import { type ResourceApi, type ReadResult, readResource } from "../../../bus/kinds/all.ts"
 import { core } from "../../../bus/kinds/core.ts"
-import { gatewayApi } from "../../../bus/kinds/gateway-api.ts"
+import { gatewayApi, GATEWAY_GROUP } from "../../../bus/kinds/gateway-api.ts"
 import { resourceSubject } from "../../../bus/subject.ts"
 import { bodyOfResource } from "../publish/body.ts"
 import type { Desired } from "../publish/desired.ts"
@@ -22,9 +22,10 @@ const HTTP_ROUTE = gatewayApi.httpRoute.name
 const SERVICE = core.service.name
 const ENDPOINT_SLICE = core.endpointSlice.name
 const SECRET = core.secret.name
+const DEFINITION = core.customResourceDefinition.name
 
 /** In this order changes are published, so that what is named is there before what names it; removals the other way round. */
-const ORDER: readonly string[] = [core.namespace.name, "referencegrant", "gatewayparameters", SECRET, ENDPOINT_SLICE, SERVICE, GATEWAY_CLASS, GATEWAY, HTTP_ROUTE]
+const ORDER: readonly string[] = [DEFINITION, core.namespace.name, "referencegrant", "gatewayparameters", SECRET, ENDPOINT_SLICE, SERVICE, GATEWAY_CLASS, GATEWAY, HTTP_ROUTE]
 /** Kinds that have to be known before it is known what of a kind is relevant. */
 export const DEPENDS: Readonly<Record<string, readonly string[]>> = {
   [GATEWAY]: [GATEWAY_CLASS], [HTTP_ROUTE]: [GATEWAY], [SERVICE]: [HTTP_ROUTE], [ENDPOINT_SLICE]: [SERVICE], [SECRET]: [GATEWAY],
@@ -219,6 +220,8 @@ export class Objects {
 
   #isRelevant(kind: string, key: string, held: Held): boolean {
     switch (kind) {
+      case DEFINITION:
+        return key.endsWith(`.${GATEWAY_GROUP}`)
       case GATEWAY_CLASS:
         return held.isOurs
       case GATEWAY:

@@ -48,6 +48,7 @@ const SECRET = core.secret.name
 /** A slice stands for what Endpoints said, and the control plane mirrors those that people write. */
 const watchedApis = resourceApis.filter(({ kind }) => kind !== core.endpoints)
 const DEFINED: ReadonlySet<string> = new Set([GATEWAY_GROUP, HEADGATE_GROUP])
+const METADATA_ONLY: ReadonlySet<string> = new Set([SECRET, core.customResourceDefinition.name])
 const NAME = "kubernetes"
 /** What the adapter says itself. */
 const OWN_KINDS: ReadonlySet<string> = new Set([noteKind.name, sync.name, clock.name, headgate.installation.name])
@@ -122,7 +123,7 @@ export class KubernetesSource implements Source {
       this.#flush()
     })
     this.#watches = new Map(watchedApis.map((of) => [of.kind.name, new KindWatch({
-      api, of, namespaces, metadataOnly: of.kind === core.secret, timing,
+      api, of, namespaces, metadataOnly: METADATA_ONLY.has(of.kind.name), timing,
       put: (object) => this.#put(of.kind.name, object),
       gone: (key) => this.#gone(of.kind.name, key),
       batch: () => this.#flush(),
