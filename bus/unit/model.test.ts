@@ -1,6 +1,7 @@
 /** The unit protocol against every order of its messages: see "Units" in bus/README.md for I1 to I9. */
 import fc from "fast-check"
 import { test } from "vitest"
+import { runs } from "../../test/fixtures/runs.ts"
 import { storedState } from "./model/reference.ts"
 import { calm, run } from "./model/run.ts"
 import { isSame, subjectOf, unit, WINDOW, type World } from "./model/world.ts"
@@ -9,7 +10,7 @@ const options = fc.record({ partBytes: fc.constantFrom(40, 120, 256 * 1024), sha
 const choices = fc.array(fc.nat(2 ** 30), { minLength: 20, maxLength: 160 })
 /** One that once found a lost change. Others by hand: HEADGATE_MODEL_SEED, HEADGATE_MODEL_RUNS. */
 const SEED = Number(process.env["HEADGATE_MODEL_SEED"] ?? 1_426_520_485)
-const RUNS = Number(process.env["HEADGATE_MODEL_RUNS"] ?? 2000)
+const RUNS = Number(process.env["HEADGATE_MODEL_RUNS"] ?? runs(1000))
 
 test(`any interleaving ends with what the newest writer wants, shown to every reader (seed ${SEED}, ${RUNS} runs)`, async () => {
   await fc.assert(fc.asyncProperty(options, choices, async (how, list) => {

@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import type { Listener, Match, Route } from "../../bus/kinds/config.ts"
+import { runs } from "../../test/fixtures/runs.ts"
 import type { Batch } from "./compile.ts"
 import { compiler, listener, match, request, route, rule } from "./fixture.ts"
 import { look, RANKS, type Rank } from "./explain.ts"
@@ -102,7 +103,7 @@ describe("the table against the obvious matcher", () => {
         })
         for (const { table, answers } of seen) expect(requests.flatMap((wanted) => [80, 81].map((port) => answer(table, port, wanted)))).toEqual(answers)
       }),
-      { numRuns: 3000 },
+      { numRuns: runs(750) },
     )
   })
 
@@ -120,7 +121,7 @@ describe("the table against the obvious matcher", () => {
         }
         for (const wanted of crowdedRequests) expect(answer(made.table, 80, wanted)).toBe(oracle(listeners, routes, 80, wanted))
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(250) },
     )
   })
 
@@ -134,7 +135,7 @@ describe("the table against the obvious matcher", () => {
         for (const wanted of requests) for (const port of [80, 81]) expect(answer(incremental.table, port, wanted)).toBe(answer(scratch.table, port, wanted))
         expect([...incremental.notes].sort()).toEqual([...scratch.notes].sort())
       }),
-      { numRuns: 500 },
+      { numRuns: runs(125) },
     )
   })
 })
@@ -205,7 +206,7 @@ describe("the explaining look", () => {
         const { routes } = fold(batches)
         for (const wanted of requests) for (const port of [80, 81]) check(made.table, routes, port, wanted)
       }),
-      { numRuns: 1500 },
+      { numRuns: runs(375) },
     )
   })
 
@@ -217,7 +218,7 @@ describe("the explaining look", () => {
         made.apply({ listeners: new Map([["l", listener("l")]]), routes })
         for (const wanted of crowdedRequests) check(made.table, routes, 80, wanted)
       }),
-      { numRuns: 500 },
+      { numRuns: runs(125) },
     )
   })
 })

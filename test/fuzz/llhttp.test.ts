@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { setImmediate } from "node:timers/promises"
 import { isDeepStrictEqual } from "node:util"
 import { describe, expect, test } from "vitest"
+import { runs } from "../fixtures/runs.ts"
 import { arrival, everyOctet, type Arrival } from "./cases.ts"
 import { differences } from "./differences.ts"
 import { forgotten, judge, type Verdict } from "./judge.ts"
@@ -19,10 +20,10 @@ const setting = (name: string, otherwise: number): number => {
 }
 
 const seed = setting("HEADGATE_FUZZ_SEED", 1)
-const cases = setting("HEADGATE_FUZZ_CASES", 120_000)
+const cases = setting("HEADGATE_FUZZ_CASES", runs(30_000))
 const from = setting("HEADGATE_FUZZ_FROM", 0)
 /** A replay of some cases cannot show what takes many. */
-const isWhole = cases >= 100_000
+const isWhole = cases >= 30_000
 const MAX_REPORTS = 5
 
 /** What is wrong about a case; empty: nothing. */

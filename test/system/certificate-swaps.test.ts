@@ -16,7 +16,7 @@ import { followServed, type ServedCertificate } from "./served-certificate.ts"
 import { until } from "./until.ts"
 
 const HOST = "shop.example"
-const SWAPS = Number(process.env["HEADGATE_SWAPS"] ?? 200)
+const SWAPS = Number(process.env["HEADGATE_SWAPS"] ?? 100)
 /** A certificate comes back after this many swaps. */
 const POOL = 40
 

@@ -25,8 +25,8 @@ import type { Part } from "./processes.ts"
 import { httpsGateway, keyOf, secret } from "./secrets.ts"
 import { until } from "./until.ts"
 
-const EDITS = Number(process.env["HEADGATE_EDITS"] ?? 300)
-const MOMENTS = Number(process.env["HEADGATE_MOMENTS"] ?? 100)
+const EDITS = Number(process.env["HEADGATE_EDITS"] ?? 150)
+const MOMENTS = Number(process.env["HEADGATE_MOMENTS"] ?? 50)
 const SEED = Number(process.env["HEADGATE_SEED"] ?? Date.now() % 1_000_000_007)
 const ROUTES = 12
 const SERVICES = 4
