@@ -1,7 +1,7 @@
 /** The streams on JetStream: made and brought up to date by who may, awaited by who may not; and what tells one incarnation from another. */
 import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, type JetStreamManager, type StreamConfig, type StreamInfo as ServerStreamInfo } from "@nats-io/jetstream"
 import { RequestError, type NatsConnection } from "@nats-io/transport-node"
-import { BusError, type StreamInfo, type StreamName } from "./bus.ts"
+import { BusError, type BusErrorReason, type StreamInfo, type StreamName } from "./bus.ts"
 import { streams, type StreamShape } from "./streams.ts"
 
 /** Metadata of a mirror: the incarnation of the stream it copies. */
@@ -106,12 +106,17 @@ const pastSilence = async <T>(ask: () => Promise<T>): Promise<T> => {
 /** The client wraps it in "JetStream is not enabled". */
 const isSilent = (error: unknown): boolean => error instanceof Error && ((error instanceof RequestError && error.isNoResponders()) || isSilent(error.cause))
 
+/** Rejects with BusError "timeout" where JetStream is silent: which streams it has nobody knows then. */
 const listed = (connection: NatsConnection, request: string, body: string): Promise<unknown> =>
-  pastSilence(async () => (await connection.request(request, body, { timeout: 5000 })).json())
+  pastSilence(async () => (await connection.request(request, body, { timeout: 5000 })).json()).catch((error: unknown) => {
+    throw isSilent(error) ? new BusError("timeout", "JetStream does not answer", { cause: error }) : error
+  })
 
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
-/** Resolves when all of them exist. Rejects with BusError "no-stream" after `timeout` ms. */
+const WAITED_FOR: ReadonlySet<BusErrorReason> = new Set(["no-stream", "timeout"])
+
+/** Resolves when all of them exist. Rejects with BusError "no-stream", or "timeout" where the server does not say, after `timeout` ms. */
 export const untilStreams = async (connection: NatsConnection, apiPrefix: string, needed: readonly StreamName[], timeout: number, signal: AbortSignal | undefined): Promise<void> => {
   const deadline = performance.now() + timeout
   for (const stream of needed) {
@@ -121,7 +126,7 @@ export const untilStreams = async (connection: NatsConnection, apiPrefix: string
         await streamInfo(connection, apiPrefix, stream)
         break
       } catch (error) {
-        if (!(error instanceof BusError) || error.reason !== "no-stream" || performance.now() > deadline) throw error
+        if (!(error instanceof BusError) || !WAITED_FOR.has(error.reason) || performance.now() > deadline) throw error
         await new Promise((resolve) => setTimeout(resolve, 50))
       }
     }

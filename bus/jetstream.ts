@@ -128,6 +128,13 @@ const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): B
       void read(what, question).then(resolve, reject).finally(() => asking.delete(reject))
     })
   const infoOf = (stream: StreamName): Promise<StreamInfo> => streamInfo(connection, prefix.api, stream)
+  /** Nobody answers for a stream that is gone, nor for one that is there while the server has JetStream switched off, as its disk is full. */
+  const askStream = <T>(stream: StreamName, what: string, question: () => Promise<T>): Promise<T> =>
+    ask(what, () => read(what, question).catch(async (error: unknown) => {
+      if (!(error instanceof BusError) || error.reason !== "no-stream") throw error
+      await infoOf(stream)
+      throw new BusError("timeout", error.message, { cause: error })
+    }))
   // Several refused messages ask for one repair.
   let mending: Promise<void> | undefined
   const mendStreams = (): Promise<void> => {
@@ -179,9 +186,9 @@ const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): B
       followings.add(following)
       return following
     },
-    last: (stream, subject) => ask(`last of ${subject}`, async () => stored(await getterOf(manager, stream).getMessage(stream, { last_by_subj: subject }))),
-    at: (stream, seq) => ask(`${stream} ${seq}`, async () => stored(await getterOf(manager, stream).getMessage(stream, { seq }))),
-    asOf: (stream, subjects, upTo) => ask(`${stream} as of`, async () => {
+    last: (stream, subject) => askStream(stream, `last of ${subject}`, async () => stored(await getterOf(manager, stream).getMessage(stream, { last_by_subj: subject }))),
+    at: (stream, seq) => askStream(stream, `${stream} ${seq}`, async () => stored(await getterOf(manager, stream).getMessage(stream, { seq }))),
+    asOf: (stream, subjects, upTo) => askStream(stream, `${stream} as of`, async () => {
       if (subjects.length > 1024) throw new BusError("rejected", "asOf takes at most 1,024 subjects")
       // The server's bound is exclusive and in nanoseconds, ours is inclusive and in milliseconds.
       const limit = "time" in upTo ? { up_to_time: new Date(upTo.time + 1) } : { up_to_seq: upTo.seq }
@@ -192,7 +199,7 @@ const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): B
       return { messages, complete: await believable(manager, stream, subjects, messages) }
     }),
     info: (stream) => ask(`${stream} info`, () => infoOf(stream)),
-    purge: (stream, filter, upTo) => ask(`${stream} purge`, async () => {
+    purge: (stream, filter, upTo) => askStream(stream, `${stream} purge`, async () => {
       await manager.streams.purge(stream, upTo === undefined ? { filter } : { filter, seq: upTo + 1 })
     }),
     hint: (subject, data) => { if (!connection.isClosed() && !connection.isDraining()) connection.publish(subject, data) },

@@ -141,12 +141,17 @@ class Held implements Lease {
       else if (!this.#over) wait = await this.#refused()
     } catch (error) {
       if (!(error instanceof BusError)) throw error
-      if (error.reason === "no-stream") this.#lose("store-lost", error.message)
+      if (error.reason === "no-stream" && (await this.#hasNoStream())) this.#lose("store-lost", error.message)
       else if (error.reason === "closed") this.#over = true
       // While the server is away nobody else can take the lease either.
       wait = Math.min(this.#every, 200)
     }
     if (!this.#over) this.#cancel = this.#schedule(wait)
+  }
+
+  /** A server that stores nothing at the moment, as its disk is full, has nobody either who takes a message; its streams are still there. */
+  #hasNoStream(): Promise<boolean> {
+    return this.#bus.info("LEASES").then(() => false, (error: unknown) => error instanceof BusError && error.reason === "no-stream")
   }
 
   async #refused(): Promise<number> {

@@ -5,6 +5,8 @@ export interface Settings {
   /** Of this server among its peers: the pod's. */
   readonly name: string
   readonly store: string
+  /** What may be kept there, bytes; undefined: as nats-server guesses, once, from what is free as it starts: nothing where the disk is full just then. */
+  readonly storeLimit?: number
   /** Routes of all servers that keep the streams together, its own among them, as HOST:PORT; none: it is alone. */
   readonly peers: readonly string[]
   /** Bound for clients and routes. */
@@ -37,7 +39,7 @@ export interface Passwords {
 }
 
 /** As text for nats-server's `-c`; the same for the same planes, in whatever order they came. Throws RangeError for a role without a password. */
-export const renderServer = ({ name, store, peers, address, ports }: Settings, passwords: Passwords): string => {
+export const renderServer = ({ name, store, storeLimit, peers, address, ports }: Settings, passwords: Passwords): string => {
   const planes = [...passwords.planes].sort(([a], [b]) => (a < b ? -1 : 1))
   const all = new Map([...passwords.roles, ...planes.map(([plane, password]) => [gatewayRole(plane), password] as const)])
   const cluster = {
@@ -49,7 +51,7 @@ export const renderServer = ({ name, store, peers, address, ports }: Settings, p
   }
   return `${JSON.stringify({
     server_name: name, listen: `${address}:${ports.clients}`, http: `127.0.0.1:${ports.monitor}`,
-    jetstream: { store_dir: store },
+    jetstream: { store_dir: store, ...(storeLimit === undefined ? {} : { max_file_store: storeLimit }) },
     ...(peers.length === 0 ? {} : { cluster, lame_duck_duration: `${LAME_DUCK}s` }),
     accounts: accountsOf(planes.map(([plane]) => plane), all),
   }, null, 2)}\n`

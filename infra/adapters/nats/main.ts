@@ -17,6 +17,7 @@ import { ensureCredentials, type InstallationPasswords, mountedCredentials } fro
 import { passwordsOf, PLANE_LABEL, planeSecretOf, type PlaneSecret } from "./planes.ts"
 import { listenProbes } from "./probes.ts"
 import { startServer } from "./process.ts"
+import { diskSize, StoreWatch } from "./store-watch.ts"
 
 const HELP = `headgate nats [options]
 
@@ -35,10 +36,10 @@ Runs nats-server with users for the parts of the installation and for every data
   --accounts                starts nothing: prints accounts and users, passwords included, as a NATS of yours takes them
                             for the parts and data planes there are now
 
-Exit status: 0 ended by a signal, 1 nats-server ended or cannot start, 2 the command line is wrong.
+Exit status: 0 ended by a signal, or to start anew after the disk was full; 1 nats-server ended or cannot start, 2 the command line is wrong.
 `
 
-const log = (level: "info" | "warning", message: string, more: Readonly<Record<string, unknown>> = {}): void =>
+const log = (level: "info" | "warning" | "error", message: string, more: Readonly<Record<string, unknown>> = {}): void =>
   void process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, part: "nats", message, ...more })}\n`)
 
 interface Flags {
@@ -117,11 +118,24 @@ const printAccounts = async ({ namespace, namespaces, secret }: Flags): Promise<
 
 const LABELS = { "app.kubernetes.io/managed-by": "headgate", "app.kubernetes.io/name": "headgate-nats" }
 
-const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, settings }: Flags): Promise<void> => {
+const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, settings: chosen }: Flags): Promise<void> => {
   mkdirSync(run, { recursive: true, mode: 0o700 })
+  mkdirSync(chosen.store, { recursive: true })
+  const settings = { ...chosen, storeLimit: await diskSize(chosen.store) }
   const api = connectApi()
   const stop = new AbortController()
-  const probe = await listenProbes(probes, settings.ports.monitor)
+  /** Its end is meant. */
+  let isOver = false
+  const store = new StoreWatch({
+    folder: settings.store,
+    onStuck: (why) => log("error", why),
+    onRoom: (free) => {
+      isOver = true
+      log("info", `there is room again (${free}): nats-server is ended, since it stores nothing before it is started anew`)
+      server.signal("SIGTERM")
+    },
+  })
+  const probe = await listenProbes(probes, settings.ports.monitor, () => store.why)
   const roles = (mounted === undefined ? undefined : mountedCredentials(mounted)) ?? (await credentialsWhenever(() => ensureCredentials({ api, namespace, secret, labels: LABELS })))
   const found = new Map<string, PlaneSecret>()
   /** Each namespace's own, until it is synced: a list that has not come is no list of nothing. */
@@ -158,7 +172,13 @@ const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, 
   await Promise.race([synced.promise, delay(systemClock, PATIENCE, stop.signal)])
 
   const planes = waiting.size === 0 ? passwordsOf(found.values()) : before(join(run, CACHE))
-  const server = startServer({ binary: await findNatsServer(), file: join(run, "nats.conf"), configuration: renderServer(settings, { ...roles, planes }), log: (line) => void process.stderr.write(`${line}\n`) })
+  const server = startServer({
+    binary: await findNatsServer(), file: join(run, "nats.conf"), configuration: renderServer(settings, { ...roles, planes }),
+    log: (said) => {
+      process.stderr.write(`${said}\n`)
+      store.said(said)
+    },
+  })
   accounts = new Accounts({
     settings, passwords: roles, server, planes,
     onReloaded: (count, ms) => log("info", `data planes: ${count}`, { ms: Math.round(ms) }),
@@ -166,10 +186,9 @@ const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, 
   })
   changed()
   log("info", "nats-server started", { planes: planes.size, replicas: Math.max(1, settings.peers.length) })
-  let isStopping = false
   const onSignal = (): void => {
-    if (isStopping) return server.signal("SIGTERM")
-    isStopping = true
+    if (isOver) return server.signal("SIGTERM")
+    isOver = true
     // Among peers it first hands over what it leads, and asks its clients to go elsewhere.
     server.signal(settings.peers.length > 0 ? "SIGUSR2" : "SIGTERM")
   }
@@ -177,10 +196,11 @@ const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, 
   process.on("SIGINT", onSignal)
   const how = await server.ended
   stop.abort()
+  store.stop()
   for (const reflector of reflectors) reflector.stop()
   probe.close()
   await api.close()
-  if (!isStopping) throw new Error(`nats-server ended (${how})`)
+  if (!isOver) throw new Error(`nats-server ended (${how})`)
   process.exit(0)
 }
 

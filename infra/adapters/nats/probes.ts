@@ -2,13 +2,19 @@
 import http from "node:http"
 import { request } from "undici"
 
-/** `/healthz`: this process runs. `/readyz`: nats-server has its streams' state and takes connections. Rejects when the port cannot be had. */
-export const listenProbes = async ({ host, port }: { readonly host: string; readonly port: number }, monitor: number): Promise<http.Server> => {
+/**
+ * `/healthz`: this process runs. `/readyz`: nats-server has its streams' state, takes connections, and stores what it is
+ * given: `why` tells why it does not, as nats-server itself says nothing of that here. Rejects when the port cannot be had.
+ */
+export const listenProbes = async ({ host, port }: { readonly host: string; readonly port: number }, monitor: number, why: () => string | undefined): Promise<http.Server> => {
   const server = http.createServer((asked, answer) => {
     const say = (status: number, text: string): void => void answer.writeHead(status, { "content-type": "text/plain; charset=utf-8" }).end(`${text}\n`)
     if (asked.url === "/healthz") return say(200, "ok")
     if (asked.url !== "/readyz") return say(404, "there are /healthz and /readyz")
-    void health(monitor).then((why) => say(why === undefined ? 200 : 503, why ?? "ok"))
+    void health(monitor).then((unwell) => {
+      const reason = unwell ?? why()
+      say(reason === undefined ? 200 : 503, reason ?? "ok")
+    })
   })
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject)
