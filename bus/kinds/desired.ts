@@ -25,7 +25,12 @@ export const Desired = Struct({
   body: Record(String, Unknown),
   /** Of a Secret: keys of its data that are random. */
   generated: optionalKey(Record(String, Generated)),
+  /** Of a data plane's Secret: keys of its data that hold a certificate of the plane's user on the bus (busCertificate), renewed in time. */
+  certificate: optionalKey(Struct({ plane: String })),
 })
 export type Desired = typeof Desired.Type
+
+/** Keys of the Secret's data, PEM: what is shown, its key, and by whom a server's has to be signed. */
+export const busCertificate = { certificate: "nats.crt", key: "nats.key", authority: "nats-ca.crt" } as const
 
 export const desired = configKind("desired", Desired)

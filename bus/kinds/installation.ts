@@ -25,6 +25,8 @@ export const Installation = Struct({
   image: String,
   /** As gateway pods reach it: `nats://headgate-nats.headgate-system.svc:4222` */
   nats: String,
+  /** Whether gateway pods show a certificate there, which the adapter puts in their Secret. */
+  natsTls: optionalKey(Boolean),
   /** Where GatewayParameters say nothing. */
   mode: Mode,
 })

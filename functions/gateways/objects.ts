@@ -42,12 +42,12 @@ export const labelsOf = (plane: string, gateway: string | undefined): Texts => (
 
 const API: Readonly<Record<string, string>> = { ServiceAccount: "v1", Secret: "v1", Service: "v1", Deployment: "apps/v1", PodDisruptionBudget: "policy/v1" }
 
-/** `more`: all of the object but its metadata. */
-export const object = (kind: string, { source, owner, namespace, name, labels, annotations }: Made, more: Readonly<Record<string, unknown>>, generated?: Desired["generated"]): Member<Desired> => {
+/** `more`: all of the object but its metadata; `secret`: what only the adapter makes of it. */
+export const object = (kind: string, { source, owner, namespace, name, labels, annotations }: Made, more: Readonly<Record<string, unknown>>, secret: Pick<Desired, "generated" | "certificate"> = {}): Member<Desired> => {
   const references = owner.uid === undefined ? {} : { ownerReferences: [{ apiVersion: "gateway.networking.k8s.io/v1", kind: owner.kind, name: owner.name, uid: owner.uid, controller: true }] }
   const metadata = { labels, ...(Object.keys(annotations).length === 0 ? {} : { annotations }), ...references }
   return [
     `${CONTROL_PLANE}/${kind.toLowerCase()}/${namespace}/${name}`,
-    { schema: 1, source, apiVersion: API[kind] ?? "v1", kind, namespace, name, body: { metadata, ...more }, ...(generated === undefined ? {} : { generated }) },
+    { schema: 1, source, apiVersion: API[kind] ?? "v1", kind, namespace, name, body: { metadata, ...more }, ...secret },
   ]
 }

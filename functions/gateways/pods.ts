@@ -1,5 +1,5 @@
 /** The pods of a data plane, and what they need: an account without rights, secrets of their own, and a budget. */
-import type { Desired } from "../../bus/kinds/desired.ts"
+import { busCertificate, type Desired } from "../../bus/kinds/desired.ts"
 import type { Installation } from "../../bus/kinds/installation.ts"
 import type { Parameters } from "../gateway-api/runs.ts"
 import type { Member } from "../reconcile.ts"
@@ -21,6 +21,8 @@ const SLACK = 5
 const SECRETS = "/etc/headgate"
 const DATA = "/data"
 
+const TLS = [["HEADGATE_NATS_CA", busCertificate.authority], ["HEADGATE_NATS_CERT", busCertificate.certificate], ["HEADGATE_NATS_KEY", busCertificate.key]].map(([name, file]) => ({ name, value: `${SECRETS}/${file}` }))
+
 /** 5,000 routes take about 100 MiB. */
 const RESOURCES = { requests: { cpu: "50m", memory: "96Mi" }, limits: { memory: "512Mi" } }
 
@@ -28,7 +30,10 @@ export const pods = (made: Made, { parameters, replicas }: { readonly parameters
   const selector = { matchLabels: selectorOf(made.plane) }
   return [
     object("ServiceAccount", made, { automountServiceAccountToken: false }),
-    object("Secret", made, { type: "Opaque" }, { "plane.key": { as: "hex", bytes: 32 }, "nats-password": { as: "base64url", bytes: 32 } }),
+    object("Secret", made, { type: "Opaque" }, {
+      generated: { "plane.key": { as: "hex", bytes: 32 }, "nats-password": { as: "base64url", bytes: 32 } },
+      ...(installation.natsTls === true ? { certificate: { plane: made.plane } } : {}),
+    }),
     object("PodDisruptionBudget", made, { spec: { maxUnavailable: 1, selector, unhealthyPodEvictionPolicy: "AlwaysAllow" } }),
     object("Deployment", made, {
       spec: {
@@ -60,7 +65,7 @@ const podSpec = ({ plane, name }: Made, parameters: Parameters, installation: In
   ...(parameters.imagePullSecrets === undefined ? {} : { imagePullSecrets: parameters.imagePullSecrets }),
 })
 
-const container = (plane: string, { resources = RESOURCES, environment = {} }: Parameters, { image, nats }: Installation) => ({
+const container = (plane: string, { resources = RESOURCES, environment = {} }: Parameters, { image, nats, natsTls = false }: Installation) => ({
   name: "gateway",
   image,
   args: [
@@ -68,7 +73,7 @@ const container = (plane: string, { resources = RESOURCES, environment = {} }: P
     "--nats", nats, "--nats-password-file", `${SECRETS}/nats-password`, "--plane-key", `${SECRETS}/plane.key`,
     "--probes", `[::]:${PROBES_PORT}`, "--linger", String(LINGER * 1000), "--drain", String(DRAIN * 1000),
   ],
-  env: [{ name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }, ...Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1)).map(([variable, value]) => ({ name: variable, value }))],
+  env: [{ name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }, ...(natsTls ? TLS : []), ...Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1)).map(([variable, value]) => ({ name: variable, value }))],
   ports: [{ name: "probes", containerPort: PROBES_PORT }],
   readinessProbe: { httpGet: { path: "/readyz", port: "probes" }, periodSeconds: 1, timeoutSeconds: 1, failureThreshold: LINGER + 2 },
   livenessProbe: { httpGet: { path: "/healthz", port: "probes" }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },

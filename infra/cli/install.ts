@@ -7,7 +7,7 @@ import { isJson, listOf, memberOf, textOf } from "../adapters/kubernetes/raw.ts"
 import { PLURAL } from "../manifests/crd.ts"
 import { manifests } from "../manifests/manifests.ts"
 import { INSTALLATION_LABEL, isExternal, type InstallOptions, type Manifest } from "../manifests/options.ts"
-import { PASSWORDS } from "../manifests/nats.ts"
+import { AUTHORITY, CREDENTIALS_SECRET } from "../manifests/nats.ts"
 import { isMade, kindsToRemove, labelled, pathOf, type Place, placeOf, placeText, put, read, take } from "./install-objects.ts"
 import { untilRolledOut } from "./install-ready.ts"
 
@@ -65,10 +65,11 @@ export const uninstall = async (namespace: string, { api, say, timeout }: Instal
   for (const place of workloads) await remove(place)
   await untilGone(api, workloads, namespace, timeout)
   for (const place of all) if (!isWorkload(place) && place.kind !== "Namespace") await remove(place)
-  const passwords = resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name: PASSWORDS })
-  if (textOf(memberOf(memberOf(await read(api, passwords), "metadata"), "labels")["app.kubernetes.io/managed-by"]) === "headgate") {
-    await api.request({ method: "DELETE", path: passwords })
-    say(`  removed   Secret ${namespace}/${PASSWORDS}`)
+  for (const name of [CREDENTIALS_SECRET, AUTHORITY]) {
+    const path = resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name })
+    if (textOf(memberOf(memberOf(await read(api, path), "metadata"), "labels")["app.kubernetes.io/managed-by"]) !== "headgate") continue
+    await api.request({ method: "DELETE", path })
+    say(`  removed   Secret ${namespace}/${name}`)
   }
   const space = all.find(({ kind }) => kind === "Namespace")
   if (space !== undefined) {

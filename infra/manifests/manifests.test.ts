@@ -95,9 +95,13 @@ test("with a NATS of the user's there is none of ours, and every part is told of
   }
 })
 
-test("of the passwords each part sees its own", () => {
+test("of passwords and certificates each part sees its own, and who signs them the adapter alone", () => {
   for (const [name, role] of [["headgate-adapter", "adapter"], ["headgate-functions", "functions"], ["headgate-history", "history"]]) {
     const workload = asRead(DEFAULTS).filter(isWorkload).find(({ metadata }) => metadata.name === name)
-    expect(workload?.spec.template.spec.volumes.filter((volume) => "secret" in volume)).toEqual([{ name: "credentials", secret: { secretName: "headgate-nats", items: [{ key: role, path: role }], defaultMode: 0o440 } }])
+    expect(workload?.spec.template.spec.volumes.filter((volume) => "secret" in volume)).toEqual([
+      { name: "credentials", secret: { secretName: "headgate-nats", items: [role, `${role}.crt`, `${role}.key`, "ca.crt"].map((key) => ({ key, path: key })), defaultMode: 0o440 } },
+      // Who signs for data planes.
+      ...(role === "adapter" ? [{ name: "authority", secret: { secretName: "headgate-nats-authority", defaultMode: 0o440 } }] : []),
+    ])
   }
 })

@@ -2,8 +2,10 @@
 import { GATEWAY, isExternal, labelsOf, NATS, PEERS, type InstallOptions, type Manifest } from "./options.ts"
 import { disruptionBudget, podTemplate, selector, serviceAccount, type Volume } from "./workload.ts"
 
-/** Made by the first server that starts (infra/adapters/nats/credentials.ts): no file of ours has a password in it. */
-export const PASSWORDS = "headgate-nats"
+/** Made by the first server that starts (infra/adapters/nats/credentials.ts): no file of ours has a password or a key in it. */
+export const CREDENTIALS_SECRET = "headgate-nats"
+/** Who signs: a Secret of its own, for who mounts the other does not. */
+export const AUTHORITY = "headgate-nats-authority"
 
 export const natsManifests = (options: InstallOptions): readonly Manifest[] => {
   const { namespace, nats, watchNamespaces } = options
@@ -13,7 +15,7 @@ export const natsManifests = (options: InstallOptions): readonly Manifest[] => {
   const template = podTemplate(options, {
     name: NATS,
     args: [
-      "nats", "--namespace", namespace, "--replicas", String(nats.replicas), "--mounted", "/etc/headgate/passwords",
+      "nats", "--namespace", namespace, "--replicas", String(nats.replicas), "--mounted", "/etc/headgate/credentials", "--authority", AUTHORITY,
       ...(watchNamespaces.length === 0 ? [] : ["--watch-namespaces", watchNamespaces.join(",")]),
     ],
     environment: { HEADGATE_NATS_SERVER: "/nats-server", GOMEMLIMIT: "700MiB" },
@@ -24,14 +26,15 @@ export const natsManifests = (options: InstallOptions): readonly Manifest[] => {
     volumes: [
       data,
       { name: "run", path: "/run/headgate", source: { emptyDir: { medium: "Memory", sizeLimit: "32Mi" } } },
-      { name: "passwords", path: "/etc/headgate/passwords", readOnly: true, source: { secret: { secretName: PASSWORDS, optional: true, defaultMode: 0o440 } } },
+      { name: "credentials", path: "/etc/headgate/credentials", readOnly: true, source: { secret: { secretName: CREDENTIALS_SECRET, optional: true, defaultMode: 0o440 } } },
     ],
     grace: nats.replicas === 1 ? 30 : 60,
     startsWithin: 120,
   })
   return [
     serviceAccount(options, NATS),
-    { apiVersion: "v1", kind: "Service", metadata: metadata(NATS), spec: { selector: labelsOfPods(options), ports: [port("clients", 4222)] } },
+    // One whose disk is full is not ready, and read from all the same where there is no other.
+    { apiVersion: "v1", kind: "Service", metadata: metadata(NATS), spec: { ...(nats.replicas === 1 ? { publishNotReadyAddresses: true } : {}), selector: labelsOfPods(options), ports: [port("clients", 4222)] } },
     // Peers find one another before any of them is ready.
     { apiVersion: "v1", kind: "Service", metadata: metadata(PEERS), spec: { clusterIP: "None", publishNotReadyAddresses: true, selector: labelsOfPods(options), ports: [port("clients", 4222), port("routes", 6222)] } },
     {

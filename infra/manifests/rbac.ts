@@ -1,6 +1,6 @@
 /** What each part may do with the API server, and nothing else. Functions and the history do not talk to it. */
 import { installationRules, limitedClusterRules, type PolicyRule, watchedRules } from "../adapters/kubernetes/permissions.ts"
-import { PASSWORDS } from "./nats.ts"
+import { AUTHORITY, CREDENTIALS_SECRET } from "./nats.ts"
 import { ADAPTER, isExternal, labelsOf, NATS, type InstallOptions, type Manifest } from "./options.ts"
 
 export const rbacManifests = (options: InstallOptions): readonly Manifest[] => [
@@ -28,7 +28,7 @@ const natsPermissions: Permissions = {
   watched: [{ apiGroups: [""], resources: ["secrets"], verbs: ["list", "watch"] }],
   own: [
     { apiGroups: [""], resources: ["secrets"], verbs: ["create"] },
-    { apiGroups: [""], resources: ["secrets"], resourceNames: [PASSWORDS], verbs: ["get", "update"] },
+    { apiGroups: [""], resources: ["secrets"], resourceNames: [CREDENTIALS_SECRET, AUTHORITY], verbs: ["get", "update"] },
   ],
 }
 

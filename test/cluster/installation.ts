@@ -49,14 +49,18 @@ export const installation = async (name: string, ...options: readonly string[]):
         api.request({ path: resourcePath({ group: "", version: "v1", plural: "services", namespace: name, name: "headgate-nats" }) }),
       ])
       const url = `nats://${textOf(memberOf(service, "spec")["clusterIP"])}:4222`
+      // As long as the connection may be made anew.
       const folder = mkdtempSync(join(tmpdir(), "headgate-credentials-"))
-      try {
-        const file = join(folder, role)
-        writeFileSync(file, Buffer.from(textOf(memberOf(secret, "data")[role]), "base64"), { mode: 0o600 })
-        return await connectBus({ url, name: "test", access: { url, ...readCredentials(file) } })
-      } finally {
+      const [file = "", ca = "", cert = "", key = ""] = [role, "ca.crt", `${role}.crt`, `${role}.key`].map((name) => {
+        const path = join(folder, name)
+        writeFileSync(path, Buffer.from(textOf(memberOf(secret, "data")[name]), "base64"), { mode: 0o600 })
+        return path
+      })
+      const bus = await connectBus({ url, name: "test", access: { url, ...readCredentials(file), tls: { ca, cert, key } } }).catch((error: unknown) => {
         rmSync(folder, { recursive: true })
-      }
+        throw error
+      })
+      return { ...bus, close: () => bus.close().finally(() => { rmSync(folder, { recursive: true, force: true }) }) }
     },
     end: async () => {
       await api.close()

@@ -1,5 +1,6 @@
 /** The Kubernetes adapter: what the API server holds as resources, and what functions want done carried out in the cluster. */
 import { Effect } from "effect"
+import { mountedAuthority } from "../nats/credentials.ts"
 import { publishing, type SessionOptions } from "../publish/session.ts"
 import { Apply } from "./apply/apply.ts"
 import type { WriteTraces } from "./apply/write-trace.ts"
@@ -10,6 +11,8 @@ export interface KubernetesAdapterOptions extends Omit<SessionOptions, "adapter"
   readonly writes?: WriteTraces | undefined
   /** False: it only watches. */
   readonly applies: boolean
+  /** Folder with who signs certificates for data planes (nats/credentials.ts); undefined: they need none. */
+  readonly authority?: string | undefined
 }
 
 export const LEASE = "adapter.kubernetes"
@@ -21,12 +24,12 @@ export const kubernetesAdapter = (options: KubernetesAdapterOptions): Effect.Eff
     const namespaces = options.namespaces && [...new Set([...options.namespaces, options.installation.namespace])]
     const source = new KubernetesSource({ ...options, namespaces })
     yield* Effect.acquireRelease(Effect.sync(() => source.open()), () => Effect.sync(() => source.close()))
-    const { api, controllerName, installation, holder, log, applies, writes } = options
+    const { api, controllerName, installation, holder, log, applies, writes, authority } = options
     return yield* publishing({
       ...options, adapter: LEASE,
       ...(applies ? { during: ({ bus, epoch, end }) => new Apply({
         bus, api, controllerName, namespaces, holder, epoch, observer: source.observer, notes: { say: (id, note) => source.say(id, note) }, installation: installation.namespace,
-        log, traces: writes, onLost: (reason) => end(`the store was lost: ${reason}`),
+        log, traces: writes, authority: authority === undefined ? undefined : () => mountedAuthority(authority), onLost: (reason) => end(`the store was lost: ${reason}`),
       }) } : {}),
     }, source)
   }).pipe(Effect.scoped)

@@ -23,6 +23,7 @@ the pod's service account. Several may run: one at a time publishes and writes.
   --watch-namespaces A,B   only objects of these namespaces count (default: all)
   --image IMAGE            of gateway pods
   --gateway-nats URL       the bus as gateway pods reach it: nats://headgate-nats.${NAMESPACE}.svc:4222
+  --authority DIR          who signs certificates with which gateway pods come to the bus: ca.crt, ca.key (default: they show none)
   --mode MODE              Dedicated: pods for each Gateway; Shared: for all of a GatewayClass (default Dedicated)
   --watch-only             does nothing in the cluster
   --forget-after DAYS      forget deleted objects after so many days (default 7)
@@ -64,6 +65,7 @@ interface Flags {
   readonly namespaces: readonly string[] | undefined
   readonly installation: Installation
   readonly applies: boolean
+  readonly authority: string | undefined
   readonly forgetAfter: number
 }
 
@@ -80,7 +82,7 @@ const readFlags = (argv: readonly string[]): Flags | undefined => {
     const { values } = parseArgs({
       args: [...argv],
       options: {
-        "controller-name": { ...text, default: OWN_CONTROLLER }, namespace: { ...text, default: NAMESPACE }, "watch-namespaces": { ...text, default: "" }, image: text, "gateway-nats": text,
+        "controller-name": { ...text, default: OWN_CONTROLLER }, namespace: { ...text, default: NAMESPACE }, "watch-namespaces": { ...text, default: "" }, image: text, "gateway-nats": text, authority: text,
         mode: { ...text, default: "Dedicated" }, "watch-only": { type: "boolean", default: false }, "forget-after": { ...text, default: "7" }, help: { type: "boolean", short: "h" },
       },
     })
@@ -99,8 +101,8 @@ const readFlags = (argv: readonly string[]): Flags | undefined => {
     const days = Number(values["forget-after"])
     if (!(days > 0)) return wrong("--forget-after takes a number of days above 0")
     return {
-      controllerName: values["controller-name"], namespaces: namespaces.length === 0 ? undefined : namespaces, applies: !values["watch-only"], forgetAfter: days * 86_400_000,
-      installation: { schema: 1, namespace, image, nats, mode },
+      controllerName: values["controller-name"], namespaces: namespaces.length === 0 ? undefined : namespaces, applies: !values["watch-only"], authority: values.authority, forgetAfter: days * 86_400_000,
+      installation: { schema: 1, namespace, image, nats, mode, ...(values.authority === undefined ? {} : { natsTls: true }) },
     }
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error))

@@ -1,5 +1,5 @@
-/** Keeps nats-server's accounts in step with the data planes there are. */
-import { renderServer, type Passwords, type Settings } from "./configuration.ts"
+/** Keeps nats-server's accounts in step with the data planes there are, and has it show its newest certificate. */
+import { renderServer, type Passwords, type Settings, type TlsFiles } from "./configuration.ts"
 import type { ServerProcess } from "./process.ts"
 
 export interface AccountsOptions {
@@ -8,6 +8,7 @@ export interface AccountsOptions {
   readonly server: Pick<ServerProcess, "reload">
   /** What the server was started with. */
   readonly planes: ReadonlyMap<string, string>
+  readonly tls?: TlsFiles | undefined
   onReloaded(planes: number, ms: number): void
   onTrouble(error: unknown): void
 }
@@ -20,6 +21,7 @@ const AGAIN_MAX = 10_000
 export class Accounts {
   readonly #options: AccountsOptions
   #wanted: ReadonlyMap<string, string>
+  #tls: TlsFiles | undefined
   #running: string
   #hasNew = false
   #last = -REST
@@ -29,13 +31,24 @@ export class Accounts {
   constructor(options: AccountsOptions) {
     this.#options = options
     this.#wanted = options.planes
-    this.#running = renderServer(options.settings, { ...options.passwords, planes: options.planes })
+    this.#tls = options.tls
+    this.#running = renderServer(options.settings, { ...options.passwords, planes: options.planes }, options.tls)
     this.#known = new Set(options.planes.keys())
   }
 
   /** Passwords by data plane, all of them. One change at a time; what comes meanwhile is taken up together. */
   set(planes: ReadonlyMap<string, string>): void {
     this.#wanted = planes
+    this.#begin()
+  }
+
+  /** Who is connected stays so. */
+  show(tls: TlsFiles): void {
+    this.#tls = tls
+    this.#begin()
+  }
+
+  #begin(): void {
     this.#working ??= this.#work().finally(() => { this.#working = undefined })
   }
 
@@ -48,7 +61,7 @@ export class Accounts {
     const { settings, passwords, server, onReloaded, onTrouble } = this.#options
     for (let failures = 0; ; ) {
       const planes = this.#wanted
-      const configuration = renderServer(settings, { ...passwords, planes })
+      const configuration = renderServer(settings, { ...passwords, planes }, this.#tls)
       this.#hasNew ||= [...planes.keys()].some((plane) => !this.#known.has(plane))
       if (configuration === this.#running && !this.#hasNew) return
       const rest = this.#last + REST - performance.now()

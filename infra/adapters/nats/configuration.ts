@@ -27,6 +27,9 @@ export const PORTS: Ports = { clients: 4222, routes: 6222, monitor: 8222 }
 /** The least that nats-server lets its clients have to go elsewhere. */
 export const LAME_DUCK = 30
 
+/** After a restart everybody comes at once, s. */
+const HANDSHAKE = 5
+
 const ROUTES_USER = "routes"
 
 export interface Passwords {
@@ -38,20 +41,34 @@ export interface Passwords {
   readonly planes: ReadonlyMap<string, string>
 }
 
-/** As text for nats-server's `-c`; the same for the same planes, in whatever order they came. Throws RangeError for a role without a password. */
-export const renderServer = ({ name, store, storeLimit, peers, address, ports }: Settings, passwords: Passwords): string => {
+/** Paths of PEM files: what the server shows, and by whom the others' have to be signed. Other content is in other files, so that a reload sees it. */
+export interface TlsFiles {
+  readonly certificate: string
+  readonly key: string
+  readonly authority: string
+}
+
+/**
+ * As text for nats-server's `-c`; the same for the same planes, in whatever order they came. Throws RangeError for a role
+ * without a password. `tls`: who connects shows a certificate with the name of its user, and the user's password
+ * (nats-server looks at both, 2.15.2); peers one of the same authority. Without, everything is in clear.
+ */
+export const renderServer = ({ name, store, storeLimit, peers, address, ports }: Settings, passwords: Passwords, tls?: TlsFiles): string => {
   const planes = [...passwords.planes].sort(([a], [b]) => (a < b ? -1 : 1))
   const all = new Map([...passwords.roles, ...planes.map(([plane, password]) => [gatewayRole(plane), password] as const)])
+  const files = tls && { cert_file: tls.certificate, key_file: tls.key, ca_file: tls.authority, min_version: "1.3", timeout: HANDSHAKE }
   const cluster = {
     name: "headgate", listen: `${address}:${ports.routes}`,
     authorization: { user: ROUTES_USER, password: passwords.routes, timeout: 2 },
     routes: peers.map((peer) => `nats://${ROUTES_USER}:${encodeURIComponent(passwords.routes)}@${peer}`),
     // Pods' own addresses change with them.
     no_advertise: true,
+    ...(files === undefined ? {} : { tls: { ...files, verify: true } }),
   }
   return `${JSON.stringify({
     server_name: name, listen: `${address}:${ports.clients}`, http: `127.0.0.1:${ports.monitor}`,
     jetstream: { store_dir: store, ...(storeLimit === undefined ? {} : { max_file_store: storeLimit }) },
+    ...(files === undefined ? {} : { tls: { ...files, verify_and_map: true } }),
     ...(peers.length === 0 ? {} : { cluster, lame_duck_duration: `${LAME_DUCK}s` }),
     accounts: accountsOf(planes.map(([plane]) => plane), all),
   }, null, 2)}\n`

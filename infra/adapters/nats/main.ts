@@ -13,10 +13,11 @@ import { isJson, listOf } from "../kubernetes/raw.ts"
 import { Reflector } from "../kubernetes/reflector.ts"
 import { Accounts } from "./accounts.ts"
 import { PORTS, renderServer, type Settings } from "./configuration.ts"
-import { ensureCredentials, type InstallationPasswords, mountedCredentials } from "./credentials.ts"
+import { ensureCredentials, type InstallationCredentials, mountedCredentials, type TlsOptions } from "./credentials.ts"
 import { passwordsOf, PLANE_LABEL, planeSecretOf, type PlaneSecret } from "./planes.ts"
 import { listenProbes } from "./probes.ts"
 import { startServer } from "./process.ts"
+import { keepRenewed, writeTls } from "./renewal.ts"
 import { diskSize, StoreWatch } from "./store-watch.ts"
 
 const HELP = `headgate nats [options]
@@ -25,13 +26,14 @@ Runs nats-server with users for the parts of the installation and for every data
 
   --namespace NAME          of the installation ($HEADGATE_NAMESPACE, headgate-system)
   --watch-namespaces A,B    data planes of these alone, and of the installation's own (all)
-  --secret NAME             passwords of the installation's parts; made where it is missing (headgate-nats)
+  --secret NAME             passwords and certificates of the installation's parts; made where it is missing (headgate-nats)
+  --authority NAME          Secret of who signs certificates, made where it is missing: all connections are mutual TLS then
   --mounted DIR             the same Secret, mounted, for a start while the API server is away
   --replicas 1|3            servers that keep the streams together (1)
-  --set NAME                of the StatefulSet (headgate-nats)
+  --set NAME                of the StatefulSet, and of the Service (headgate-nats)
   --peers NAME              of the Service that knows each of its pods by name (headgate-nats-peers)
   --store DIR               where streams are kept (/data)
-  --run DIR                 configuration with passwords: in memory (/run/headgate)
+  --run DIR                 configuration with passwords and keys: in memory (/run/headgate)
   --probes ADDRESS:PORT     /readyz and /healthz (:9902)
   --accounts                starts nothing: prints accounts and users, passwords included, as a NATS of yours takes them
                             for the parts and data planes there are now
@@ -46,6 +48,7 @@ interface Flags {
   readonly namespace: string
   readonly namespaces: readonly string[]
   readonly secret: string
+  readonly tls: Omit<TlsOptions, "now"> | undefined
   readonly mounted: string | undefined
   readonly run: string
   readonly probes: { readonly host: string; readonly port: number }
@@ -58,7 +61,7 @@ export const flagsOf = (argv: readonly string[], env: Readonly<Record<string, st
   const text = { type: "string" } as const
   const { values } = parseArgs({
     args: [...argv], strict: true,
-    options: { help: { type: "boolean", short: "h" }, accounts: { type: "boolean" }, namespace: text, "watch-namespaces": text, secret: text, mounted: text, replicas: text, set: text, peers: text, store: text, run: text, probes: text },
+    options: { help: { type: "boolean", short: "h" }, accounts: { type: "boolean" }, namespace: text, "watch-namespaces": text, secret: text, authority: text, mounted: text, replicas: text, set: text, peers: text, store: text, run: text, probes: text },
   })
   if (values.help === true) return "help"
   const replicas = values.replicas ?? "1"
@@ -67,14 +70,16 @@ export const flagsOf = (argv: readonly string[], env: Readonly<Record<string, st
   if (probes === null) throw new TypeError(`--probes takes ADDRESS:PORT, not "${values.probes ?? ""}"`)
   const namespace = values.namespace ?? env["HEADGATE_NAMESPACE"] ?? "headgate-system"
   const watched = (values["watch-namespaces"] ?? "").split(",").filter((name) => name !== "")
+  const { set = "headgate-nats", peers = "headgate-nats-peers" } = values
   return {
+    tls: values.authority === undefined ? undefined : { authority: values.authority, serverNames: [set, `${set}.${namespace}`, `${set}.${namespace}.svc`, `*.${peers}`, `*.${peers}.${namespace}.svc`] },
     namespace, secret: values.secret ?? "headgate-nats", mounted: values.mounted, run: values.run ?? "/run/headgate",
     namespaces: watched.length === 0 ? [""] : [...new Set([namespace, ...watched])],
     probes: { host: probes[1] ?? "", port: Number(probes[2]) },
     printsAccounts: values.accounts === true,
     settings: {
       name: hostname(), store: values.store ?? "/data", address: "0.0.0.0", ports: PORTS,
-      peers: replicas === "1" ? [] : Array.from({ length: Number(replicas) }, (_, ordinal) => `${values.set ?? "headgate-nats"}-${ordinal}.${values.peers ?? "headgate-nats-peers"}:${PORTS.routes}`),
+      peers: replicas === "1" ? [] : Array.from({ length: Number(replicas) }, (_, ordinal) => `${set}-${ordinal}.${peers}:${PORTS.routes}`),
     },
   }
 }
@@ -118,7 +123,7 @@ const printAccounts = async ({ namespace, namespaces, secret }: Flags): Promise<
 
 const LABELS = { "app.kubernetes.io/managed-by": "headgate", "app.kubernetes.io/name": "headgate-nats" }
 
-const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, settings: chosen }: Flags): Promise<void> => {
+const supervise = async ({ namespace, namespaces, secret, tls, mounted, run, probes, settings: chosen }: Flags): Promise<void> => {
   mkdirSync(run, { recursive: true, mode: 0o700 })
   mkdirSync(chosen.store, { recursive: true })
   const settings = { ...chosen, storeLimit: await diskSize(chosen.store) }
@@ -136,7 +141,9 @@ const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, 
     },
   })
   const probe = await listenProbes(probes, settings.ports.monitor, () => store.why)
-  const roles = (mounted === undefined ? undefined : mountedCredentials(mounted)) ?? (await credentialsWhenever(() => ensureCredentials({ api, namespace, secret, labels: LABELS })))
+  const ensure = (now: number): Promise<InstallationCredentials> => ensureCredentials({ api, namespace, secret, labels: LABELS, tls: tls && { ...tls, now } })
+  const credentials = (mounted === undefined ? undefined : mountedCredentials(mounted, tls !== undefined)) ?? (await credentialsWhenever(() => ensure(systemClock.wall())))
+  const files = credentials.tls && writeTls(run, credentials.tls)
   const found = new Map<string, PlaneSecret>()
   /** Each namespace's own, until it is synced: a list that has not come is no list of nothing. */
   const waiting = new Set(namespaces)
@@ -173,16 +180,26 @@ const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, 
 
   const planes = waiting.size === 0 ? passwordsOf(found.values()) : before(join(run, CACHE))
   const server = startServer({
-    binary: await findNatsServer(), file: join(run, "nats.conf"), configuration: renderServer(settings, { ...roles, planes }),
+    binary: await findNatsServer(), file: join(run, "nats.conf"), configuration: renderServer(settings, { ...credentials, planes }, files),
     log: (said) => {
+      if (said.includes(OF_COURSE)) return
       process.stderr.write(`${said}\n`)
       store.said(said)
     },
   })
   accounts = new Accounts({
-    settings, passwords: roles, server, planes,
+    settings, passwords: credentials, server, planes, tls: files,
     onReloaded: (count, ms) => log("info", `data planes: ${count}`, { ms: Math.round(ms) }),
     onTrouble: (error) => log("warning", error instanceof Error ? error.message : String(error)),
+  })
+  const taking = accounts
+  if (tls !== undefined) void keepRenewed({
+    ensure: async (now) => (await ensure(now)).tls, tls: credentials.tls, clock: systemClock, signal: stop.signal,
+    onRenewed: (newest) => {
+      log("info", "a renewed certificate is shown from now on")
+      taking.show(writeTls(run, newest))
+    },
+    onTrouble: (error) => log("warning", `certificates cannot be looked at: ${error instanceof Error ? error.message : String(error)}`),
   })
   changed()
   log("info", "nats-server started", { planes: planes.size, replicas: Math.max(1, settings.peers.length) })
@@ -204,17 +221,20 @@ const supervise = async ({ namespace, namespaces, secret, mounted, run, probes, 
   process.exit(0)
 }
 
+/** nats-server warns of everybody who names a user beside a certificate: here all do, for the same one, with its password. */
+const OF_COURSE = "found in connect proto, but user required from cert"
+
 /** For the first list, ms. */
 const PATIENCE = 5000
 const AGAIN = 1000
 
 /** Nothing can start without them. */
-const credentialsWhenever = async (ensure: () => Promise<InstallationPasswords>): Promise<InstallationPasswords> => {
+const credentialsWhenever = async (ensure: () => Promise<InstallationCredentials>): Promise<InstallationCredentials> => {
   for (;;) {
     try {
       return await ensure()
     } catch (error) {
-      log("warning", `the passwords of the installation cannot be read or made: ${error instanceof Error ? error.message : String(error)}`)
+      log("warning", `the credentials of the installation cannot be read or made: ${error instanceof Error ? error.message : String(error)}`)
     }
     await new Promise((resolve) => setTimeout(resolve, AGAIN * (0.5 + Math.random())))
   }

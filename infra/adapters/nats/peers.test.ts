@@ -1,4 +1,4 @@
-/** Three real nats-servers that keep the streams together, as three pods do: one may be away, and a data plane comes on all of them. */
+/** Three real nats-servers that keep the streams together, as three pods do, by mutual TLS: one may be away, and a data plane comes on all of them. */
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -7,10 +7,11 @@ import { connectBus } from "../../../bus/jetstream.ts"
 import type { Bus, StreamName } from "../../../bus/bus.ts"
 import { credentialsOf, findNatsServer, gatewayRole, roleNames } from "../../../bus/server.ts"
 import { encodeToken } from "../../../bus/subject.ts"
+import { NatsTls } from "../../../test/fixtures/nats-tls.ts"
 import { freePorts } from "../../../test/fixtures/ports.ts"
 import { until } from "../../../test/system/until.ts"
 import { Accounts } from "./accounts.ts"
-import { renderServer, type Settings } from "./configuration.ts"
+import { renderServer, type Settings, type TlsFiles } from "./configuration.ts"
 import { type ServerProcess, startServer } from "./process.ts"
 
 const PLANE = "shop.web"
@@ -20,22 +21,27 @@ const planes = new Map([[PLANE, `password of ${gatewayRole(PLANE)}`]])
 interface Server {
   readonly settings: Settings
   readonly process: ServerProcess
+  readonly files: TlsFiles
 }
 let folder: string
+let tls: NatsTls
 let servers: readonly Server[]
 const troubles: unknown[] = []
+const lines: string[] = []
 
-const start = async (settings: Settings, among = planes): Promise<Server> => ({
-  settings, process: startServer({ binary: await findNatsServer(), file: join(folder, `${settings.name}.conf`), configuration: renderServer(settings, { ...passwords, planes: among }), log: () => undefined }),
-})
+const start = async (settings: Settings): Promise<Server> => {
+  const files = tls.server()
+  return { settings, files, process: startServer({ binary: await findNatsServer(), file: join(folder, `${settings.name}.conf`), configuration: renderServer(settings, { ...passwords, planes }, files), log: (line) => void lines.push(line) }) }
+}
 /** `on`: of which server. */
 const as = (role: string, on: number, streams: "ensure" | readonly StreamName[] = "ensure"): Promise<Bus> => {
   const url = `nats://127.0.0.1:${servers[on]?.settings.ports.clients}`
-  return connectBus({ url, name: role, streams, replicas: 3, timeout: 20_000, access: { url, ...credentialsOf(role, `password of ${role}`) } })
+  return connectBus({ url, name: role, streams, replicas: 3, timeout: 20_000, access: { url, ...credentialsOf(role, `password of ${role}`), tls: tls.client(role) } })
 }
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "headgate-peers-"))
+  tls = new NatsTls(join(folder, "tls"))
   const ports = await freePorts(9)
   const at = (index: number): number => ports[index] ?? 0
   const peers = [0, 1, 2].map((n) => `127.0.0.1:${at(3 * n + 1)}`)
@@ -79,7 +85,7 @@ test("streams are kept by all three; messages that expect the same sequence of o
 test("a data plane that comes is let in by each of them", async () => {
   const name = "team.new"
   const wider = new Map([...planes, [name, `password of ${gatewayRole(name)}`]])
-  const accounts = servers.map(({ settings, process }) => new Accounts({ settings, passwords, planes, server: process, onReloaded: () => undefined, onTrouble: (error) => void troubles.push(error) }))
+  const accounts = servers.map(({ settings, process, files }) => new Accounts({ settings, passwords, planes, tls: files, server: process, onReloaded: () => undefined, onTrouble: (error) => void troubles.push(error) }))
   for (const one of accounts) one.set(wider)
   await Promise.all(accounts.map((one) => one.settled()))
   for (const on of [0, 1, 2]) {
@@ -88,4 +94,20 @@ test("a data plane that comes is let in by each of them", async () => {
     await bus.close()
   }
   expect(troubles).toEqual([])
+}, 60_000)
+
+test("who has the password among servers, and a certificate of another authority, is no peer", async () => {
+  const [first] = servers
+  if (first === undefined) throw new Error("no server")
+  const [clients = 0, routes = 0, monitor = 0] = await freePorts(3)
+  const settings: Settings = { ...first.settings, name: "stranger", store: join(folder, "stranger"), peers: [`127.0.0.1:${first.settings.ports.routes}`], ports: { clients, routes, monitor } }
+  const refused: string[] = []
+  const stranger = startServer({
+    binary: await findNatsServer(), file: join(folder, "stranger.conf"), log: (line) => void refused.push(line),
+    configuration: renderServer(settings, { ...passwords, planes }, new NatsTls(join(folder, "stranger-tls")).server()),
+  })
+  await until("it is refused", () => refused.some((line) => line.includes("TLS route handshake error") && line.includes("unknown authority")))
+  expect(lines.filter((line) => line.includes("stranger"))).toEqual([])
+  stranger.signal("SIGKILL")
+  await stranger.ended
 }, 60_000)

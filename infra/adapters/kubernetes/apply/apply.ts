@@ -10,6 +10,7 @@ import { desired } from "../../../../bus/kinds/desired.ts"
 import { status } from "../../../../bus/kinds/status.ts"
 import { systemClock } from "../../../../bus/unit/clock.ts"
 import type { Clock } from "../../../../bus/unit/unit.ts"
+import type { KeyPair } from "../../nats/certificates.ts"
 import type { ApiError } from "../api-error.ts"
 import type { ApiClient } from "../client.ts"
 import { DesiredWriter } from "./desired-writer.ts"
@@ -36,6 +37,8 @@ export interface ApplyOptions {
   readonly namespaces: readonly string[] | undefined
   /** Whose statuses are ours, and what Events say they come from. */
   readonly controllerName: string
+  /** Who signs certificates for data planes; undefined: none are made. */
+  readonly authority?: (() => KeyPair) | undefined
   /** Who asks for the Lease. */
   readonly holder: string
   /** Of the adapter's lease on the bus. */
@@ -62,11 +65,12 @@ export class Apply {
   /** What of CONFIG is all there and heard of. */
   readonly #current = new Set<string>()
   #isDeclared = false
+  #cancelRenewal: (() => void) | undefined
   /** Monotonic ms: by then every gateway pod has had time to say into this store what it serves. */
   #acked = 0
 
   constructor(options: ApplyOptions) {
-    const { bus, api, observer, installation, namespaces, controllerName, holder, epoch, log, onLost, clock = systemClock, traces } = options
+    const { bus, api, observer, installation, namespaces, controllerName, holder, epoch, log, onLost, clock = systemClock, traces, authority } = options
     const isLeader = (): boolean => this.#leader.mayWrite
     const notes: Notes = { say: (id, note) => {
       if (note === undefined) this.#noted.delete(id)
@@ -91,7 +95,7 @@ export class Apply {
       ...common, events: this.#events, traces, untilAcked: () => this.#acked - clock.monotonic(),
       isOwn: (name) => name === controllerName, mayWrite: () => isLeader() && this.#isDeclared && this.#current.has(kinds.function.name) && this.#current.has(status.name),
     })
-    this.desired = new DesiredWriter({ ...common, events: this.#events, made: this.#made, mayWrite: () => isLeader() && this.#current.has(desired.name) })
+    this.desired = new DesiredWriter({ ...common, events: this.#events, made: this.#made, authority, mayWrite: () => isLeader() && this.#current.has(desired.name) })
     this.#leader = new Leader({
       api, namespace: installation, name: LEADER, holder, epoch, clock,
       onChange: (mayWrite, by) => {
@@ -127,6 +131,11 @@ export class Apply {
       if (isWhole(kind)) this.desired.ownerChanged()
     })
     this.#made.start()
+    const renew = (): void => {
+      this.desired.renew()
+      this.#cancelRenewal = clock.after(RENEWAL, renew)
+    }
+    if (authority !== undefined) renew()
   }
 
   get leads(): boolean {
@@ -136,6 +145,7 @@ export class Apply {
   /** Begins nothing more, waits for what is on its way, and gives the Lease back. */
   async stop(): Promise<void> {
     this.#off()
+    this.#cancelRenewal?.()
     this.#made.stop()
     this.#events.stop()
     await Promise.all([...this.#following.map((following) => following.stop()), this.statuses.stop(), this.desired.stop()])
@@ -149,6 +159,9 @@ export class Apply {
     this.desired.resume()
   }
 }
+
+/** Between two looks at whether a certificate is due, or the authority another, ms. */
+const RENEWAL = 300_000
 
 /**
  * A store made anew knows of no gateway pod until it has said again what it serves, which it does once it has read all

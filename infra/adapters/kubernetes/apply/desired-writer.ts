@@ -6,9 +6,11 @@
 import { resourceApis } from "../../../../bus/kinds/all.ts"
 import type { Source } from "../../../../bus/kinds/config.ts"
 import type { Desired } from "../../../../bus/kinds/desired.ts"
+import type { KeyPair } from "../../nats/certificates.ts"
 import { ApiError } from "../api-error.ts"
 import { resourcePath } from "../client.ts"
 import type { Json } from "../raw.ts"
+import { isCertified, isWellCertified, withCertificate } from "./certified.ts"
 import { desiredObject, isAsApplied, ownersOf } from "./desired-object.ts"
 import { withGenerated } from "./generated.ts"
 import { type Made, MANAGED_BY, type MadeObject } from "./made.ts"
@@ -22,6 +24,8 @@ import { MANAGER, pauseOf, type Writing, WRITE_WITHIN } from "./writing.ts"
 
 export interface DesiredWriterOptions extends Writing {
   readonly made: Made
+  /** Who signs certificates, asked each time; undefined: there is nobody. Throws Error where it cannot be read. */
+  readonly authority?: (() => KeyPair) | undefined
 }
 
 const SPACING = 200
@@ -79,6 +83,11 @@ export class DesiredWriter {
     for (const id of waiting) this.#pace.touch(id)
   }
 
+  /** Time has passed. */
+  renew(): void {
+    for (const [id, desired] of this.#desired) if (desired?.certificate !== undefined) this.#pace.touch(id)
+  }
+
   resume(): void {
     this.#pace.resume()
   }
@@ -122,17 +131,24 @@ export class DesiredWriter {
     }
     const foreign = there === undefined ? await this.#foreign(kind, desired) : undefined
     // Its pods would begin without, and the kubelet tries again late.
-    if (there === undefined && kind.kind === "Deployment" && this.#comesLater(id)) return DONE
+    if (kind.kind === "Deployment" && this.#comesLater(id)) return DONE
     if (foreign === true) return this.#noted(id, desired, "NotOurs", `${desired.kind} ${desired.namespace}/${desired.name} exists, made by somebody else, and is left alone.`, `Remove it, or label it ${MANAGED_BY}=${MANAGER}.`)
+    const authority = desired.certificate === undefined ? undefined : this.#authority()
+    if (typeof authority === "string") return this.#noted(id, desired, "NoAuthority", `Secret ${desired.namespace}/${desired.name} lacks a certificate for the bus: ${authority}.`, "Look whether the installation's nats-server runs: it makes the authority that signs.")
     const secret = desired.generated === undefined ? undefined : await this.#secret(kind, desired)
     if (!this.#options.mayWrite()) return NOT_NOW
     this.writes++
-    const answer = await this.#send(kind, desired, withGenerated(wanted, desired.generated, secret), secret)
+    const answer = await this.#send(kind, desired, this.#whole(wanted, desired, authority, secret), secret)
     const now: MadeObject = { uid: text(answer, "metadata", "uid"), resourceVersion: text(answer, "metadata", "resourceVersion"), metadata: member(answer, "metadata") }
     this.#answered.set(id, now)
     if (desired.generated !== undefined && secret === undefined) return this.#apply(id, desired)
-    if (!isAsApplied(wanted, desired.generated, now.metadata)) this.#settledFor.set(id, signatureOf(wanted, now))
+    if (!isAsApplied(wanted, desired, now.metadata)) this.#settledFor.set(id, signatureOf(wanted, now))
     return this.#well(id)
+  }
+
+  #whole(wanted: Json, { generated, certificate }: Desired, authority: KeyPair | undefined, secret: unknown): Json {
+    const made = withGenerated(wanted, generated, secret)
+    return certificate === undefined || authority === undefined ? made : withCertificate(made, certificate.plane, authority, secret, this.#options.clock.wall())
   }
 
   #send(kind: MadeKind, { generated }: Desired, body: Json, secret: unknown): Promise<unknown> {
@@ -165,9 +181,12 @@ export class DesiredWriter {
     return DONE
   }
 
-  /** Something that its pods need is desired under its name, and not there yet. */
+  /** Something that its pods need is desired under its name, and not there yet, or not whole. */
   #comesLater(id: string): boolean {
-    return BEFORE_PODS.map((token) => `${token}${id.slice(id.indexOf("/"))}`).some((other) => this.#desired.get(other) !== undefined && this.#there(other) === undefined)
+    return BEFORE_PODS.map((token) => `${token}${id.slice(id.indexOf("/"))}`).some((other) => {
+      const [desired, there] = [this.#desired.get(other), this.#there(other)]
+      return desired !== undefined && (there === undefined || (desired.certificate !== undefined && !isCertified(there.metadata)))
+    })
   }
 
   #there(id: string): MadeObject | undefined {
@@ -179,8 +198,24 @@ export class DesiredWriter {
     return newest
   }
 
-  #stands(id: string, wanted: Json, { generated }: Desired, there: MadeObject): boolean {
-    return isAsApplied(wanted, generated, there.metadata) || this.#settledFor.get(id) === signatureOf(wanted, there)
+  #stands(id: string, wanted: Json, desired: Desired, there: MadeObject): boolean {
+    return this.#isInTime(desired, there) && (isAsApplied(wanted, desired, there.metadata) || this.#settledFor.get(id) === signatureOf(wanted, there))
+  }
+
+  /** Its certificate, where it has to have one. Without the authority there is no other to be had. */
+  #isInTime({ certificate }: Desired, { metadata }: MadeObject): boolean {
+    if (certificate === undefined) return true
+    const authority = this.#authority()
+    return typeof authority === "string" ? isCertified(metadata) : isWellCertified(metadata, authority, this.#options.clock.wall())
+  }
+
+  /** Or why there is none. */
+  #authority(): KeyPair | string {
+    try {
+      return this.#options.authority?.() ?? "nobody signs any here"
+    } catch (error) {
+      return `who signs it cannot be read (${error instanceof Error ? error.message : String(error)})`
+    }
   }
 
   /** What it is to go with has gone. */
