@@ -66,7 +66,9 @@ const wellServed = async (): Promise<Issued> => {
   return issued
 }
 
-const noteOf = (reason: string): Promise<Note> => until(`a note ${reason}`, async () => (await notesOf(world)).find((note) => note.reason === reason))
+/** Several may say one thing, each about its own object: `kind` names whose is meant. */
+const noteOf = (reason: string, kind?: string): Promise<Note> =>
+  until(`a note ${reason}`, async () => (await notesOf(world)).find((note) => note.reason === reason && (kind === undefined || note.about?.kind === kind)))
 
 const openssl = (...args: readonly string[]): string => execFileSync("openssl", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
 const DAY = 86_400_000
@@ -181,7 +183,7 @@ describe("what may not be presented is not", () => {
   test("a Secret that is deleted under a live listener, though its certificate was good", async () => {
     await wellServed()
     take(world.manifests, "secret.yaml")
-    expect(await noteOf("InvalidCertificateRef")).toMatchObject({ severity: "error", about: { kind: "Gateway", name: "edge" }, file: "gateway.yaml", field: "spec.listeners[0].tls.certificateRefs[0].name" })
+    expect(await noteOf("InvalidCertificateRef", "Gateway")).toMatchObject({ severity: "error", about: { kind: "Gateway", name: "edge" }, file: "gateway.yaml", field: "spec.listeners[0].tls.certificateRefs[0].name" })
     await isRefused(port)
     // Made anew with what cannot be used, it has no last good certificate.
     write(authority.issue([HOST]).chain, keyOf(authority.issue([HOST])))
