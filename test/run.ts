@@ -127,9 +127,9 @@ const withCluster = process.env["HEADGATE_CLUSTER"] === "1"
 if (withCluster) await build()
 if (args.length === 0) {
   await timed("npm test", async () => {
-    await check("types", tool("tsc"), [])
+    await check("types", tool("tsc"), ["--incremental", "--tsBuildInfoFile", "node_modules/.cache/types.tsbuildinfo"])
     await check("lint", tool("oxlint"), ["--type-aware", "--deny-warnings"])
-    await vitest(["--project", "unit", "--project", "system"])
+    await vitest(["--project", "unit", "--project", "system", "--project", "alone"])
   })
   if (withCluster) await timed("the cluster's part", inCluster)
 } else await vitest(args)
