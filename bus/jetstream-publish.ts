@@ -5,7 +5,9 @@
  */
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
 import { BusError, type Ack, type Outgoing } from "./bus.ts"
+import { answerOf, isBusy, sendError } from "./jetstream-answers.ts"
 import { outgoingHeaders } from "./jetstream-headers.ts"
+import type { Storing } from "./storing.ts"
 import { LONGEST_SUBJECT } from "./streams.ts"
 
 /** Without an answer for so long it is unknown whether a message was stored. */
@@ -49,8 +51,8 @@ export interface Publisher {
   drain(): Promise<void>
 }
 
-/** `inboxPrefix`: how its inbox begins. `onNoStream`: the server has no stream for the subject of a message just refused. */
-export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoStream: () => void): Publisher => {
+/** `inboxPrefix`: how its inbox begins. `onNoStream`: the server has no stream for the subject of a message just refused. `storing` is told what becomes of messages. */
+export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoStream: () => void, storing: Storing): Publisher => {
   const inbox = createInbox(inboxPrefix)
   const encoder = new TextEncoder()
   /** Called and not yet sent; what lies before `first` has been. */
@@ -195,6 +197,7 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
     }
     for (const [number, pending] of inFlight) {
       if (now - pending.since < PUBLISH_TIMEOUT) break
+      storing.failed(pending.subject, `no answer in ${PUBLISH_TIMEOUT} ms`, now)
       giveUp(number)?.reject(new BusError("timeout", `${pending.subject}: no answer in ${PUBLISH_TIMEOUT} ms; stored or not is unknown`))
     }
     for (let next = waiting[first]; !isConnected && next !== undefined && now - next.since >= PUBLISH_TIMEOUT; next = waiting[first]) {
@@ -222,6 +225,7 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
     if (pending === undefined) return
     if (message.headers?.code === 503) {
       pending.reject(new BusError("no-stream", `${pending.subject}: no stream stores it`))
+      storing.failed(pending.subject, "no stream stores it", performance.now())
       onNoStream()
       left(pending)
     } else if (isBusy(message)) {
@@ -229,7 +233,14 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
       if (lane !== undefined) lane.inFlight--
       refusedForNow(pending)
     } else {
-      settle(pending, message)
+      const answer = answerOf(pending.subject, message)
+      if (answer instanceof BusError) {
+        pending.reject(answer)
+        if (answer.reason === "rejected") storing.failed(pending.subject, answer.message, performance.now())
+      } else {
+        pending.resolve(answer)
+        storing.stored(pending.subject)
+      }
       left(pending)
     }
     if (first < waiting.length) send()
@@ -284,39 +295,4 @@ export const publisher = (connection: NatsConnection, inboxPrefix: string, onNoS
     },
     drain: () => (first >= waiting.length && inFlight.size === 0 && held === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
   }
-}
-
-const sendError = (subject: string, error: unknown): BusError => {
-  const name = error instanceof Error ? error.name : ""
-  const options = { cause: error }
-  if (name === "ClosedConnectionError" || name === "DrainingConnectionError") return new BusError("closed", "the bus is closed", options)
-  if (String(error).includes("max_payload")) return new BusError("too-large", `${subject}: ${String(error)}`, options)
-  return new BusError("rejected", `${subject}: ${String(error)}`, options)
-}
-
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
-
-/** JetStream error codes: wrong last sequence; another message that names the same subject is on its way (replicated streams); message above the stream's or the server's limit. */
-const WRONG_LAST_SEQUENCE = 10071
-const ON_ITS_WAY = 10164
-const MESSAGE_TOO_LARGE = 10054
-
-/** Parsed only where the answer is short and an error may be in it. */
-const isBusy = ({ data }: Msg): boolean => data.length < 400 && Buffer.from(data.buffer, data.byteOffset, data.length).includes(`"err_code":${ON_ITS_WAY}`)
-
-const settle = (pending: Pending, message: Msg): void => {
-  let answer: unknown
-  try {
-    answer = message.json()
-  } catch (error) {
-    pending.reject(new BusError("rejected", `${pending.subject}: the server's ack is not JSON`, { cause: error }))
-    return
-  }
-  const failure = isRecord(answer) ? answer["error"] : undefined
-  if (isRecord(failure)) {
-    const code = failure["err_code"]
-    const reason = code === WRONG_LAST_SEQUENCE ? "conflict" : code === MESSAGE_TOO_LARGE ? "too-large" : "rejected"
-    pending.reject(new BusError(reason, `${pending.subject}: ${String(failure["description"])}`))
-  } else if (isRecord(answer) && typeof answer["seq"] === "number") pending.resolve({ seq: answer["seq"], duplicate: answer["duplicate"] === true })
-  else pending.reject(new BusError("rejected", `${pending.subject}: the server's ack has no sequence`))
 }

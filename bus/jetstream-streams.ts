@@ -54,6 +54,7 @@ const made = async (manager: JetStreamManager, config: Named, mirrored: string |
   if (have !== undefined && (mirrored === undefined || have.config.metadata?.[MIRRORED] === mirrored)) return have
   if (have !== undefined) await manager.streams.delete(config.name).catch(missing)
   return manager.streams.add(config).catch((error: unknown) => {
+    if (error instanceof JetStreamApiError && error.code === NO_ROOM) throw new BusError("rejected", `${config.name}: ${error.message}${roomFor(config)}`, { cause: error })
     // 10058: another process created it a moment ago, perhaps as a newer version would: that one stands.
     if (!(error instanceof JetStreamApiError && error.code === 10058)) throw error
     return manager.streams.info(config.name)
@@ -61,6 +62,11 @@ const made = async (manager: JetStreamManager, config: Named, mirrored: string |
 }
 
 export const STREAM_NOT_FOUND = 10059
+/** JetStream's storage is too small for what its streams may hold. */
+const NO_ROOM = 10047
+
+const roomFor = ({ max_bytes = -1 }: Named): string =>
+  max_bytes <= 0 ? "" : `: it may hold ${max_bytes / 2 ** 20} MiB, and with the other streams that is more than nats-server may store (its disk, or max_file_store). It needs 4 GiB, or 1 without a history (HEADGATE_HISTORY=off)`
 
 const missing = (error: unknown): undefined => {
   if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined

@@ -9,6 +9,7 @@ import { followJetStream, type Attached } from "./jetstream-follow.ts"
 import { plainHeaders } from "./jetstream-headers.ts"
 import { publisher } from "./jetstream-publish.ts"
 import { ensureStreams, STREAM_NOT_FOUND, streamInfo, untilStreams } from "./jetstream-streams.ts"
+import { Storing } from "./storing.ts"
 import { streams } from "./streams.ts"
 
 export interface ConnectOptions {
@@ -141,7 +142,12 @@ const jetstreamBus = ({ connection, manager, user, prefix, mend }: Connected): B
     const mine = (mending ??= mend().catch(() => undefined))
     return mine.finally(() => { if (mending === mine) mending = undefined })
   }
-  const outgoing = publisher(connection, prefix.inbox, () => void mendStreams().then(() => { for (const following of followings) following.check() }))
+  // Like a refusal: whoever publishes goes on trying, in silence.
+  const storing = new Storing((stream, why) => process.emitWarning(
+    why === undefined ? `user ${user}: ${stream} takes messages again` : `user ${user}: nothing can be stored in ${stream}: ${why}. It is tried again until it is; the log of nats-server says why (its disk may be full)`,
+    why === undefined ? "BusStoresAgain" : "BusStoresNothing",
+  ))
+  const outgoing = publisher(connection, prefix.inbox, () => void mendStreams().then(() => { for (const following of followings) following.check() }), storing)
   let connections = 0
   /** Said once. */
   let isRefused = false

@@ -213,7 +213,8 @@ class Writer implements UnitWriter {
         if (!ack.duplicate) seq = ack.seq
       } catch (error) {
         const reason = reasonOf(error)
-        if (reason !== "conflict") this.#note("CommitUncertain", `revision ${head.rev}: ${String(error)}`)
+        // The next attempts meet the same, for as long as it lasts.
+        if (reason !== "conflict" && attempt === 0) this.#note("CommitUncertain", `revision ${head.rev}: ${String(error)}`)
       }
       if (this.#over.signal.aborted && seq === undefined) return
       if (seq === undefined) {
@@ -252,7 +253,7 @@ class Writer implements UnitWriter {
         })
       } catch (error) {
         const reason = reasonOf(error)
-        if (reason !== "conflict") this.#note("EntriesUncertain", `${left.size} entries: ${String(error)}`)
+        if (reason !== "conflict" && attempt === 0) this.#note("EntriesUncertain", `${left.size} entries: ${String(error)}`)
         if ((await this.#resolve()) === "moved") return
         await delay(this.#clock, backoff(this.#clock, attempt), this.#over.signal)
       }

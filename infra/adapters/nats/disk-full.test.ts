@@ -169,4 +169,26 @@ describe.runIf(canMountDisks)("the disk is full", () => {
     await Promise.all([writer.stop(), reader.stop(), lease.release()])
     await Promise.all([functions, adapter, late].map((bus) => bus.close()))
   }, 120_000)
+
+  test("what JetStream itself may store is used up: who publishes is told which limit it is, and goes on when it is wider", async () => {
+    const { storeLimit } = settings
+    const restart = async (limit: number): Promise<void> => {
+      settings = { ...settings, storeLimit: limit }
+      const before = starts
+      server.signal("SIGTERM")
+      await until("it runs anew", () => starts > before)
+    }
+    await restart(100 * 2 ** 20)
+    await expect(as("functions", false)).rejects.toMatchObject({ reason: "rejected", message: expect.stringMatching(/^APPLIED: insufficient storage resources.*: it may hold 512 MiB.*nats-server may store/) })
+    await restart(storeLimit ?? 0)
+    const bus = await as("functions", false)
+    const publish = (): Promise<string> => bus.publish({ subject: "config.default.route.r", data: LARGE }).then(() => "stored", (error: unknown) => (error instanceof BusError ? error.message : "a bug"))
+    expect(await publish()).toBe("stored")
+    await restart(1)
+    await until("it is refused by name", async () => /insufficient resources: JetStream has as much on its disk as it may \(max_file_store/.test(await publish()))
+    await restart(storeLimit ?? 0)
+    await until("it is stored", async () => (await publish()) === "stored")
+    await bus.close()
+    expect(said).toEqual([])
+  }, 60_000)
 })
