@@ -29,6 +29,8 @@ export const Installation = Struct({
   natsTls: optionalKey(Boolean),
   /** Where GatewayParameters say nothing. */
   mode: Mode,
+  /** Gateways say what becomes of a traced edit, as adapter and functions do. */
+  traces: optionalKey(Boolean),
 })
 export type Installation = typeof Installation.Type
 

@@ -65,7 +65,7 @@ const podSpec = ({ plane, name }: Made, parameters: Parameters, installation: In
   ...(parameters.imagePullSecrets === undefined ? {} : { imagePullSecrets: parameters.imagePullSecrets }),
 })
 
-const container = (plane: string, { resources = RESOURCES, environment = {} }: Parameters, { image, nats, natsTls = false }: Installation) => ({
+const container = (plane: string, { resources = RESOURCES, environment = {} }: Parameters, { image, nats, natsTls = false, traces = false }: Installation) => ({
   name: "gateway",
   image,
   args: [
@@ -73,7 +73,7 @@ const container = (plane: string, { resources = RESOURCES, environment = {} }: P
     "--nats", nats, "--nats-password-file", `${SECRETS}/nats-password`, "--plane-key", `${SECRETS}/plane.key`,
     "--probes", `[::]:${PROBES_PORT}`, "--linger", String(LINGER * 1000), "--drain", String(DRAIN * 1000),
   ],
-  env: [{ name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }, ...(natsTls ? TLS : []), ...Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1)).map(([variable, value]) => ({ name: variable, value }))],
+  env: [{ name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }, ...(natsTls ? TLS : []), ...Object.entries({ ...(traces ? { HEADGATE_TRACES: "on" } : {}), ...environment }).sort(([a], [b]) => (a < b ? -1 : 1)).map(([variable, value]) => ({ name: variable, value }))],
   ports: [{ name: "probes", containerPort: PROBES_PORT }],
   readinessProbe: { httpGet: { path: "/readyz", port: "probes" }, periodSeconds: 1, timeoutSeconds: 1, failureThreshold: LINGER + 2 },
   livenessProbe: { httpGet: { path: "/healthz", port: "probes" }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },

@@ -18,6 +18,7 @@ const flags = {
   watchNamespaces: Flag.String("watch-namespaces").pipe(Flag.withDescription("A,B: objects of these namespaces alone (default: all)"), Flag.withDefault("")),
   image: Flag.String("image").pipe(Flag.withDescription("Of every pod"), Flag.withDefault(DEFAULTS.image)),
   mode: Flag.Literals("mode", ["Dedicated", "Shared"]).pipe(Flag.withDescription("Gateway pods of each Gateway's own, or shared by a class, where GatewayParameters say nothing"), Flag.withDefault(DEFAULTS.mode)),
+  traces: Flag.Boolean("traces").pipe(Flag.withDescription("Trace every edit: headgate trace"), Flag.withDefault(false)),
   natsReplicas: Flag.Literals("nats-replicas", ["1", "3"]).pipe(Flag.withDescription("nats-servers that keep the log together"), Flag.withDefault("1")),
   natsStorage: Flag.String("nats-storage").pipe(Flag.withDescription("Size of each one's volume, as 8Gi (default: none, the log lives as long as its pod)"), Flag.optional),
   natsUrl: Flag.String("nats-url").pipe(Flag.withDescription("A NATS of yours, instead"), Flag.optional),
@@ -36,7 +37,7 @@ export const installCommand = Command.make("install", flags, (given) =>
     const url = Option.getOrUndefined(given.natsUrl)
     if (url !== undefined && withoutPassword(url) !== url) throw failure("--nats-url is seen by everybody who sees pods: user and password belong in the Secret of --nats-credentials")
     const options: InstallOptions = {
-      namespace: given.namespace, controllerName: given.controllerName, gatewayClass: given.gatewayClass, watchNamespaces: [...new Set(watchNamespaces)].sort(), image: given.image, mode: given.mode,
+      namespace: given.namespace, controllerName: given.controllerName, gatewayClass: given.gatewayClass, watchNamespaces: [...new Set(watchNamespaces)].sort(), image: given.image, mode: given.mode, traces: given.traces,
       nats: url === undefined ? { replicas: given.natsReplicas === "3" ? 3 : 1, ...(storage === undefined ? {} : { storage }) } : { url, credentials: given.natsCredentials },
     }
     if (given.dryRun) {

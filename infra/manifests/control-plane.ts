@@ -32,6 +32,7 @@ const partOf = (options: InstallOptions, name: string, role: string, rest: Pick<
   name, ...rest,
   environment: {
     HEADGATE_NATS_URL: natsUrl(options),
+    ...(options.traces ? { HEADGATE_TRACES: "on" } : {}),
     [CREDENTIALS]: `${FOLDER}/${role}`,
     ...(isExternal(options.nats) ? {} : {
       HEADGATE_NATS_REPLICAS: String(options.nats.replicas),

@@ -12,6 +12,8 @@ export interface InstallOptions {
   readonly watchNamespaces: readonly string[]
   readonly image: string
   readonly mode: Mode
+  /** Of every edit, from the API server's event to the swap in gateways and the status that is written. */
+  readonly traces: boolean
   readonly nats: OwnNats | ExternalNats
 }
 
@@ -35,6 +37,7 @@ export const DEFAULTS: InstallOptions = {
   watchNamespaces: [],
   image: IMAGE,
   mode: "Dedicated",
+  traces: false,
   nats: { replicas: 1 },
 }
 

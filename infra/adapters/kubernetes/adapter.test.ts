@@ -11,6 +11,8 @@ import { Redacted } from "../../../bus/redacted.ts"
 import { objectName } from "../../../bus/planes.ts"
 import { open, planeKey } from "../../../bus/seal.ts"
 import { configSubject, parseSubject, resourceSubject } from "../../../bus/subject.ts"
+import type { Span } from "../../../bus/trace/span.ts"
+import { PlainTracing } from "../../../bus/trace/tracing.ts"
 import type { UnitWriter } from "../../../bus/unit/unit.ts"
 import { openUnit } from "../../../bus/unit/writer.ts"
 import { applyDefinitions, configOf, gatewayDefinitions, onApiServer } from "../../../test/cluster/api-server.ts"
@@ -19,6 +21,7 @@ import { Authority, type Issued } from "../../../test/fixtures/authority.ts"
 import { until } from "../../../test/system/until.ts"
 import { syncedKinds } from "../publish/sync-mark.ts"
 import { kubernetesAdapter } from "./adapter.ts"
+import { EditTraces } from "./edit-trace.ts"
 import { type ApiClient, connectApi, resourcePath } from "./client.ts"
 import { KubernetesSource, type KubernetesSourceOptions } from "./source.ts"
 
@@ -204,6 +207,23 @@ await onApiServer("the Kubernetes adapter", (server) => {
     await hasNot(`service/${namespace}/two`)
     expect(order().slice(before + 3)).toEqual([`-httproute/${namespace}/shop`, `-gateway/${namespace}/web`, `-service/${namespace}/two`])
     await equalsAfresh()
+  })
+
+  test("an edit is one trace, from when the API server told of it, also where it waits for what it names", async () => {
+    const spans: Span[] = []
+    await gatewayClass()
+    await gateway("web")
+    await service("here")
+    await route("shop", "web", "here")
+    await started({ edits: new EditTraces(new PlainTracing((span) => spans.push(span))) })
+    const traced = (generation: string) => until("the edit is traced", () => store.messages("RESOURCES").find(({ subject, headers }) => subject === resourceSubject("httproute", `${namespace}/shop`) && headers[header.generation] === generation)?.headers[header.traceparent])
+    await patch(`${routes()}/shop`, { spec: { hostnames: ["another.example"] } })
+    const first = await traced("2")
+    await patch(`${routes()}/shop`, { spec: { rules: [{ backendRefs: [{ name: "absent", port: 80 }] }] } })
+    const second = await traced("3")
+    await until("both are over", () => spans.filter(({ name }) => name.startsWith("edit httproute")).length === 2)
+    expect(new Set([first, second].map((traceparent) => traceparent.split("-")[1]))).toEqual(new Set(spans.filter(({ name }) => name.startsWith("edit httproute")).map(({ traceId }) => traceId)))
+    expect(spans.filter(({ name }) => name.startsWith("publish httproute"))).toHaveLength(2)
   })
 
   test("a class that comes late makes its Gateways and all that hangs on them ours at once", async () => {

@@ -30,8 +30,8 @@ the pod's service account. Several may run: one at a time publishes and writes.
   --help
 
 Environment: KUBECONFIG, HEADGATE_NATS_URL (default nats://127.0.0.1:4222), HEADGATE_NATS_CREDENTIALS (file with user and
-password), HEADGATE_HOLDER (whose leases: the same holder takes them over at once, another waits), HEADGATE_TRACES=on and
-OTEL_EXPORTER_OTLP_ENDPOINT (traces of edits: headgate trace).
+password), HEADGATE_HOLDER (whose leases: the same holder takes them over at once, another waits), HEADGATE_TRACES=on (also
+for the gateways it runs) and OTEL_EXPORTER_OTLP_ENDPOINT (traces of edits: headgate trace).
 Exit status: 0 ended by a signal, 1 failed, 2 the command line is wrong.
 `
 
@@ -102,7 +102,7 @@ const readFlags = (argv: readonly string[]): Flags | undefined => {
     if (!(days > 0)) return wrong("--forget-after takes a number of days above 0")
     return {
       controllerName: values["controller-name"], namespaces: namespaces.length === 0 ? undefined : namespaces, applies: !values["watch-only"], authority: values.authority, forgetAfter: days * 86_400_000,
-      installation: { schema: 1, namespace, image, nats, mode, ...(values.authority === undefined ? {} : { natsTls: true }) },
+      installation: { schema: 1, namespace, image, nats, mode, ...(values.authority === undefined ? {} : { natsTls: true }), ...(process.env["HEADGATE_TRACES"] === "on" ? { traces: true } : {}) },
     }
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error))

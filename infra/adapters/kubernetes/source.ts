@@ -342,8 +342,8 @@ export class KubernetesSource implements Source {
 
   #flush(): void {
     const changed = this.#objects.settle()
-    // What the first list brings is no change.
-    const edit = this.#options.edits?.edit(this.#incarnation === undefined ? [] : changed)
+    // What the first list brings is no change; what waits for what it names is one still.
+    const edit = changed.length === 0 && !this.#lookups.isIdle ? undefined : this.#options.edits?.edit(this.#incarnation === undefined ? [] : changed)
     if (!this.#isOpen || this.#publisher === undefined) return
     if (changed.length > 0) this.#publisher.touch(changed, edit)
     this.#sweep()
