@@ -58,7 +58,14 @@ export const Status = Struct({
   parents: optionalKey(Array(ParentStatus)),
   /** Of a GatewayClass, sorted. */
   supportedFeatures: optionalKey(Array(Struct({ name: String }))),
+  /** Of a GatewayClass: those of GATEWAY_CLASS_FINALIZERS that it should have, and no others of these. In metadata, beside the status. */
+  finalizers: optionalKey(Array(String)),
 })
 export type Status = typeof Status.Type
+
+/** While Gateways use a class (apis/v1 gatewayclass_types.go: implementations SHOULD add it). */
+export const GATEWAYS_EXIST = "gateway-exists-finalizer.gateway.networking.k8s.io"
+/** Set and taken away by us. */
+export const GATEWAY_CLASS_FINALIZERS: readonly string[] = [GATEWAYS_EXIST]
 
 export const status = configKind("status", Status)

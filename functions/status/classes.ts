@@ -1,7 +1,7 @@
 /** GatewayClass → accepted or not, and what Gateways of it can do. */
 import type { GatewayClass } from "../../bus/kinds/gateway-api.ts"
 import type { Mode } from "../../bus/kinds/installation.ts"
-import type { Status } from "../../bus/kinds/status.ts"
+import { GATEWAYS_EXIST, type Status } from "../../bus/kinds/status.ts"
 import type { Resolved } from "../gateway-api/runs.ts"
 import { sayer, told } from "./condition.ts"
 import { versionSupport, type Release } from "./releases.ts"
@@ -45,8 +45,15 @@ interface InCluster {
   readonly parameters: Resolved
 }
 
-/** `releases`: of the definitions in the cluster; undefined: there are none, as with files. */
-export const classStatus = ({ metadata, spec }: GatewayClass, inCluster: InCluster | undefined, releases: readonly Release[] | undefined): Status => {
+export interface ClassFacts {
+  readonly inCluster: InCluster | undefined
+  /** Of the definitions in the cluster; undefined: there are none, as with files. */
+  readonly releases: readonly Release[] | undefined
+  /** By a Gateway, also by one that is being deleted. */
+  readonly isUsed: boolean
+}
+
+export const classStatus = ({ metadata, spec }: GatewayClass, { inCluster, releases, isUsed }: ClassFacts): Status => {
   const observedGeneration = metadata.generation ?? 0
   const say = sayer(observedGeneration)
   const isServed = say("Accepted", "True", "Accepted", `Gateways of class ${metadata.name} are served.`)
@@ -54,5 +61,10 @@ export const classStatus = ({ metadata, spec }: GatewayClass, inCluster: InClust
   const inPods = inCluster?.parameters.ok === false ? say("Accepted", "False", "InvalidParameters", `${told([inCluster.parameters.finding])} Gateways of this class go on as they were.`) : isServed
   const accepted = inCluster === undefined ? withFiles : inPods
   const features = inCluster?.mode === "Dedicated" ? [...FEATURES, ...ONLY_DEDICATED].sort() : FEATURES
-  return { schema: 1, source: { kind: "GatewayClass", namespace: "", name: metadata.name }, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }), observedGeneration, conditions: [accepted, ...(releases === undefined ? [] : [versionSupport(releases, say)])], supportedFeatures: features.map((name) => ({ name })) }
+  return {
+    schema: 1, source: { kind: "GatewayClass", namespace: "", name: metadata.name }, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }), observedGeneration,
+    conditions: [accepted, ...(releases === undefined ? [] : [versionSupport(releases, say)])],
+    supportedFeatures: features.map((name) => ({ name })),
+    ...(inCluster === undefined ? {} : { finalizers: isUsed ? [GATEWAYS_EXIST] : [] }),
+  }
 }

@@ -12,7 +12,7 @@ const decode = Schema.decodeUnknownSync(Status, { onExcessProperty: "error" })
 
 /** A condition a line. Throws for one that does not carry the generation the status was derived from. */
 const shown = (_kind: string, row: unknown): unknown => {
-  const { conditions, observedGeneration, addresses, listeners, parents, supportedFeatures, source } = decode(row)
+  const { conditions, observedGeneration, addresses, listeners, parents, supportedFeatures, finalizers, source } = decode(row)
   const lines = (all: readonly Condition[]) =>
     all.map(({ type, status: is, reason, message, observedGeneration: of }) => {
       expect(of, `${source.name} ${type}`).toBe(observedGeneration)
@@ -25,6 +25,7 @@ const shown = (_kind: string, row: unknown): unknown => {
     ...(listeners === undefined ? {} : { listeners: listeners.map(({ name, supportedKinds, attachedRoutes, conditions: own }) => ({ [name]: [`${attachedRoutes} attached of ${supportedKinds.map(({ kind }) => kind).join(", ") || "no kind"}`, ...lines(own)] })) }),
     ...(parents === undefined ? {} : { parents: parents.map(({ parentRef, controllerName, conditions: own }) => ({ [`${JSON.stringify(parentRef)} ${controllerName}`]: lines(own) })) }),
     ...(supportedFeatures === undefined ? {} : { supportedFeatures: `${supportedFeatures.length} names` }),
+    ...(finalizers === undefined ? {} : { finalizers: finalizers.join(" ") }),
   }
 }
 

@@ -61,11 +61,12 @@ export const status = reconcile({
       return own === undefined ? [] : [[statusKey("gateway", key), own]]
     }).named("status of gateways")
     const releases = releasesOf(from(core.customResourceDefinition))
+    const used = gateways.group(({ spec }) => [`/${spec.gatewayClassName}`], () => true as const).named("classes in use")
     const ofClasses = classes.flatMap((each, read, key): Member<Status>[] => {
       const installation = read(installations, "/")
       const own = classParameters(each, parameters, read)
       const inCluster = installation && { mode: (own.ok ? own.parameters.mode : undefined) ?? installation.mode, parameters: own }
-      return [[statusKey("gatewayclass", key), classStatus(each, inCluster, read(releases, EVERY_RELEASE))]]
+      return [[statusKey("gatewayclass", key), classStatus(each, { inCluster, releases: read(releases, EVERY_RELEASE), isUsed: read(used, key) === true })]]
     }).named("status of classes")
     into(statusKind, routes.map(({ status: own }) => own).named("status of routes").union(ofGateways).union(ofClasses))
   },

@@ -1,5 +1,6 @@
 /** What installing and uninstalling leave alone, on a real API server; that an installation runs is test/cluster's to see. */
 import { beforeAll, expect, test } from "vitest"
+import { GATEWAYS_EXIST } from "../../bus/kinds/status.ts"
 import { applyDefinitions, gatewayDefinitions, onApiServer } from "../../test/cluster/api-server.ts"
 import { until } from "../../test/system/until.ts"
 import { ApiError } from "../adapters/kubernetes/api-error.ts"
@@ -41,7 +42,11 @@ await onApiServer("installing and uninstalling", (server) => {
     expect(await deletionOf(`/apis/apps/v1/namespaces/${NAMESPACE}/deployments/headgate-adapter`)).toBe("")
 
     await until("the new kind can be listed", () => server().api.request({ path: "/apis/headgate.dev/v1alpha1/gatewayparameters" }))
+    // As its adapter leaves it, where Gateways use it.
+    const there = "/apis/gateway.networking.k8s.io/v1/gatewayclasses/there"
+    await server().api.request({ method: "PATCH", path: there, headers: { "content-type": "application/merge-patch+json" }, body: { metadata: { finalizers: ["example.com/theirs", GATEWAYS_EXIST] } } })
     await uninstall(NAMESPACE, run)
+    expect(memberOf(await server().api.request({ path: there }), "metadata")["finalizers"]).toEqual(["example.com/theirs"])
     expect(await deletionOf(`/apis/apps/v1/namespaces/${NAMESPACE}/deployments/headgate-adapter`)).toBeUndefined()
     for (const path of ["/api/v1/namespaces/a-shop", `/api/v1/namespaces/${NAMESPACE}`, "/api/v1/namespaces/a-shop/services/copied", "/apis/gateway.networking.k8s.io/v1/gatewayclasses/there"]) {
       expect([path, await deletionOf(path)]).toEqual([path, ""])

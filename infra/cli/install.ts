@@ -1,12 +1,13 @@
 /** `headgate install` and `uninstall`: an installation in the cluster of KUBECONFIG, put there and taken away again. */
 import { setTimeout as pause } from "node:timers/promises"
 import { HEADGATE_GROUP } from "../../bus/kinds/installation.ts"
+import { GATEWAY_CLASS_FINALIZERS } from "../../bus/kinds/status.ts"
 import { ApiError } from "../adapters/kubernetes/api-error.ts"
 import { type ApiClient, resourcePath } from "../adapters/kubernetes/client.ts"
 import { isJson, listOf, memberOf, textOf } from "../adapters/kubernetes/raw.ts"
 import { PLURAL } from "../manifests/crd.ts"
 import { manifests } from "../manifests/manifests.ts"
-import { INSTALLATION_LABEL, isExternal, type InstallOptions, type Manifest } from "../manifests/options.ts"
+import { ADAPTER, INSTALLATION_LABEL, isExternal, type InstallOptions, type Manifest } from "../manifests/options.ts"
 import { AUTHORITY, CREDENTIALS_SECRET } from "../manifests/nats.ts"
 import { isMade, kindsToRemove, labelled, pathOf, type Place, placeOf, placeText, put, read, take } from "./install-objects.ts"
 import { untilRolledOut } from "./install-ready.ts"
@@ -56,6 +57,7 @@ export const install = async (options: InstallOptions, { api, say, timeout }: In
 export const uninstall = async (namespace: string, { api, say, timeout }: InstallRun): Promise<void> => {
   const all = await made(api, namespace)
   const leaves = await sharedDefinition(api, namespace)
+  const controllerName = await controllerOf(api, namespace, all)
   const remove = async (place: Place): Promise<void> => {
     if (place.kind === "CustomResourceDefinition" && leaves !== undefined) say(`  left      ${placeText(place)} (${leaves})`)
     else if (await take(api, place)) say(`  removed   ${placeText(place)}`)
@@ -64,6 +66,7 @@ export const uninstall = async (namespace: string, { api, say, timeout }: Instal
   const workloads = all.filter(isWorkload)
   for (const place of workloads) await remove(place)
   await untilGone(api, workloads, namespace, timeout)
+  if (controllerName !== "") await letGo(api, controllerName, say)
   for (const place of all) if (!isWorkload(place) && place.kind !== "Namespace") await remove(place)
   for (const name of [CREDENTIALS_SECRET, AUTHORITY]) {
     const path = resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name })
@@ -149,6 +152,29 @@ const sharedDefinition = async (api: Api, namespace: string): Promise<string | u
   if (other !== undefined) return `the installation in namespace ${other} needs it`
   const used = listOf(await read(api, "/apis/headgate.dev/v1alpha1/gatewayparameters"), "items")
   return used.length > 0 ? `there are ${used.length} GatewayParameters, which would go with it` : undefined
+}
+
+/** Whose classes an installation serves: as its adapter is told, else as the class that it made says; "": neither is there. */
+const controllerOf = async (api: Api, namespace: string, all: readonly Place[]): Promise<string> => {
+  const deployment = await read(api, pathOf({ kind: "Deployment", namespace, name: ADAPTER }))
+  const [container] = listOf(memberOf(memberOf(memberOf(deployment, "spec"), "template"), "spec"), "containers")
+  const args = listOf(container, "args")
+  if (args.includes("--controller-name")) return textOf(args[args.indexOf("--controller-name") + 1])
+  const made = all.find(({ kind }) => kind === "GatewayClass")
+  return made === undefined ? "" : textOf(memberOf(await read(api, pathOf(made)), "spec")["controllerName"])
+}
+
+/** Nobody is there any more who takes our finalizers away once no Gateway uses a class: it could never be deleted. */
+const letGo = async (api: Api, controllerName: string, say: Say): Promise<void> => {
+  for (const item of listOf(await read(api, "/apis/gateway.networking.k8s.io/v1/gatewayclasses"), "items")) {
+    const metadata = memberOf(item, "metadata")
+    const before = listOf(metadata, "finalizers")
+    const finalizers = before.filter((each) => !GATEWAY_CLASS_FINALIZERS.some((own) => own === each))
+    if (memberOf(item, "spec")["controllerName"] !== controllerName || finalizers.length === before.length) continue
+    const place: Place = { kind: "GatewayClass", namespace: "", name: textOf(metadata["name"]) }
+    await api.request({ method: "PATCH", path: pathOf(place), headers: { "content-type": "application/merge-patch+json" }, body: { metadata: { resourceVersion: textOf(metadata["resourceVersion"]), finalizers } } })
+    say(`  let go    ${placeText(place)}`)
+  }
 }
 
 const untilGone = async (api: Api, workloads: readonly Place[], namespace: string, timeout: number): Promise<void> => {

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect, test } from "vitest"
 import { configuration, IMAGE, LAUNCHER } from "./image.ts"
@@ -30,6 +30,34 @@ test("it holds the Node of the package, the nats-server that is fetched elsewher
   expect(copied).toEqual(build.include)
   const ignored = readFileSync(join(import.meta.dirname, "Dockerfile.dockerignore"), "utf8")
   for (const folder of build.include) expect(ignored).toContain(`!${folder}\n`)
+})
+
+test("every instruction is one, what is copied from here is here and reaches the builder, and what is copied from a stage comes after it", () => {
+  const ignore = readFileSync(join(import.meta.dirname, "Dockerfile.dockerignore"), "utf8").split("\n")
+  const instructions = text.replaceAll(/\\\n/g, " ").split("\n").filter((line) => line.trim() !== "" && !line.startsWith("#"))
+  const stages: string[] = []
+  const copies = { here: 0, stages: 0 }
+  for (const line of instructions) {
+    const [, instruction = "", rest = ""] = /^([A-Z]+) (\S.*)$/.exec(line) ?? []
+    expect(["ARG", "FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "ENTRYPOINT"], line).toContain(instruction)
+    if (instruction === "FROM") stages.push(/ AS (\w+)$/.exec(rest)?.[1] ?? "")
+    if (instruction !== "COPY") continue
+    const words = rest.split(" ")
+    const from = words.find((word) => word.startsWith("--from="))?.slice("--from=".length)
+    const sources = words.filter((word) => !word.startsWith("--")).slice(0, -1)
+    expect(sources.length, line).toBeGreaterThan(0)
+    if (from !== undefined) {
+      copies.stages++
+      expect(stages.slice(0, -1), line).toContain(from)
+      continue
+    }
+    for (const source of sources) {
+      copies.here++
+      expect(existsSync(join(root, source)), source).toBe(true)
+      expect(ignore, source).toContain(`!${source.split("/")[0]}`)
+    }
+  }
+  expect(Math.min(copies.here, copies.stages)).toBeGreaterThan(2)
 })
 
 test("what the cluster's tests run has the same configuration", () => {

@@ -54,7 +54,7 @@ await onApiServer("install.yaml", (server) => {
     expect(said.length).toBe(documents)
     // Of a PodDisruptionBudget kubectl says "configured" whenever it has a selector, which it always sends.
     expect(said.filter((line) => !/ unchanged$|^poddisruptionbudget.* configured$/.test(line))).toEqual(["gatewayclass.gateway.networking.k8s.io/headgate created"])
-  })
+  }, 120_000)
 
   test("applied again nothing changes, by the client or by the server, and by either after the other", async () => {
     const before = await contents()
@@ -67,11 +67,11 @@ await onApiServer("install.yaml", (server) => {
     const sizes = (await all()).map(({ metadata: { annotations } }) => annotations?.[LAST_APPLIED]?.length ?? 0)
     console.log(`the largest copy that a client keeps has ${Math.max(...sizes)} characters`)
     expect(Math.max(...sizes)).toBeLessThan(65_536)
-  })
+  }, 120_000)
 
   test("deleted again it goes", async () => {
     await kubectl("delete", "-f", FILE, "--wait=false")
     // What is in a namespace waits for controllers, which do not run here.
     expect((await all()).filter(({ metadata: { deletionTimestamp } }) => deletionTimestamp === undefined)).toEqual([])
-  })
+  }, 120_000)
 })

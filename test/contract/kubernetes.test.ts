@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { Effect, Fiber } from "effect"
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest"
 import { bodyText, header } from "../../bus/envelope.ts"
+import { GATEWAYS_EXIST } from "../../bus/kinds/status.ts"
 import { memoryStore, type MemoryStore } from "../../bus/memory.ts"
 import { resourceSubject } from "../../bus/subject.ts"
 import { tracingOf } from "../../bus/trace/start.ts"
@@ -159,6 +160,32 @@ await onApiServer("the Kubernetes adapter and the functions", (server) => {
     expect(await conditionOf("gatewayclass", w.namespace, "Accepted")).toMatchObject({ status: "True" })
   }, 60_000)
 
+  test("a class that a Gateway uses stays when it is deleted, and is served, until none uses it; finalizers of others are theirs", async () => {
+    const path = `/apis/${GATEWAY_API}/gatewayclasses/${w.namespace}`
+    const finalizers = async () => JSON.parse(JSON.stringify(await w.api.request({ path }))).metadata.finalizers ?? []
+    const set = (all: readonly string[]) => w.api.request({ method: "PATCH", path, headers: { "content-type": "application/merge-patch+json" }, body: { metadata: { finalizers: all } } })
+    await gatewayClass()
+    await set(["example.com/theirs"])
+    start(memoryStore({ now: Date.now }), "one")
+    await until("the class is accepted", async () => (await conditionOf("gatewayclass", w.namespace, "Accepted"))?.status === "True")
+    expect(await finalizers()).toEqual(["example.com/theirs"])
+    await service()
+    await gateway()
+    await route("web", "shop")
+    await settled()
+    await until("it has the finalizer", async () => (await finalizers()).includes(GATEWAYS_EXIST))
+    await set(["example.com/theirs"])
+    await until("it has it again, though somebody took it away", async () => (await finalizers()).includes(GATEWAYS_EXIST))
+    await w.api.request({ method: "DELETE", path })
+    await route("late", "shop")
+    await until("the late one is accepted", async () => (await routeCondition("late", "Accepted"))?.status === "True")
+    expect(await finalizers()).toEqual(["example.com/theirs", GATEWAYS_EXIST])
+    await w.api.request({ method: "DELETE", path: `/apis/${GATEWAY_API}/namespaces/${w.namespace}/gateways/edge` })
+    await until("theirs alone is left", async () => JSON.stringify(await finalizers()) === '["example.com/theirs"]')
+    await set([])
+    await until("it is gone", () => finalizers().then(() => false, () => true))
+  }, 60_000)
+
   test("what another controller said of a route before any Gateway of ours was named by it stays", async () => {
     await everything()
     start(memoryStore({ now: Date.now }), "one")
@@ -244,7 +271,7 @@ await onApiServer("the Kubernetes adapter and the functions", (server) => {
     expect(log.filter((line) => line.includes("forbidden"))).toEqual([])
     expect([...allowed].filter((right) => !used.has(right)).sort()).toEqual([
       // Where somebody else writes the status at the same time.
-      "get gatewayclasses.gateway.networking.k8s.io", "get gateways.gateway.networking.k8s.io", "get httproutes.gateway.networking.k8s.io",
+      "get gateways.gateway.networking.k8s.io", "get httproutes.gateway.networking.k8s.io",
       // What is told again after a minute.
       "patch events.events.k8s.io",
       // Asked of the API server by an admission plugin that this one does not run.

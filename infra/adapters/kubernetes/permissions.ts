@@ -38,6 +38,7 @@ export const permissions: readonly Permission[] = [
   })),
   { why: "made objects are owned by their Gateway or class (OwnerReferencesPermissionEnforcement)", group: "gateway.networking.k8s.io", resource: "gateways/finalizers", verbs: ["update"], scope: "watched" },
   { why: "made objects are owned by their Gateway or class (OwnerReferencesPermissionEnforcement)", group: "gateway.networking.k8s.io", resource: "gatewayclasses/finalizers", verbs: ["update"], scope: "cluster" },
+  { why: "a class that Gateways use has a finalizer, which has no subresource to be written by", group: "gateway.networking.k8s.io", resource: "gatewayclasses", verbs: ["get", "patch"], scope: "cluster" },
   { why: "told to people", group: "events.k8s.io", resource: "events", verbs: ["create", "patch"], scope: "watched" },
   { why: "who leads; one that is not there cannot be named", group: "coordination.k8s.io", resource: "leases", verbs: ["create"], scope: "installation" },
   { why: "who leads", group: "coordination.k8s.io", resource: "leases", verbs: ["get", "update"], scope: "installation", names: [LEADER] },

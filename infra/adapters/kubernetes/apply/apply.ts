@@ -16,6 +16,7 @@ import type { ApiClient } from "../client.ts"
 import { DesiredWriter } from "./desired-writer.ts"
 import { followEntries } from "./entries.ts"
 import { Events } from "./events.ts"
+import { FinalizerWriter } from "./finalizer-writer.ts"
 import { Leader, LEADER } from "./leader.ts"
 import { Made } from "./made.ts"
 import type { Notes } from "./notes.ts"
@@ -54,6 +55,7 @@ export interface ApplyOptions {
 export class Apply {
   readonly statuses: StatusWriter
   readonly desired: DesiredWriter
+  readonly #finalizers: FinalizerWriter
   readonly #leader: Leader
   readonly #made: Made
   readonly #events: Events
@@ -91,10 +93,9 @@ export class Apply {
         sayRefused(notes, `made/${plural}`, error, `Of ${plural} nothing is made and nothing put right: what there is may not be read`)
       },
     })
-    this.statuses = new StatusWriter({
-      ...common, events: this.#events, traces, untilAcked: () => this.#acked - clock.monotonic(),
-      isOwn: (name) => name === controllerName, mayWrite: () => isLeader() && this.#isDeclared && this.#current.has(kinds.function.name) && this.#current.has(status.name),
-    })
+    const maySay = (): boolean => isLeader() && this.#isDeclared && this.#current.has(kinds.function.name) && this.#current.has(status.name)
+    this.statuses = new StatusWriter({ ...common, events: this.#events, traces, untilAcked: () => this.#acked - clock.monotonic(), isOwn: (name) => name === controllerName, mayWrite: maySay })
+    this.#finalizers = new FinalizerWriter({ ...common, mayWrite: maySay })
     this.desired = new DesiredWriter({ ...common, events: this.#events, made: this.#made, authority, mayWrite: () => isLeader() && this.#current.has(desired.name) })
     this.#leader = new Leader({
       api, namespace: installation, name: LEADER, holder, epoch, clock,
@@ -114,7 +115,10 @@ export class Apply {
     }
     const onNote = (message: string): void => log({ level: "warn", message })
     this.#following = [
-      followEntries(bus, status, { onEntry: (id, value, message) => this.statuses.want(id, value, message), onCurrent: onCurrent(status.name), onLost, onNote }),
+      followEntries(bus, status, { onEntry: (id, value, message) => {
+        this.statuses.want(id, value, message)
+        this.#finalizers.want(id, value)
+      }, onCurrent: onCurrent(status.name), onLost, onNote }),
       followEntries(bus, desired, { onEntry: (id, value) => this.desired.want(id, value), onCurrent: onCurrent(desired.name), onLost, onNote }),
       followEntries(bus, kinds.function, {
         onEntry: (id, value, { time: stored }) => {
@@ -148,7 +152,7 @@ export class Apply {
     this.#cancelRenewal?.()
     this.#made.stop()
     this.#events.stop()
-    await Promise.all([...this.#following.map((following) => following.stop()), this.statuses.stop(), this.desired.stop()])
+    await Promise.all([...this.#following.map((following) => following.stop()), this.statuses.stop(), this.desired.stop(), this.#finalizers.stop()])
     // Whoever writes next finds out for itself what cannot be.
     this.#unsay()
     await this.#leader.stop()
@@ -156,6 +160,7 @@ export class Apply {
 
   #resume(): void {
     this.statuses.resume()
+    this.#finalizers.resume()
     this.desired.resume()
   }
 }
