@@ -56,13 +56,27 @@ export interface Source {
 
 /** Sessions, one after the other, until interrupted; then sends what is on its way, gives the lease back and closes. */
 export const publishing = (options: SessionOptions, source: Source): Effect.Effect<never> => {
-  const log = (level: string, message: string, reason: string) => Effect.sync(() => options.log({ level, message, reason }))
+  const log = (level: string, message: string, reason: string): void => options.log({ level, message, reason })
+  let failed: { readonly reason: string; readonly at: number } | undefined
   return Effect.scoped(session(options, source)).pipe(
-    Effect.flatMap((reason) => log("warn", "session over", reason)),
-    Effect.catch((error) => log("error", "session failed", error.message).pipe(Effect.andThen(Effect.suspend(() => Effect.sleep(200 + Math.random() * 200))))),
+    Effect.flatMap((reason) => Effect.sync(() => {
+      failed = undefined
+      log("warn", "session over", reason)
+    })),
+    Effect.catch(({ message }) => Effect.suspend(() => {
+      // Tried three times a second, it fails for the same reason until somebody does something.
+      if (failed?.reason !== message || performance.now() - failed.at > REMIND) {
+        failed = { reason: message, at: performance.now() }
+        log("error", "session failed", message)
+      }
+      return Effect.sleep(200 + Math.random() * 200)
+    })),
     Effect.forever,
   )
 }
+
+/** How often the same is said again, ms. */
+const REMIND = 60_000
 
 class SessionError extends Error {}
 
