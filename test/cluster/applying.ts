@@ -14,6 +14,7 @@ import { Apply } from "../../infra/adapters/kubernetes/apply/apply.ts"
 import { observed, type ObservedObject, type Observer } from "../../infra/adapters/kubernetes/apply/observer.ts"
 import { connectApi, resourcePath, type ApiClient } from "../../infra/adapters/kubernetes/client.ts"
 import { clusterRules, installationRules, type PolicyRule } from "../../infra/adapters/kubernetes/permissions.ts"
+import type { KeyPair } from "../../infra/adapters/nats/certificates.ts"
 import { applyDefinitions, type ApiServer, configOf, gatewayDefinitions } from "./api-server.ts"
 import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts"
 
@@ -89,8 +90,8 @@ export interface World {
   readonly proxy: FaultProxy
   /** As the administrator, past the proxy. */
   readonly api: ApiClient
-  /** Starts the adapter; with another store's bus, or another clock, where given. */
-  start(options?: { readonly holder?: string; readonly store?: MemoryStore; readonly clock?: Clock; readonly through?: FaultProxy }): Applying
+  /** Starts the adapter; with another store's bus, another clock, or who signs certificates, where given. */
+  start(options?: { readonly holder?: string; readonly store?: MemoryStore; readonly clock?: Clock; readonly through?: FaultProxy; readonly authority?: () => KeyPair }): Applying
   /** What a function says, into a store. */
   say(id: string, value: Status | Desired | undefined, store?: MemoryStore): Promise<void>
   /** That function `status` has committed all. */
@@ -127,14 +128,14 @@ export const world = async (server: ApiServer): Promise<World> => {
   }
   return {
     namespace, store, proxy, api,
-    start: ({ holder = "one", store: from = store, clock = systemClock, through = proxy } = {}) => {
+    start: ({ holder = "one", store: from = store, clock = systemClock, through = proxy, authority } = {}) => {
       const client = connectApi(() => configOf({ server: through.url, token: "adapter" }))
       const observer = observe(client)
       const notes = new Map<string, Omit<Note, "schema">>()
       const log: Applying["log"] = []
       const bus = from.bus(holder)
       const apply = new Apply({
-        bus, api: client, observer, installation: namespace, namespaces: undefined, controllerName: CONTROLLER, holder, epoch: 1, clock,
+        bus, api: client, observer, installation: namespace, namespaces: undefined, controllerName: CONTROLLER, holder, epoch: 1, clock, authority,
         notes: { say: (id, note) => void (note === undefined ? notes.delete(id) : notes.set(id, note)) },
         log: (line) => void log.push(line),
         onLost: () => undefined,

@@ -60,10 +60,12 @@ describe("an installation", () => {
     expect(count(again, "unchanged")).toBe(count(first, "made") + count(first, "unchanged"))
   })
 
-  test("keeps its passwords to itself: of the Secret each part sees its own", async () => {
+  test("keeps its passwords and keys to itself: of the Secret each part sees its own", async () => {
     expect(JSON.parse(await shop.kubectl("-n", NAMESPACE, "get", "secret", "headgate-nats", "-o", "jsonpath={.data}"))).toMatchObject({ adapter: expect.any(String), functions: expect.any(String), operator: expect.any(String), history: expect.any(String), routes: expect.any(String) })
     const mounted = await shop.kubectl("-n", NAMESPACE, "get", "deployments", "-o", "jsonpath={.items[*].spec.template.spec.volumes[?(@.name=='credentials')].secret.items[*].key}")
-    expect(mounted.split(" ").sort()).toEqual(["adapter", "functions", "history"])
+    expect(mounted.split(" ").sort()).toEqual(["adapter", "functions", "history"].flatMap((role) => [role, `${role}.crt`, `${role}.key`, "ca.crt"]).sort())
+    // Who signs: the adapter, for data planes.
+    expect(await shop.kubectl("-n", NAMESPACE, "get", "deployments", "-o", "jsonpath={range .items[?(@.spec.template.spec.volumes[*].secret.secretName=='headgate-nats-authority')]}{.metadata.name} {end}")).toBe("headgate-adapter ")
   })
 
   test("serves a Gateway that is made: its data plane's user is let in, and its pods answer", async () => {

@@ -1,4 +1,4 @@
-/** Keeps nats-server's accounts in step with the data planes there are, and has it show its newest certificate. */
+/** Keeps nats-server's accounts in step with the data planes there are, and with the newest passwords and certificate. */
 import { renderServer, type Passwords, type Settings, type TlsFiles } from "./configuration.ts"
 import type { ServerProcess } from "./process.ts"
 
@@ -21,6 +21,7 @@ const AGAIN_MAX = 10_000
 export class Accounts {
   readonly #options: AccountsOptions
   #wanted: ReadonlyMap<string, string>
+  #passwords: AccountsOptions["passwords"]
   #tls: TlsFiles | undefined
   #running: string
   #hasNew = false
@@ -31,6 +32,7 @@ export class Accounts {
   constructor(options: AccountsOptions) {
     this.#options = options
     this.#wanted = options.planes
+    this.#passwords = options.passwords
     this.#tls = options.tls
     this.#running = renderServer(options.settings, { ...options.passwords, planes: options.planes }, options.tls)
     this.#known = new Set(options.planes.keys())
@@ -42,8 +44,9 @@ export class Accounts {
     this.#begin()
   }
 
-  /** Who is connected stays so. */
-  show(tls: TlsFiles): void {
+  /** Who is connected stays so, but for who came with another password. */
+  renew(passwords: AccountsOptions["passwords"], tls: TlsFiles | undefined): void {
+    this.#passwords = passwords
     this.#tls = tls
     this.#begin()
   }
@@ -58,10 +61,10 @@ export class Accounts {
   }
 
   async #work(): Promise<void> {
-    const { settings, passwords, server, onReloaded, onTrouble } = this.#options
+    const { settings, server, onReloaded, onTrouble } = this.#options
     for (let failures = 0; ; ) {
       const planes = this.#wanted
-      const configuration = renderServer(settings, { ...passwords, planes }, this.#tls)
+      const configuration = renderServer(settings, { ...this.#passwords, planes }, this.#tls)
       this.#hasNew ||= [...planes.keys()].some((plane) => !this.#known.has(plane))
       if (configuration === this.#running && !this.#hasNew) return
       const rest = this.#last + REST - performance.now()

@@ -19,14 +19,14 @@ export const currentAuthority = (before: Partial<KeyPair>, now: number): KeyPair
   const pair = matching(before)
   const validity = { from: now - BACKDATED, to: now + AUTHORITY_LIFE }
   if (pair === undefined) return newAuthority(AUTHORITY, validity)
-  return now > renewalOf(pair.certificate) ? newAuthority(AUTHORITY, validity, pair) : pair
+  return now > renewalOf(pair.certificate) ? newAuthority(AUTHORITY, validity, pair) : { certificate: pair.certificate, key: pair.key }
 }
 
 /** The one before where the authority signed it, for just this, and it is good for long. */
 export const currentLeaf = (authority: KeyPair, subject: Subject, before: Partial<KeyPair>, now: number): KeyPair => {
   const pair = matching(before)
   const isGood = pair !== undefined && isSignedBy(pair.parsed, authority) && pair.parsed.subjectAltName === namesOf(subject) && now <= renewalOf(pair.certificate)
-  return isGood ? pair : issue({ commonName: AUTHORITY, key: authority.key }, subject, { from: now - BACKDATED, to: now + LEAF_LIFE })
+  return isGood ? { certificate: pair.certificate, key: pair.key } : issue({ commonName: AUTHORITY, key: authority.key }, subject, { from: now - BACKDATED, to: now + LEAF_LIFE })
 }
 
 /** As a user of nats-server. */

@@ -193,13 +193,13 @@ const supervise = async ({ namespace, namespaces, secret, tls, mounted, run, pro
     onTrouble: (error) => log("warning", error instanceof Error ? error.message : String(error)),
   })
   const taking = accounts
-  if (tls !== undefined) void keepRenewed({
-    ensure: async (now) => (await ensure(now)).tls, tls: credentials.tls, clock: systemClock, signal: stop.signal,
-    onRenewed: (newest) => {
-      log("info", "a renewed certificate is shown from now on")
-      taking.show(writeTls(run, newest))
+  void keepRenewed({
+    ensure, credentials, clock: systemClock, signal: stop.signal,
+    onNew: (newest) => {
+      log("info", "passwords or certificates of the installation are new, and taken up")
+      taking.renew(newest, newest.tls && writeTls(run, newest.tls))
     },
-    onTrouble: (error) => log("warning", `certificates cannot be looked at: ${error instanceof Error ? error.message : String(error)}`),
+    onTrouble: (error) => log("warning", `the credentials of the installation cannot be looked at: ${error instanceof Error ? error.message : String(error)}`),
   })
   changed()
   log("info", "nats-server started", { planes: planes.size, replicas: Math.max(1, settings.peers.length) })

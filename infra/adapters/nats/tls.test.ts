@@ -16,7 +16,7 @@ import { NatsTls } from "../../../test/fixtures/nats-tls.ts"
 import { freePorts } from "../../../test/fixtures/ports.ts"
 import { until } from "../../../test/system/until.ts"
 import { Accounts } from "./accounts.ts"
-import { clientSubject, currentAuthority, currentLeaf, fingerprintOf, serverSubject } from "./certificates.ts"
+import { clientSubject, currentAuthority, currentLeaf, fingerprintOf, type KeyPair, serverSubject } from "./certificates.ts"
 import { renderServer, type Settings } from "./configuration.ts"
 import { type ServerProcess, startServer } from "./process.ts"
 import { keepRenewed, writeTls } from "./renewal.ts"
@@ -116,19 +116,20 @@ test("a renewed certificate is shown to who comes; who is there stays, and misse
   const began = Date.now() - 61 * DAY
   const { clock, over } = quick(began, Date.now())
   const old = currentLeaf(tls.authority, serverSubject([]), {}, began)
+  const withLeaf = (leaf: KeyPair) => ({ ...passwords, tls: { ...leaf, authority: tls.authority.certificate } })
   let current = old
   const before = await shown()
   const end = new AbortController()
-  const renewed: string[] = []
+  const renewed: unknown[] = []
   const keeping = keepRenewed({
     ensure: (now) => {
       current = currentLeaf(tls.authority, serverSubject([]), current, now)
-      return Promise.resolve({ ...current, authority: tls.authority.certificate })
+      return Promise.resolve(withLeaf(current))
     },
-    tls: { ...old, authority: tls.authority.certificate }, clock, signal: end.signal, onTrouble: (error) => void troubles.push(error),
-    onRenewed: (newest) => {
-      renewed.push(newest.certificate)
-      accounts.show(writeTls(join(folder, "tls"), newest))
+    credentials: withLeaf(old), clock, signal: end.signal, onTrouble: (error) => void troubles.push(error),
+    onNew: (newest) => {
+      renewed.push(newest.tls?.certificate)
+      accounts.renew(newest, newest.tls && writeTls(join(folder, "tls"), newest.tls))
     },
   })
   await over
