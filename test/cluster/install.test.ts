@@ -65,7 +65,8 @@ describe("an installation", () => {
     const mounted = await shop.kubectl("-n", NAMESPACE, "get", "deployments", "-o", "jsonpath={.items[*].spec.template.spec.volumes[?(@.name=='credentials')].secret.items[*].key}")
     expect(mounted.split(" ").sort()).toEqual(["adapter", "functions", "history"].flatMap((role) => [role, `${role}.crt`, `${role}.key`, "ca.crt"]).sort())
     // Who signs: the adapter, for data planes.
-    expect(await shop.kubectl("-n", NAMESPACE, "get", "deployments", "-o", "jsonpath={range .items[?(@.spec.template.spec.volumes[*].secret.secretName=='headgate-nats-authority')]}{.metadata.name} {end}")).toBe("headgate-adapter ")
+    const secrets = await shop.kubectl("-n", NAMESPACE, "get", "deployments", "-o", 'jsonpath={range .items[*]}{.metadata.name} {.spec.template.spec.volumes[*].secret.secretName}{"\\n"}{end}')
+    expect(secrets.trim().split("\n")).toEqual(["headgate-adapter headgate-nats headgate-nats-authority", "headgate-functions headgate-nats", "headgate-history headgate-nats"])
   })
 
   test("serves a Gateway that is made: its data plane's user is let in, and its pods answer", async () => {
