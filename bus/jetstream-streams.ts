@@ -1,6 +1,6 @@
 /** The streams on JetStream: made and brought up to date by who may, awaited by who may not; and what tells one incarnation from another. */
 import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType, type JetStreamManager, type StreamConfig, type StreamInfo as ServerStreamInfo } from "@nats-io/jetstream"
-import { RequestError, type NatsConnection } from "@nats-io/transport-node"
+import { RequestError, TimeoutError, type NatsConnection } from "@nats-io/transport-node"
 import { BusError, type BusErrorReason, type StreamInfo, type StreamName } from "./bus.ts"
 import { streams, type StreamShape } from "./streams.ts"
 
@@ -10,7 +10,11 @@ const MIRRORED = "headgate-mirrored"
 const HISTORY_KEPT = "headgate-history"
 
 /** Creates what is missing and brings limits up to date. Safe when several processes do it at once. `replicas` undefined: as it is, 1 for a stream that is made. */
-export const ensureStreams = (manager: JetStreamManager, history: boolean, replicas?: number): Promise<void> => pastSilence(() => ensure(manager, history, replicas))
+export const ensureStreams = (manager: JetStreamManager, history: boolean, replicas?: number): Promise<void> => {
+  const ask = (): Promise<void> => pastSilence(() => ensure(manager, history, replicas))
+  // A question, or its answer, can get lost between one set of accounts and the next.
+  return ask().catch((error: unknown) => (isTimeout(error) ? ask() : Promise.reject(error)))
+}
 
 const ensure = async (manager: JetStreamManager, history: boolean, replicas: number | undefined): Promise<void> => {
   /** By name: when it was made, which names its incarnation. */
@@ -111,6 +115,8 @@ const pastSilence = async <T>(ask: () => Promise<T>): Promise<T> => {
 
 /** The client wraps it in "JetStream is not enabled". */
 const isSilent = (error: unknown): boolean => error instanceof Error && ((error instanceof RequestError && error.isNoResponders()) || isSilent(error.cause))
+
+const isTimeout = (error: unknown): boolean => error instanceof Error && (error instanceof TimeoutError || isTimeout(error.cause))
 
 /** Rejects with BusError "timeout" where JetStream is silent: which streams it has nobody knows then. */
 const listed = (connection: NatsConnection, request: string, body: string): Promise<unknown> =>

@@ -47,7 +47,7 @@ interface InCluster {
 
 export interface ClassFacts {
   readonly inCluster: InCluster | undefined
-  /** Of the definitions in the cluster; undefined: there are none, as with files. */
+  /** Of the definitions in the cluster, or in the folder; undefined: there are none. */
   readonly releases: readonly Release[] | undefined
   /** By a Gateway, also by one that is being deleted. */
   readonly isUsed: boolean

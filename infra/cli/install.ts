@@ -47,6 +47,7 @@ export const install = async (options: InstallOptions, { api, say, timeout }: In
     // Of an installation before that had more: its namespace is not for an upgrade to take away.
     if (stays.has(placeText(place)) || place.kind === "Namespace" || place.kind === "CustomResourceDefinition") continue
     const users = place.kind === "GatewayClass" ? await gatewaysOf(api, place.name) : 0
+    if (place.kind === "GatewayClass") await letGo(api, (controller, name) => name === place.name && controller !== options.controllerName, say)
     if (users > 0) say(`  left      ${placeText(place)} (${users} ${users === 1 ? "Gateway uses it and would go" : "Gateways use it and would go"} unserved)`)
     else if (await take(api, place)) say(`  removed   ${placeText(place)}`)
   }
@@ -65,8 +66,13 @@ export const uninstall = async (namespace: string, { api, say, timeout }: Instal
   // First who acts: a class that goes while they look would take along what is served.
   const workloads = all.filter(isWorkload)
   for (const place of workloads) await remove(place)
-  await untilGone(api, workloads, namespace, timeout)
-  if (controllerName !== "") await letGo(api, controllerName, say)
+  const classes = all.flatMap(({ kind, name }) => (kind === "GatewayClass" ? [name] : []))
+  // Also where they do not go in time: whose classes they served, nothing tells once they have gone.
+  try {
+    await untilGone(api, workloads, namespace, timeout)
+  } finally {
+    await letGo(api, (controller, name) => (controllerName !== "" && controller === controllerName) || classes.includes(name), say)
+  }
   for (const place of all) if (!isWorkload(place) && place.kind !== "Namespace") await remove(place)
   for (const name of [CREDENTIALS_SECRET, AUTHORITY]) {
     const path = resourcePath({ group: "", version: "v1", plural: "secrets", namespace, name })
@@ -165,12 +171,12 @@ const controllerOf = async (api: Api, namespace: string, all: readonly Place[]):
 }
 
 /** Nobody is there any more who takes our finalizers away once no Gateway uses a class: it could never be deleted. */
-const letGo = async (api: Api, controllerName: string, say: Say): Promise<void> => {
+const letGo = async (api: Api, isUnserved: (controller: string, name: string) => boolean, say: Say): Promise<void> => {
   for (const item of listOf(await read(api, "/apis/gateway.networking.k8s.io/v1/gatewayclasses"), "items")) {
     const metadata = memberOf(item, "metadata")
     const before = listOf(metadata, "finalizers")
     const finalizers = before.filter((each) => !GATEWAY_CLASS_FINALIZERS.some((own) => own === each))
-    if (memberOf(item, "spec")["controllerName"] !== controllerName || finalizers.length === before.length) continue
+    if (finalizers.length === before.length || !isUnserved(textOf(memberOf(item, "spec")["controllerName"]), textOf(metadata["name"]))) continue
     const place: Place = { kind: "GatewayClass", namespace: "", name: textOf(metadata["name"]) }
     await api.request({ method: "PATCH", path: pathOf(place), headers: { "content-type": "application/merge-patch+json" }, body: { metadata: { resourceVersion: textOf(metadata["resourceVersion"]), finalizers } } })
     say(`  let go    ${placeText(place)}`)

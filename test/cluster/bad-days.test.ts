@@ -42,6 +42,8 @@ beforeEach(async () => {
 })
 /** Of every bad day: no request fails, nothing of ours is made anew. */
 afterEach(async () => {
+  // A day may be over at once.
+  await until("traffic has flowed", () => traffic.answered >= 20, 10_000).catch(() => undefined)
   await traffic.stop()
   await seen.stop()
   const losses = seen.losses().filter((loss) => !loss.startsWith("httproutes"))

@@ -72,7 +72,7 @@ export const installationRules = (): readonly PolicyRule[] => rulesOf(permission
 /**
  * Limited to namespaces: what a ClusterRole still has to allow, which is what has no namespace (of Namespaces these alone:
  * they are asked for by name), and what a Role in each of the namespaces has. A class is found by its controller, which
- * no rule of RBAC can ask for, so classes are read, and their status is written, by whatever name.
+ * no rule of RBAC can ask for, so classes are read, and their status and finalizers written, by whatever name; so are definitions read.
  */
 export const limitedClusterRules = (namespaces?: readonly string[]): readonly PolicyRule[] =>
   rulesOf(permissions.filter(({ scope }) => scope === "cluster").map((each) => (namespaces !== undefined && each.group === "" && each.resource === "namespaces" ? { ...each, names: namespaces } : each)))

@@ -21,7 +21,7 @@ let server: ServerProcess
 let settings: Settings
 let accounts: Accounts
 const troubles: unknown[] = []
-const lines: string[] = []
+const lines: { readonly line: string; readonly isOwn: boolean }[] = []
 
 const as = (role: string, streams: "ensure" | readonly StreamName[] = "ensure"): Promise<Bus> => {
   const url = `nats://127.0.0.1:${settings.ports.clients}`
@@ -33,7 +33,7 @@ beforeAll(async () => {
   const [clients = 0, routes = 0, monitor = 0] = await freePorts(3)
   settings = { name: "n0", store: join(folder, "store"), peers: [], address: "127.0.0.1", ports: { clients, routes, monitor } }
   const planes = planesOf("shop.web")
-  server = startServer({ binary: await findNatsServer(), file: join(folder, "nats.conf"), configuration: renderServer(settings, { ...passwords, planes }), log: (line) => void lines.push(line) })
+  server = startServer({ binary: await findNatsServer(), file: join(folder, "nats.conf"), configuration: renderServer(settings, { ...passwords, planes }), log: (line, isOwn) => void lines.push({ line, isOwn }) })
   // Before it has started: the signal that means a reload ends a process that does not know it yet.
   await server.reload(renderServer(settings, { ...passwords, planes }))
   accounts = new Accounts({ settings, passwords, planes, server, onReloaded: () => undefined, onTrouble: (error) => void troubles.push(error) })
@@ -94,6 +94,17 @@ test("while data planes come and go, nobody else is cut off or refused, misses a
   console.log(`joined after ${took.map(Math.round).join(" ")} ms; ${published} messages, ${asked} questions`)
   await following.stop()
   await Promise.all([functions.close(), web.close()])
+})
+
+test("what a client calls itself is never taken for the server's own word", async () => {
+  const role = gatewayRole("shop.web")
+  const url = `nats://127.0.0.1:${settings.ports.clients}`
+  const name = "critical write error; Reloaded server configuration"
+  const named = await connectBus({ url, name, streams: ["CONFIG"], access: { url, ...credentialsOf(role, `password of ${role}`) } })
+  named.onHint("config.>", () => undefined)
+  const quoted = await until("the server has named it", () => lines.filter(({ line }) => line.includes(name)))
+  expect(quoted.map(({ isOwn }) => isOwn)).not.toContain(true)
+  await named.close()
 })
 
 test("who is given another password comes back with it", async () => {

@@ -14,13 +14,24 @@ const LEAF_LIFE = 90 * DAY
 /** Clocks differ, ms. */
 const BACKDATED = 3_600_000
 
-/** `now`: ms since 1970. The one before where it is good for long; its key goes on in the next, so what it signed stays good, and so does trust in it. */
+/** `now`: ms since 1970. Throws TypeError for one that is not of our making: what it would sign nobody could check. The one before where it is good for long; its key goes on in the next, so what it signed stays good, and so does trust in it. */
 export const currentAuthority = (before: Partial<KeyPair>, now: number): KeyPair => {
   const pair = matching(before)
   const validity = { from: now - BACKDATED, to: now + AUTHORITY_LIFE }
   if (pair === undefined) return newAuthority(AUTHORITY, validity)
+  if (!isOurs(pair.parsed)) throw new TypeError(`the authority "${pair.parsed.subject}" was not made by Headgate: take it away, and one is made`)
   return now > renewalOf(pair.certificate) ? newAuthority(AUTHORITY, validity, pair) : { certificate: pair.certificate, key: pair.key }
 }
+
+/** As it was written: throws TypeError for what is no certificate with its key, or was not made here. */
+export const authorityOf = (pair: KeyPair): KeyPair => {
+  const read = matching(pair)
+  if (read === undefined) throw new TypeError("the authority is no certificate with its key")
+  if (!isOurs(read.parsed)) throw new TypeError(`the authority "${read.parsed.subject}" was not made by Headgate`)
+  return pair
+}
+
+const isOurs = (parsed: X509Certificate): boolean => parsed.ca && parsed.subject === `CN=${AUTHORITY}` && parsed.publicKey.asymmetricKeyDetails?.namedCurve === "prime256v1"
 
 /** The one before where the authority signed it, for just this, and it is good for long. */
 export const currentLeaf = (authority: KeyPair, subject: Subject, before: Partial<KeyPair>, now: number): KeyPair => {

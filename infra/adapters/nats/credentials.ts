@@ -10,7 +10,7 @@ import { credentialsOf, roleNames } from "../../../bus/server.ts"
 import { ApiError } from "../kubernetes/api-error.ts"
 import { type ApiClient, resourcePath } from "../kubernetes/client.ts"
 import { isJson, type Json, memberOf, textOf } from "../kubernetes/raw.ts"
-import { clientSubject, currentAuthority, currentLeaf, type KeyPair, serverSubject } from "./certificates.ts"
+import { clientSubject, authorityOf, currentAuthority, currentLeaf, type KeyPair, serverSubject } from "./certificates.ts"
 
 export interface InstallationCredentials {
   /** Passwords. */
@@ -67,10 +67,14 @@ const ensureAuthority = async (options: CredentialsOptions, { authority, now }: 
   }))
 }
 
+/** Servers that begin together take turns at it: one wins each time. */
+const PASSES = 10
+
 /** Content by key of a Secret that has at least what is wanted of it, given what it has. */
 const ensureSecret = async ({ api, namespace, labels }: CredentialsOptions, name: string, wanted: (data: ReadonlyMap<string, string>) => ReadonlyMap<string, string>): Promise<ReadonlyMap<string, string>> => {
   const path = resourcePath({ group: "", version: "v1", plural: "secrets", namespace })
-  for (;;) {
+  for (let pass = 1; ; pass++) {
+    if (pass > PASSES) throw new Error(`Secret ${namespace}/${name} is not as it was written, ${PASSES} times: somebody else writes it`)
     const found = await api.request({ path: `${path}/${name}` }).catch((error: unknown) => {
       if (error instanceof ApiError && error.status === 404) return undefined
       throw error
@@ -119,8 +123,8 @@ export const mountedCredentials = (folder: string, hasTls: boolean): Installatio
   return [...ROLES, ROUTES].every((name) => passwordIn(name, data.get(name)) !== undefined) ? credentialsIn(data, hasTls) : undefined
 }
 
-/** The authority as its Secret is mounted. Throws Error for a file that cannot be read. */
-export const mountedAuthority = (folder: string): KeyPair => ({ certificate: readFileSync(join(folder, AUTHORITY.certificate), "utf8"), key: readFileSync(join(folder, AUTHORITY.key), "utf8") })
+/** The authority as its Secret is mounted. Throws Error for a file that cannot be read, and for what is no authority of ours. */
+export const mountedAuthority = (folder: string): KeyPair => authorityOf({ certificate: readFileSync(join(folder, AUTHORITY.certificate), "utf8"), key: readFileSync(join(folder, AUTHORITY.key), "utf8") })
 
 const pairIn = (data: ReadonlyMap<string, string>, names: { readonly certificate: string; readonly key: string }): Partial<KeyPair> => {
   const [certificate, key] = [data.get(names.certificate), data.get(names.key)]

@@ -116,7 +116,7 @@ describe.runIf(canMountDisks)("the disk is full", () => {
       }
     }
     const [port = 0] = await freePorts(1)
-    const probes = await listenProbes({ host: "127.0.0.1", port }, settings.ports.monitor, () => watch.why)
+    const probes = await listenProbes({ host: "127.0.0.1", port }, settings, () => watch.why)
     const readiness = async (): Promise<string> => {
       const answer = await fetch(`http://127.0.0.1:${port}/readyz`)
       return `${answer.status} ${await answer.text()}`

@@ -140,7 +140,7 @@ const supervise = async ({ namespace, namespaces, secret, tls, mounted, run, pro
       server.signal("SIGTERM")
     },
   })
-  const probe = await listenProbes(probes, settings.ports.monitor, () => store.why)
+  const probe = await listenProbes(probes, settings, () => store.why)
   const ensure = (now: number): Promise<InstallationCredentials> => ensureCredentials({ api, namespace, secret, labels: LABELS, tls: tls && { ...tls, now } })
   const credentials = (mounted === undefined ? undefined : mountedCredentials(mounted, tls !== undefined)) ?? (await credentialsWhenever(() => ensure(systemClock.wall())))
   const files = credentials.tls && writeTls(run, credentials.tls)
@@ -181,10 +181,10 @@ const supervise = async ({ namespace, namespaces, secret, tls, mounted, run, pro
   const planes = waiting.size === 0 ? passwordsOf(found.values()) : before(join(run, CACHE))
   const server = startServer({
     binary: await findNatsServer(), file: join(run, "nats.conf"), configuration: renderServer(settings, { ...credentials, planes }, files),
-    log: (said) => {
-      if (said.includes(OF_COURSE)) return
+    log: (said, isOwn) => {
+      if (OF_COURSE.test(said)) return
       process.stderr.write(`${said}\n`)
-      store.said(said)
+      if (isOwn) store.said(said)
     },
   })
   accounts = new Accounts({
@@ -222,7 +222,7 @@ const supervise = async ({ namespace, namespaces, secret, tls, mounted, run, pro
 }
 
 /** nats-server warns of everybody who names a user beside a certificate: here all do, for the same one, with its password. */
-const OF_COURSE = "found in connect proto, but user required from cert"
+const OF_COURSE = /^\[\d+\] \S+ \S+ \[WRN\] User "(?:[^"\\]|\\.)*" found in connect proto, but user required from cert/
 
 /** For the first list, ms. */
 const PATIENCE = 5000

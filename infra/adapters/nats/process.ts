@@ -16,8 +16,8 @@ export interface ProcessOptions {
   /** Where its configuration is kept; for its user alone, as passwords are in it. */
   readonly file: string
   readonly configuration: string
-  /** A line of its log. */
-  readonly log: (line: string) => void
+  /** A line of its log. `isOwn`: of the server itself; else about a connection, and quotes what its client has said. */
+  readonly log: (line: string, isOwn: boolean) => void
 }
 
 /** ms */
@@ -25,6 +25,8 @@ const RELOAD_WITHIN = 10_000
 const READY = "Server is ready"
 const RELOADED = "Reloaded server configuration"
 const REFUSED = "Failed to reload server configuration"
+/** Clients, routes and leaf nodes, with names of their own choice: what such a line says proves nothing of the server. */
+const ABOUT_A_CONNECTION = / - [crl]id:\d+/
 
 export const startServer = ({ binary, file, configuration, log }: ProcessOptions): ServerProcess => {
   write(file, configuration)
@@ -33,7 +35,9 @@ export const startServer = ({ binary, file, configuration, log }: ProcessOptions
   const ready = Promise.withResolvers<void>()
   if (child.stderr !== null) {
     createInterface({ input: child.stderr }).on("line", (line) => {
-      log(line)
+      const isOwn = !ABOUT_A_CONNECTION.test(line)
+      log(line, isOwn)
+      if (!isOwn) return
       if (line.includes(READY)) ready.resolve()
       said?.(line)
     })

@@ -40,7 +40,7 @@ export class StoreWatch {
     return this.#why
   }
 
-  /** A line of nats-server's log. */
+  /** A line of nats-server's log that is the server's own. */
   said(line: string): void {
     if (this.#why !== undefined || !STUCK.test(line)) return
     this.#why = `nats-server stores nothing more: ${line}`
