@@ -113,10 +113,10 @@ const pastSilence = async <T>(ask: () => Promise<T>): Promise<T> => {
   }
 }
 
-/** The client wraps it in "JetStream is not enabled". */
-const isSilent = (error: unknown): boolean => error instanceof Error && ((error instanceof RequestError && error.isNoResponders()) || isSilent(error.cause))
-
-const isTimeout = (error: unknown): boolean => error instanceof Error && (error instanceof TimeoutError || isTimeout(error.cause))
+/** What has failed, or what that was made of: the client wraps silence in "JetStream is not enabled". */
+const isBehind = (error: unknown, is: (cause: Error) => boolean): boolean => error instanceof Error && (is(error) || isBehind(error.cause, is))
+const isSilent = (error: unknown): boolean => isBehind(error, (cause) => cause instanceof RequestError && cause.isNoResponders())
+const isTimeout = (error: unknown): boolean => isBehind(error, (cause) => cause instanceof TimeoutError)
 
 /** Rejects with BusError "timeout" where JetStream is silent: which streams it has nobody knows then. */
 const listed = (connection: NatsConnection, request: string, body: string): Promise<unknown> =>

@@ -10,9 +10,9 @@ import type { Access } from "../../../bus/access.ts"
 import type { Bus, StreamName } from "../../../bus/bus.ts"
 import { connectBus } from "../../../bus/jetstream.ts"
 import { credentialsOf, findNatsServer, gatewayRole, roleNames } from "../../../bus/server.ts"
-import { encodeToken } from "../../../bus/subject.ts"
 import type { Clock } from "../../../bus/unit/unit.ts"
 import { NatsTls } from "../../../test/fixtures/nats-tls.ts"
+import { numbered } from "../../../test/fixtures/numbered.ts"
 import { freePorts } from "../../../test/fixtures/ports.ts"
 import { until } from "../../../test/system/until.ts"
 import { Accounts } from "./accounts.ts"
@@ -97,21 +97,7 @@ test("a certificate is of no use with another's user, and no more is a password 
 test("a renewed certificate is shown to who comes; who is there stays, and misses nothing", async () => {
   const role = gatewayRole("shop.web")
   const [functions, web] = [await as("functions", tls.client("functions")), await as(role, tls.client(role))]
-  const seen: number[] = []
-  const stalled: boolean[] = []
-  const lost: string[] = []
-  const begun = Promise.withResolvers<unknown>()
-  const following = web.follow({
-    stream: "CONFIG", filter: `config.${encodeToken("shop.web")}.>`, from: "state",
-    onMessage: ({ data }) => void seen.push(Number(new TextDecoder().decode(data))), onStalled: (now) => void stalled.push(now), onLost: (reason) => void lost.push(reason),
-    onCaughtUp: begun.resolve,
-  })
-  await begun.promise
-  let stop = false
-  let published = 0
-  const publishing = (async () => {
-    while (!stop) await functions.publish({ subject: `config.${encodeToken("shop.web")}.route.r`, data: String(++published) })
-  })()
+  const messages = await numbered(functions, web, "shop.web")
   // Two months later than the one that is shown was made.
   const began = Date.now() - 61 * DAY
   const { clock, over } = quick(began, Date.now())
@@ -141,13 +127,10 @@ test("a renewed certificate is shown to who comes; who is there stays, and misse
   expect(await shown()).not.toBe(before)
   const late = await as("history", tls.client("history"))
   await late.close()
-  stop = true
-  await publishing
-  await until("all has arrived", () => seen.at(-1) === published)
+  const { seen, published, stalled, lost } = await messages.end()
   expect(seen).toEqual(Array.from({ length: published }, (_, i) => i + 1))
   expect(published).toBeGreaterThan(10)
   expect({ stalled, lost, troubles }).toEqual({ stalled: [], lost: [], troubles: [] })
-  await following.stop()
   await Promise.all([functions.close(), web.close()])
 })
 
