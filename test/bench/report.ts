@@ -51,11 +51,12 @@ const stored = (): string => {
   }
 }
 
-/** `--edits 300` → 300; `fallback` when it is not there. Throws TypeError for what is not a positive whole number. */
+/** `--edits 300`, `--edits=300` → 300; `fallback` when it is not there. Throws TypeError for what is not a positive whole number. */
 export const option = (argv: readonly string[], name: string, fallback: number): number => {
-  const at = argv.indexOf(`--${name}`)
+  const at = argv.findIndex((each) => each === `--${name}` || each.startsWith(`--${name}=`))
   if (at < 0) return fallback
-  const value = Number(argv[at + 1])
-  if (!Number.isInteger(value) || value < 1) throw new TypeError(`--${name} takes a positive whole number, not "${argv[at + 1] ?? ""}"`)
+  const text = argv[at]?.split("=", 2)[1] ?? argv[at + 1] ?? ""
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1) throw new TypeError(`--${name} takes a positive whole number, not "${text}"`)
   return value
 }

@@ -94,7 +94,7 @@ await onApiServer("the Kubernetes adapter", (server) => {
     readonly synced: Promise<void>
   }
 
-  const start = (to: MemoryStore, url: string, more: Partial<KubernetesSourceOptions> = {}): Started => {
+  const start = (to: MemoryStore, url: string, more: Partial<KubernetesSourceOptions> & { readonly holder?: string } = {}): Started => {
     const synced = Promise.withResolvers<void>()
     const api = connectApi(() => configOf({ server: url, token: server().token, ...(url === server().url ? { authority: server().authority } : {}) }))
     clients.push(api)
@@ -259,6 +259,28 @@ await onApiServer("the Kubernetes adapter", (server) => {
     await started()
     expect(on(store).has(`httproute/${namespace}/gone`)).toBe(false)
     await equalsAfresh()
+  })
+
+  test("who stands by asks the API server for nothing; taking over it publishes what changed, and what changes", async () => {
+    await gatewayClass()
+    await gateway("web")
+    const first = start(store, server().url)
+    await first.synced
+    const standsBy = Promise.withResolvers<void>()
+    const inSync = Promise.withResolvers<void>()
+    start(store, proxy.url, { holder: "other", log: ({ message }) => {
+      if (message === "waiting for the lease") standsBy.resolve()
+      if (message === "in sync") inSync.resolve()
+    } })
+    await standsBy.promise
+    await gateway("seen-by-the-first")
+    await has(`gateway/${namespace}/seen-by-the-first`)
+    expect(proxy.requests).toEqual([])
+    await first.stop()
+    await inSync.promise
+    await gateway("seen-by-the-other")
+    await has(`gateway/${namespace}/seen-by-the-other`)
+    expect(proxy.requests.length).toBeGreaterThan(0)
   })
 
   test("status and bookkeeping of the API server lead to no message; another generation of the same content does", async () => {

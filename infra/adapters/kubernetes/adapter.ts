@@ -23,7 +23,7 @@ export const kubernetesAdapter = (options: KubernetesAdapterOptions): Effect.Eff
     // What shared data planes are made of is in the installation's own.
     const namespaces = options.namespaces && [...new Set([...options.namespaces, options.installation.namespace])]
     const source = new KubernetesSource({ ...options, namespaces })
-    yield* Effect.acquireRelease(Effect.sync(() => source.open()), () => Effect.sync(() => source.close()))
+    yield* Effect.addFinalizer(() => Effect.sync(() => source.close()))
     const { api, controllerName, installation, holder, log, applies, writes, authority } = options
     return yield* publishing({
       ...options, adapter: LEASE,

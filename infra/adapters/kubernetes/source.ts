@@ -74,6 +74,7 @@ export class KubernetesSource implements Source {
   readonly #moments: Moments
   readonly #ready = Promise.withResolvers<void>()
   readonly #listeners = new Set<(kind: string, key: string) => void>()
+  #isWatching = false
   #isOpen = false
   #publisher: Publisher | undefined
   #held: ReadonlyMap<string, Held> = new Map()
@@ -164,7 +165,10 @@ export class KubernetesSource implements Source {
     return Object.fromEntries([...this.#watches].map(([kind, watch]) => [kind, watch.counts]))
   }
 
+  /** Watches from now on; called again, nothing. `attach` does: who stands by asks the API server for nothing. */
   open(): void {
+    if (this.#isWatching) return
+    this.#isWatching = true
     for (const watch of this.#watches.values()) if (!DEFINED.has(watch.of.group)) watch.serve(watch.of.versions[0])
     this.#discovery.start()
   }
@@ -203,6 +207,7 @@ export class KubernetesSource implements Source {
     this.#publisher = publisher
     this.#held = held
     if (this.#isOpen) this.#publishAll()
+    this.open()
   }
 
   detach(): void {

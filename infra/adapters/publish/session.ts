@@ -1,5 +1,5 @@
 /**
- * An adapter's life on the bus. What it watches is watched throughout; what that asks for is published in sessions. A
+ * An adapter's life on the bus. What it watches is watched whoever is connected; what that asks for is published in sessions. A
  * session is one connection, one lease and one knowledge of what the stream holds; it ends when any of them is lost,
  * and the next one publishes whatever then differs (everything, into a new store).
  */
