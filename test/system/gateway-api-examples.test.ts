@@ -1,6 +1,7 @@
 /** The Gateway API repository's own HTTP examples, served by the whole: fixtures/gateway-api/expected.yaml says how. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { Bus } from "../../bus/bus.ts"
+import { header, isDeleted } from "../../bus/envelope.ts"
 import { appliedSubject } from "../../bus/subject.ts"
 import { examples, manifestsOf, servicesOf } from "../fixtures/gateway-api/examples.ts"
 import type { Example, ExpectedRequest } from "../fixtures/gateway-api/examples.ts"
@@ -10,7 +11,7 @@ import type { Backend, Echo } from "./backend.ts"
 import { connectTo } from "./bus.ts"
 import { newWorld } from "./headgate.ts"
 import type { Running } from "./headgate.ts"
-import { drop, gateway, gatewayClass, route, service, yaml } from "./manifests.ts"
+import { drop, gateway, gatewayClass, route, service, take, yaml } from "./manifests.ts"
 import { ask } from "./traffic.ts"
 import type { Answer } from "./traffic.ts"
 import { until } from "./until.ts"
@@ -31,6 +32,11 @@ beforeAll(async () => {
   // Some examples bring a GatewayClass of somebody else's controller.
   running = await world.up({ args: ["--controller-name", "*"] })
   bus = await connectTo(running.ready)
+  bus.follow({
+    stream: "RESOURCES", filter: "resource.>", from: "state",
+    onMessage: ({ subject, headers }) => void (isDeleted(headers) ? files.delete(subject) : files.set(subject, headers[header.source] ?? "")),
+    onLost: (reason) => { throw new Error(`RESOURCES was lost: ${reason}`) },
+  })
 })
 
 afterAll(async () => {
@@ -45,11 +51,22 @@ const portOf = (name: string): number => {
   return backend.port
 }
 
-/** The example in place of the one before, and derived: of new objects the one written last is published last, and answers only after the others. */
+/** Subject of each resource → the file that the store says it is from. */
+const files = new Map<string, string>()
+let loaded: string | undefined
+
+/** The example in place of the one before, and derived: a route that is asked for when all of the example is stored answers only after it. */
 const load = async (example: Example) => {
-  const text = manifestsOf(example, ({ namespace, name }) => ({ address: "127.0.0.1", port: portOf(`${namespace}/${name}`) }))
+  const before = loaded
+  loaded = `${example.name}.yaml`
+  if (before !== undefined) take(world.manifests, before)
+  drop(world.manifests, loaded, manifestsOf(example, ({ namespace, name }) => ({ address: "127.0.0.1", port: portOf(`${namespace}/${name}`) })))
+  await until(`${example.name} is stored`, () => {
+    const from = new Set(files.values())
+    return loaded !== undefined && from.has(loaded) && (before === undefined || !from.has(before))
+  })
   const host = `${example.name}.sentinel.example`
-  drop(world.manifests, "example.yaml", `${text}\n---\n${yaml(route(`sentinel-${example.name}`, { gateway: "edge", hostnames: [host], backend: "sentinel" }))}`)
+  drop(world.manifests, "sentinel.yaml", yaml(route(`sentinel-${example.name}`, { gateway: "edge", hostnames: [host], backend: "sentinel" })))
   await until(`${example.name} is live`, async () => (await ask({ port: edge, host })).status === 200)
 }
 
