@@ -203,8 +203,9 @@ export class Catalog {
     const claims = [...(this.#claims.get(subject) ?? [])].sort(byPrecedence)
     if (claims.length < 2) this.#contested.delete(subject)
     if (claims.length > 1 || this.#duplicateNotes.has(subject)) this.#replaceNotes(this.#duplicateNotes, subject, duplicateNotes(claims))
-    const winner = claims[0]
     const current = this.#desired.get(subject)
+    // Of files that are all missing at the moment, the one that stood stays: what an older one said is over.
+    const winner = (claims[0]?.document.file.missing === true ? claims.find(({ document }) => document.file.name === current?.source) : undefined) ?? claims[0]
     if (current !== undefined && current.kind !== "note" && this.#isGuarded(subject, current, winner)) {
       if (current.kind === "secret") this.#set(subject, { ...current, body: this.#secrets.bodyKept(current.key, current.body) })
       return
