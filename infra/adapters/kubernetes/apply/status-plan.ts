@@ -60,10 +60,19 @@ export const worsened = (kind: string, wanted: Status | undefined, { status }: O
 /** Of conditions, reasons that say no more than that no pod has been heard. */
 const UNHEARD: ReadonlySet<string> = new Set(["NoResources", "Pending"])
 
-/** What was served is said to be so no longer, of the same generation, because nobody has been heard to serve it. */
-export const losesPods = (wanted: Status, { status }: ObservedObject): boolean =>
-  wantedConditions(wanted).some(([listener, { type, status: is, reason, observedGeneration }]) => {
-    if (type !== "Programmed" || is !== "False" || !UNHEARD.has(reason)) return false
+/**
+ * Something served is said to be so no longer because no pod has been heard: undefined: nothing is; "same": of the
+ * generation that was served; "newer": of one that pods may not have had time to serve.
+ */
+export const losesPods = (wanted: Status, { status }: ObservedObject): "same" | "newer" | undefined => {
+  let loses: "newer" | undefined
+  for (const [listener, { type, status: is, reason, observedGeneration = 0 }] of wantedConditions(wanted)) {
+    if (type !== "Programmed" || is !== "False" || !UNHEARD.has(reason)) continue
     const own = listener === "" ? status : list(status, "listeners").find((each) => member(each, "name") === listener)
-    return list(own, "conditions").some((each) => member(each, "type") === type && member(each, "status") === "True" && member(each, "observedGeneration") === observedGeneration)
-  })
+    const before = list(own, "conditions").find((each) => member(each, "type") === type && member(each, "status") === "True")
+    if (before === undefined) continue
+    if (member(before, "observedGeneration") === observedGeneration) return "same"
+    loses = "newer"
+  }
+  return loses
+}

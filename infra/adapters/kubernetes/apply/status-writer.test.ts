@@ -150,6 +150,38 @@ await onApiServer("statuses in the API", (server) => {
       expect(w.writes()).toHaveLength(2)
     })
 
+    test("a new generation of a Gateway that was served: that no pod has it yet is said only when it stays so", async () => {
+      const served = (observedGeneration: number, programmed: Condition["status"]): Status => {
+        const each = condition("Programmed", programmed, observedGeneration, programmed === "True" ? "Programmed" : "Pending")
+        const { listeners = [], ...status } = gatewayStatus("edge", [each])
+        return { ...status, observedGeneration, listeners: listeners.map((listener) => ({ ...listener, conditions: [each] })) }
+      }
+      const said = async () => ((await w.get("gateway", "edge")).status?.conditions ?? []).map(({ type, status, observedGeneration }) => `${type} ${status} ${observedGeneration}`)
+      const edit = (port: number) => w.api.request({ method: "PATCH", path: `${at("gateways")}/edge`, headers: { "content-type": "application/merge-patch+json" }, body: { spec: { listeners: [{ name: "http", port, protocol: "HTTP" }] } } })
+      await makeGateway("edge")
+      w.start()
+      await sayGateway("edge", served(1, "False"))
+      await until("of a new one it is said at once", async () => (await said()).includes("Programmed False 1"))
+      await sayGateway("edge", served(1, "True"))
+      await until("it is served", async () => (await said()).includes("Programmed True 1"))
+      const before = w.writes().length
+      await edit(81)
+      await makeRoute("mark")
+      await sayGateway("edge", served(2, "False"))
+      // Twice what came after it, so that the pause between two writes of one object is over.
+      for (const is of ["True", "False"] as const) {
+        await sayRoute("mark", routeStatus("mark", [condition("Accepted", is)]))
+        await until("what came after it is written", async () => (await acceptedOf("mark"))?.status === is)
+      }
+      await sayGateway("edge", served(2, "True"))
+      await until("it is served", async () => (await said()).includes("Programmed True 2"))
+      expect(w.writes().filter((write) => write.includes("gateways"))).toHaveLength(before + 1)
+      await edit(82)
+      await sayGateway("edge", served(3, "False"))
+      await until("it stays so", async () => (await said()).includes("Programmed False 3"))
+      expect(w.writes().filter((write) => write.includes("gateways"))).toHaveLength(before + 2)
+    })
+
     test("a restart writes nothing, whatever others say besides", async () => {
       await makeGateway("edge")
       await makeRoute("web")

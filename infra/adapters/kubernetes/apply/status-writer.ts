@@ -31,6 +31,8 @@ export interface StatusWriterOptions extends Writing {
 const SPACING = 200
 const AT_ONCE = 16
 const PAUSE = { first: 250, max: 60_000 }
+/** Pods have so long to serve a new generation, ms, before it is said that what the one before had is served no longer: mostly that is never true. */
+const NEW_GENERATION = 1_000
 /** Reads of one object that somebody else is changing, before it is left alone for a while. */
 const READS = 4
 
@@ -52,6 +54,8 @@ export class StatusWriter {
   readonly #answered = new Map<string, ObservedObject>()
   /** What is besides ours in these is not ours: what was wanted and read when that was found out. */
   readonly #foreign = new Map<string, string>()
+  /** When a generation was first said to be served by nobody, where the one before was. */
+  readonly #since = new Map<string, { readonly generation: number; readonly at: number }>()
   readonly #off: () => void
   /** Requests that were sent to change something, since the start. */
   writes = 0
@@ -145,7 +149,7 @@ export class StatusWriter {
       this.#done(id)
       return DONE
     }
-    const wait = wanted !== undefined && losesPods(wanted, object) ? this.#options.untilAcked() : 0
+    const wait = this.#wait(id, wanted, object)
     if (wait > 0) return { is: "failed", after: wait }
     if (!mayWrite()) return NOT_NOW
     const address = this.#addressOf(target, "status")
@@ -166,6 +170,18 @@ export class StatusWriter {
     this.#done(id)
     this.#tell(target, address, wanted, object)
     return DONE
+  }
+
+  /** ms; not above 0: what no pod has been heard to serve is not served. */
+  #wait(id: string, wanted: Status | undefined, object: ObservedObject): number {
+    const loses = wanted === undefined ? undefined : losesPods(wanted, object)
+    if (loses === "same") return this.#options.untilAcked()
+    if (loses === undefined || wanted === undefined) return 0
+    const since = this.#since.get(id)
+    const now = this.#options.clock.monotonic()
+    if (since?.generation === wanted.observedGeneration) return since.at + NEW_GENERATION - now
+    this.#since.set(id, { generation: wanted.observedGeneration, at: now })
+    return NEW_GENERATION
   }
 
   /** What is there besides may have been ours: the API server knows. Asked once for each thing that is read. */
@@ -202,6 +218,7 @@ export class StatusWriter {
   }
 
   #done(id: string): void {
+    this.#since.delete(id)
     // What was taken back is so once.
     if (this.#wanted.get(id) === undefined) this.#wanted.delete(id)
     this.#options.notes.say(noteId(id), undefined)
