@@ -39,6 +39,9 @@ const FEATURES = [
 /** Labels and annotations reach what is made for a Gateway; the API asks for that in the Gateway's own namespace. */
 const ONLY_DEDICATED = ["GatewayInfrastructure"]
 
+/** Sorted; undefined: with files. */
+export const supportedFeatures = (mode: Mode | undefined): readonly string[] => (mode === "Dedicated" ? [...FEATURES, ...ONLY_DEDICATED].sort() : FEATURES)
+
 /** How Gateways of the class are run; undefined: by somebody else, with files. */
 interface InCluster {
   readonly mode: Mode
@@ -60,11 +63,10 @@ export const classStatus = ({ metadata, spec }: GatewayClass, { inCluster, relea
   const withFiles = spec.parametersRef === undefined ? isServed : say("Accepted", "False", "InvalidParameters", "spec.parametersRef: Parameters are not supported; Gateways of this class are served without.")
   const inPods = inCluster?.parameters.ok === false ? say("Accepted", "False", "InvalidParameters", `${told([inCluster.parameters.finding])} Gateways of this class go on as they were.`) : isServed
   const accepted = inCluster === undefined ? withFiles : inPods
-  const features = inCluster?.mode === "Dedicated" ? [...FEATURES, ...ONLY_DEDICATED].sort() : FEATURES
   return {
     schema: 1, source: { kind: "GatewayClass", namespace: "", name: metadata.name }, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }), observedGeneration,
     conditions: [accepted, ...(releases === undefined ? [] : [versionSupport(releases, say)])],
-    supportedFeatures: features.map((name) => ({ name })),
+    supportedFeatures: supportedFeatures(inCluster?.mode).map((name) => ({ name })),
     ...(inCluster === undefined ? {} : { finalizers: isUsed ? [GATEWAYS_EXIST] : [] }),
   }
 }

@@ -8,10 +8,14 @@ import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { runningCluster } from "../cluster/cluster.ts"
+import { supportedFeatures } from "../../functions/status/classes.ts"
+import { connectApi, resourcePath } from "../../infra/adapters/kubernetes/client.ts"
+import { isJson, listOf, memberOf, textOf } from "../../infra/adapters/kubernetes/raw.ts"
+import { kubectl, runningCluster } from "../cluster/cluster.ts"
 import { GATEWAY_API } from "../cluster/crds.ts"
 import { inside } from "../cluster/network.ts"
 import { ADMIN, CLIENT } from "../cluster/place.ts"
+import { until } from "../system/until.ts"
 import { conformanceTests } from "./suite.ts"
 
 const root = join(import.meta.dirname, "../..")
@@ -52,6 +56,17 @@ const perform = (...command: readonly string[]): Promise<number> => {
   })
 }
 
+/** The suite takes from the GatewayClass what to test: the adapter that the installation has now must have said it. */
+const untilFeatures = async (): Promise<void> => {
+  const path = resourcePath({ group: "gateway.networking.k8s.io", version: "v1", plural: "gatewayclasses", name: values.class })
+  const api = own === undefined ? undefined : connectApi()
+  const read = async (): Promise<unknown> => (api === undefined ? JSON.parse(await kubectl("get", "--raw", path)) : api.request({ path }))
+  const wanted = supportedFeatures(values.mode === "Shared" ? "Shared" : "Dedicated").join(" ")
+  await until(`GatewayClass ${values.class} says what is supported`, async () => listOf(memberOf(await read(), "status"), "supportedFeatures").map((feature) => (isJson(feature) ? textOf(feature["name"]) : "")).join(" ") === wanted, 60_000)
+  await api?.close()
+}
+
 const suite = await conformanceTests(console.log)
 const status = values.installed ? 0 : await perform(process.execPath, join(root, "infra/cli/headgate.mjs"), "install", "--mode", values.mode)
+if (status === 0 && !values.installed) await untilFeatures()
 process.exitCode = status === 0 ? await perform(suite, ...flags) : status

@@ -7,7 +7,7 @@ import { newWorld } from "./headgate.ts"
 import type { Running } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, setHeader, yaml } from "./manifests.ts"
 import type { Part } from "./processes.ts"
-import { ask, traffic } from "./traffic.ts"
+import { ask, KEPT, traffic } from "./traffic.ts"
 import type { Answer } from "./traffic.ts"
 import { until } from "./until.ts"
 
@@ -107,7 +107,10 @@ describe("kill -9 under traffic while edits go on", () => {
       expect(back - killed).toBeLessThan(1000)
       // What was in flight is reset, waiting to be accepted included; what comes before the successor listens is refused at once.
       const refused = load.failures.filter((failure) => failure.what.includes("ECONNREFUSED"))
-      expect(load.failures.filter((failure) => !refused.includes(failure) && failure.sent > gone)).toEqual([])
+      // A connection that was open then may be found closed by the next request on it: once.
+      const late = load.failures.filter((failure) => !refused.includes(failure) && failure.sent > gone)
+      expect(late.filter(({ what }) => !what.endsWith(KEPT))).toEqual([])
+      expect(late.length).toBeLessThanOrEqual(connections)
       expect(load.failures.filter((failure) => failure.failed < killed || failure.sent > back)).toEqual([])
     }
   })

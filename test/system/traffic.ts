@@ -19,6 +19,9 @@ export interface Ask {
   readonly timeout?: number
 }
 
+/** Ends what is said of a failure on a connection that had carried requests before. */
+export const KEPT = " (kept connection)"
+
 /** Rejects when no complete answer came. No agent: a connection of its own. */
 export const ask = ({ port, host = "127.0.0.1", path = "/", method = "GET", headers = {}, agent, timeout = 10_000 }: Ask): Promise<Answer> =>
   new Promise((resolve, reject) => {
@@ -29,7 +32,7 @@ export const ask = ({ port, host = "127.0.0.1", path = "/", method = "GET", head
       response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() }))
     })
     request.on("timeout", () => request.destroy(new Error(`no byte for ${timeout} ms`)))
-    request.on("error", reject)
+    request.on("error", (error) => reject(request.reusedSocket ? new Error(`${error.message}${KEPT}`, { cause: error }) : error))
     request.end()
   })
 

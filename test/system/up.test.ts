@@ -73,6 +73,7 @@ test("ends with its children and status 0, and lets a request in flight finish",
   const children = descendants(running.supervisor).map((process) => process.pid)
   expect(children.length).toBeGreaterThanOrEqual(4)
   // A request whose body is still on its way when the end is asked for.
+  const { requests } = backend
   const answer = new Promise<number>((resolve, reject) => {
     const slow = request({ host: "127.0.0.1", port, method: "POST", headers: { "content-length": 2 } }, (response) => {
       response.resume().on("end", () => resolve(response.statusCode ?? 0))
@@ -80,7 +81,7 @@ test("ends with its children and status 0, and lets a request in flight finish",
     slow.on("error", reject)
     slow.write("a", () => setTimeout(() => slow.end("b"), 500))
   })
-  await until("the request has reached the backend", () => backend.requests > 0)
+  await until("the request has reached the backend", () => backend.requests > requests)
   const stopped = running.stop()
   expect(await answer).toBe(200)
   expect(await stopped).toBe(0)

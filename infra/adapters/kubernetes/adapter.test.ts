@@ -357,6 +357,32 @@ await onApiServer("the Kubernetes adapter", (server) => {
     await equalsAfresh()
   })
 
+  test("after a start without rights, a route that waits for its Service is not taken away meanwhile; one that is gone by then is", async () => {
+    await gatewayClass()
+    await gateway("web")
+    await service("shop")
+    for (const name of ["stays", "goes"]) await route(name, "web", "shop")
+    const stop = await started()
+    await stop()
+    const forbidden = { is: "answer", status: 403, body: { kind: "Status", code: 403, reason: "Forbidden", message: "it is forbidden" } } as const
+    const taken: string[] = []
+    const bus = store.bus()
+    const following = bus.follow({ stream: "RESOURCES", filter: "resource.>", from: "state", onMessage: ({ subject, headers }) => { if (isDeleted(headers)) taken.push(subject) }, onLost: (reason) => { throw new Error(reason) } })
+    stops.push(async () => { await following.stop(); await bus.close() })
+    proxy.fault = ({ path }) => (/\/(gateways|httproutes|services)$/.test(path) ? forbidden : undefined)
+    await started()
+    // Services come last, and are looked for one by one in vain until then.
+    proxy.fault = ({ path }) => (/\/services(\/shop)?$/.test(path) ? forbidden : undefined)
+    await hasNot("note/kubernetes/kind/HTTPRoute")
+    await hasNot("note/kubernetes/kind/Gateway")
+    await remove(`${routes()}/goes`)
+    await hasNot(`httproute/${namespace}/goes`)
+    proxy.fault = () => undefined
+    await hasNot("note/kubernetes/kind/Service")
+    await equalsAfresh()
+    expect(taken.filter((subject) => subject.startsWith("resource.httproute."))).toEqual([resourceSubject("httproute", `${namespace}/goes`)])
+  })
+
   test("a Gateway whose Secret the watch has not told of yet waits for it", async () => {
     await gatewayClass()
     await started()

@@ -102,7 +102,7 @@ await onApiServer("the client of the API server", (server) => {
     const end = new AbortController()
     const lines: string[] = []
     const opened = Promise.withResolvers<void>()
-    const over = failure(api.lines({ path: configMaps, query: { watch: true, fieldSelector: "metadata.name=watched" }, signal: end.signal }, (line) => { lines.push(line) }, opened.resolve))
+    const over = failure(api.lines({ path: configMaps, query: { watch: true, fieldSelector: "metadata.name=watched" }, signal: end.signal }, { line: (line) => { lines.push(line) }, opened: opened.resolve }))
     await opened.promise
     await Promise.all(Array.from({ length: 20 }, () => api.request({ path: "/version" })))
     await api.request({ method: "POST", path: configMaps, body: { metadata: { name: "watched" } } })
@@ -114,7 +114,7 @@ await onApiServer("the client of the API server", (server) => {
 
   test("an API server that ends connections, again and again, throws nothing where nobody catches it", async () => {
     const client = connect(() => configOf({ server: server().url, authority: server().authority, token: server().token }))
-    const watch = (): Promise<ApiError> => failure(client.lines({ path: configMaps, query: { watch: true } }, () => undefined))
+    const watch = (): Promise<ApiError> => failure(client.lines({ path: configMaps, query: { watch: true } }, { line: () => undefined }))
     const watches = [watch(), watch(), watch()]
     await client.request({ path: "/version" })
     await server().kill()

@@ -29,11 +29,19 @@ export interface ApiClient {
   request(request: ApiRequest): Promise<unknown>
   /**
    * A GET whose answer comes line by line, as a watch's does; resolves at its end. Rejects with ApiError, also for an
-   * answer that breaks off; half a line is not handed on. `onOpen`: the answer has begun, and is 2xx. Callbacks must
-   * not throw.
+   * answer that breaks off; half a line is not handed on.
    */
-  lines(request: ApiRequest, onLine: (line: string) => void, onOpen?: () => void): Promise<void>
+  lines(request: ApiRequest, reader: LineReader): Promise<void>
   close(): Promise<void>
+}
+
+/** None of these may throw. */
+export interface LineReader {
+  /** The answer has begun, and is 2xx. */
+  opened?(): void
+  line(line: string): void
+  /** After the lines that came together. */
+  batch?(): void
 }
 
 export interface ResourceAddress {
@@ -98,22 +106,30 @@ class Client implements ApiClient {
     }
   }
 
-  lines(asked: ApiRequest, onLine: (line: string) => void, onOpen?: () => void): Promise<void> {
-    return this.#send(asked, true, async (answer) => {
-      onOpen?.()
+  lines(asked: ApiRequest, reader: LineReader): Promise<void> {
+    return this.#send(asked, true, (answer) => {
+      reader.opened?.()
       const decoder = new TextDecoder()
       let rest = ""
-      for await (const chunk of answer) {
-        rest += decoder.decode(bytesOf(chunk), { stream: true })
-        let from = 0
-        for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n", from)) {
-          if (end > from) onLine(rest.slice(from, end))
-          from = end + 1
-        }
-        rest = rest.slice(from)
-        if (rest.length > LONGEST_LINE) throw new ApiError({ status: 0, reason: "LineTooLong", message: `a line of the answer to ${asked.path} is longer than ${LONGEST_LINE} characters` })
-      }
-      if (rest !== "") throw new ApiError({ status: 0, reason: "BrokenOff", message: `the answer to ${asked.path} broke off in a line` })
+      // Events, not an iterator: of a line that concerns nobody the way here is most of the cost.
+      return new Promise((resolve, reject) => {
+        answer.on("data", (chunk: unknown) => {
+          rest += decoder.decode(bytesOf(chunk), { stream: true })
+          let from = 0
+          for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n", from)) {
+            if (end > from) reader.line(rest.slice(from, end))
+            from = end + 1
+          }
+          rest = rest.slice(from)
+          if (from > 0) reader.batch?.()
+          if (rest.length > LONGEST_LINE) reject(new ApiError({ status: 0, reason: "LineTooLong", message: `a line of the answer to ${asked.path} is longer than ${LONGEST_LINE} characters` }))
+        })
+        answer.on("error", reject)
+        answer.once("end", () => {
+          if (rest === "") resolve()
+          else reject(new ApiError({ status: 0, reason: "BrokenOff", message: `the answer to ${asked.path} broke off in a line` }))
+        })
+      })
     })
   }
 

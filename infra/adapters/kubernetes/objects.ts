@@ -103,6 +103,11 @@ export class Objects {
     return this.#held.get(kind)?.has(key) === true
   }
 
+  /** Also while nothing is desired of it: it waits for what it names, or cannot be read. */
+  isRelevant(kind: string, key: string): boolean {
+    return this.#held.get(kind)?.get(key)?.isRelevant === true
+  }
+
   resourceVersionOf(kind: string, key: string): string | undefined {
     return this.#held.get(kind)?.get(key)?.resourceVersion
   }
@@ -153,6 +158,7 @@ export class Objects {
     if (kind === ENDPOINT_SLICE) this.#slices.set(key, [])
     if (kind === SERVICE && held.isOurs) this.#touchSlices(key)
     this.#touch(kind, key)
+    if (held.isRelevant) this.#changed.add(resourceSubject(kind, key))
     this.#flip(kind, key, held.isRelevant, false)
     const api = this.#apis.get(kind)
     if (api !== undefined) this.#options.problems(api, key, undefined)
@@ -218,7 +224,7 @@ export class Objects {
     if (kind === ENDPOINT_SLICE) this.#slices.set(key, [serviceOf(object)])
   }
 
-  #isRelevant(kind: string, key: string, held: Held): boolean {
+  #leadsTo(kind: string, key: string, held: Held): boolean {
     switch (kind) {
       case DEFINITION:
         return key.endsWith(`.${GATEWAY_GROUP}`)
@@ -245,7 +251,8 @@ export class Objects {
     const api = this.#apis.get(kind)
     if (held === undefined || api === undefined) return this.#set(subject, undefined)
     const was = held.isRelevant
-    held.isRelevant = this.#isRelevant(kind, key, held)
+    held.isRelevant = this.#leadsTo(kind, key, held)
+    if (was && !held.isRelevant) this.#changed.add(subject)
     if (held.isRelevant) this.#publish(api, key, held, subject)
     else this.#setAside(api, key, held, subject)
     if (was !== held.isRelevant) {

@@ -86,7 +86,6 @@ export class Reflector {
   #refusals = 0
   /** Monotonic ms: from when on the last watch has gone well. */
   #wellFrom = Number.POSITIVE_INFINITY
-  #batch: NodeJS.Immediate | undefined
 
   constructor(options: ReflectorOptions) {
     this.#options = options
@@ -110,7 +109,6 @@ export class Reflector {
 
   /** Nothing more is handed on. */
   stop(): void {
-    clearImmediate(this.#batch)
     this.#end.abort()
   }
 
@@ -239,13 +237,21 @@ export class Reflector {
     const query = { ...this.#selectors(), watch: true, allowWatchBookmarks: true, resourceVersion: version, timeoutSeconds: Math.round(WATCH_FOR.least + this.#clock.random() * WATCH_FOR.more) }
     const headers = metadataOnly === true ? { headers: { accept: METADATA } } : {}
     try {
-      await api.lines({ path, query, ...headers, signal: AbortSignal.any([this.#end.signal, cut.signal]), timeout: this.#timing.quiet }, (line) => {
-        // What comes after something that could not be understood is not handed on before it.
-        if (failure === undefined && !this.#end.signal.aborted) this.#event(line, fail)
-      }, () => {
-        this.#refusals = 0
-        this.#wellFrom = this.#clock.monotonic() + SHORT
-        this.#well()
+      let isNews = false
+      await api.lines({ path, query, ...headers, signal: AbortSignal.any([this.#end.signal, cut.signal]), timeout: this.#timing.quiet }, {
+        opened: () => {
+          this.#refusals = 0
+          this.#wellFrom = this.#clock.monotonic() + SHORT
+          this.#well()
+        },
+        line: (line) => {
+          // What comes after something that could not be understood is not handed on before it.
+          if (failure === undefined && !this.#end.signal.aborted && this.#event(line, fail)) isNews = true
+        },
+        batch: () => {
+          if (isNews && !this.#end.signal.aborted) this.#options.events.batch()
+          isNews = false
+        },
       })
     } catch (error) {
       // Of a kind that never changes no bookmark comes either: whether it is dead, the next one will show.
@@ -255,30 +261,32 @@ export class Reflector {
     if (failure !== undefined) throw failure
   }
 
-  #event(line: string, fail: (error: ApiError) => void): void {
+  /** Whether something was handed on. */
+  #event(line: string, fail: (error: ApiError) => void): boolean {
     const event = parsed(line)
     const type = isJson(event) ? event["type"] : undefined
     const value = isJson(event) ? event["object"] : undefined
-    if (type === "ERROR") return fail(ApiError.ofStatus(value))
+    if (type === "ERROR") {
+      fail(ApiError.ofStatus(value))
+      return false
+    }
     if (type === "BOOKMARK") {
       const version = textOf(memberOf(value, "metadata")["resourceVersion"])
       if (version !== "") this.#version = version
       this.#wellFrom = 0
-      return
+      return false
     }
     const object = rawObject(value)
     if (object === undefined || (type !== "ADDED" && type !== "MODIFIED" && type !== "DELETED")) {
-      return fail(new ApiError({ status: 0, reason: "Undecoded", message: `a line of the watch on ${this.#options.path} cannot be understood: the collection is listed anew` }))
+      fail(new ApiError({ status: 0, reason: "Undecoded", message: `a line of the watch on ${this.#options.path} cannot be understood: the collection is listed anew` }))
+      return false
     }
     if (type === "DELETED") this.#gone(object.key, object.uid)
     else this.#put(object)
     // Only now: what was not handed on would not come again.
     this.#version = object.resourceVersion
     this.#wellFrom = 0
-    this.#batch ??= setImmediate(() => {
-      this.#batch = undefined
-      this.#options.events.batch()
-    })
+    return true
   }
 
   #put(object: RawObject): void {

@@ -364,7 +364,8 @@ export class KubernetesSource implements Source {
     const absent: string[] = []
     for (const [subject, { own, body }] of this.#held) {
       const parsed = own && body !== undefined && !this.#objects.desired.has(subject) ? parseSubject(subject) : undefined
-      if (parsed?.is === "resource" && kinds.has(parsed.kind)) absent.push(subject)
+      // What waits for what it names, or cannot be read now, is not absent: what was published of it stays.
+      if (parsed?.is === "resource" && kinds.has(parsed.kind) && !this.#objects.isRelevant(parsed.kind, parsed.key)) absent.push(subject)
     }
     this.#publisher.touch(this.#objects.inOrder(absent))
   }
