@@ -121,7 +121,7 @@ export class ResponseRelay {
     const { minor } = client.head
     this.#mode = head.body === UNTIL_CLOSE ? (minor === 1 ? TO_CHUNKS : TO_CLOSE) : head.body === CHUNKED && minor === 0 ? TO_CLOSE : AS_IS
     this.isPersistent = this.#mode !== TO_CLOSE && client.exchange.mayPersist()
-    this.#body.start(head.body, head.length, this.#mode === TO_CLOSE)
+    this.#body.start(head.body, head.length, this.#mode === TO_CLOSE, head.options)
     const text = responseText(head, client.exchange.responseEdits(head), this.#mode, this.isPersistent, minor)
     this.hasBegun = true
     if (at === end) {

@@ -171,7 +171,8 @@ export const responseText = (head: ResponseHead, edits: Edits | null, mode: numb
   if (status === 204 || status < 200) dropped |= FRAMING
   else if (mode !== AS_IS || minor === 0) dropped |= 1 << TRANSFER_ENCODING
   let lines = status < 200 ? "" : connectionLine(isPersistent, minor)
-  if (mode === TO_TUNNEL) lines += WEB_SOCKET
+  // RFC 9110 §15.5.22: a 426 must say to what.
+  if (mode === TO_TUNNEL || (status === 426 && minor === 1 && head.isWebSocket)) lines += WEB_SOCKET
   if (mode === TO_CHUNKS) lines += "Transfer-Encoding: chunked\r\n"
   // RFC 9110 §6.6.1: who forwards a response without Date adds it.
   if (!head.has(DATE) && status >= 200) lines += `Date: ${httpDate()}\r\n`
