@@ -10,6 +10,7 @@ import { configSubject } from "../bus/subject.ts"
 import type { StagedChange, UnitWriter } from "../bus/unit/unit.ts"
 import { openUnit } from "../bus/unit/writer.ts"
 import { freePorts } from "../test/fixtures/ports.ts"
+import { eventually } from "../test/proxy/scripted.ts"
 import { startEchoServer, type EchoServer } from "../test/proxy/websocket-server.ts"
 import { parseFlags } from "./flags.ts"
 import { startGateway, type Gateway } from "./main.ts"
@@ -42,7 +43,7 @@ beforeEach(async () => {
   if (flags === "help") throw new TypeError("help")
   gateway = await startGateway(flags, () => {})
   gateway.attach(store.bus())
-  await expect.poll(() => gateway.applied().ready).toBe(true)
+  await eventually("it is ready", () => gateway.applied().ready)
 })
 afterEach(async () => {
   await gateway.stop()

@@ -272,7 +272,7 @@ export class Exchange implements UpstreamUser {
     this.#count()
     const tunnel = new Tunnel(this.#client, connection, (end) => this.#onTunnelEnd(tunnel, end))
     connection.becomeTunnel(tunnel)
-    const goesOn = rest === null || tunnel.onRead(rest, rest.length)
+    const goesOn = rest === null || tunnel.onRead(rest, rest.length, true)
     this.#client.enterTunnel(tunnel)
     return goesOn
   }

@@ -77,8 +77,9 @@ export class ClientConnection {
 
   // === Reading
 
-  /** Where the next read goes: bodies keep what they are read into until it is written on. */
+  /** Where the next read goes: bodies, and tunnels in bulk, keep what they are read into until it is written on. */
   readBuffer(): Buffer {
+    if (this.#state === TUNNEL && this.#tunnel?.isClientBulky === true) return Buffer.allocUnsafeSlow(READ_BYTES)
     return this.#state === BODY ? Buffer.allocUnsafeSlow(Math.min(this.secure === null ? READ_BYTES : RECORD_BYTES, Math.max(this.exchange.request.remaining, SMALLEST_READ))) : slab
   }
 

@@ -121,6 +121,11 @@ export class UpstreamConnection {
     this.#readsOwn = true
   }
 
+  /** … no longer. */
+  wantSharedBuffer(): void {
+    this.#readsOwn = false
+  }
+
   /** Takes part in no exchange any more; reading goes on so that an end or an unasked octet is noticed. */
   becomeIdle(now: number): void {
     this.user = null

@@ -11,15 +11,22 @@ import { clock } from "../clock.ts"
 import type { ClientConnection } from "../downstream/connection.ts"
 import type { TunnelEnd } from "../telemetry/metrics.ts"
 import type { UpstreamConnection, UpstreamTunnel } from "../upstream/connection.ts"
+import { READ_BYTES, slab } from "../slab.ts"
 import { FrameReader, goingAway } from "./frames.ts"
 
-/** Up to here a read goes on as text, which a socket copies: nothing to keep until it is taken, no Buffer. */
+/**
+ * Up to here a read goes on as text, which a socket copies: nothing to keep until it is taken, no Buffer. Longer ones
+ * are copied out of the slab, unless the read before filled it: then more is likely, and is read into a buffer that is
+ * written as it is.
+ */
 const AS_TEXT = 16_384
 
 export class Tunnel implements UpstreamTunnel {
   /** Octets from the client, and to it. */
   received = 0
   sent = 0
+  /** The client's next octets had better be read into a buffer of their own. */
+  isClientBulky = false
   readonly #client: ClientConnection
   readonly #upstream: UpstreamConnection
   readonly #onEnd: (end: TunnelEnd) => void
@@ -56,7 +63,8 @@ export class Tunnel implements UpstreamTunnel {
     this.#moved()
     this.#fromClient.read(buffer, length)
     if (length <= AS_TEXT) this.#upstream.write(buffer.toString("latin1", 0, length))
-    else this.#upstream.writeBuffer(Buffer.from(buffer.subarray(0, length)))
+    else this.#upstream.writeBuffer(buffer === slab ? Buffer.from(buffer.subarray(0, length)) : buffer.subarray(0, length))
+    this.isClientBulky = length === READ_BYTES
     if (this.#upstream.isBlocked) this.#client.hold()
   }
 
@@ -73,16 +81,25 @@ export class Tunnel implements UpstreamTunnel {
 
   // === Backend to client
 
-  onRead(buffer: Buffer, length: number): boolean {
+  /** See UpstreamUser.onRead for the buffer. */
+  onRead(buffer: Buffer, length: number, isLent: boolean): boolean {
     if (this.#why !== null) return true
-    const { socket, server } = this.#client
+    const { socket, server, secure } = this.#client
     this.sent += length
     server.metrics.tunnelSent += length
     this.#moved()
     this.#fromBackend.read(buffer, length)
+    let isReferenced = false
     if (length <= AS_TEXT) socket.write(buffer.toString("latin1", 0, length), "latin1")
-    else socket.write(Buffer.from(buffer.subarray(0, length)))
-    if (socket.writableLength <= server.settings.writeBytes) return true
+    else if (isLent) socket.write(Buffer.from(buffer.subarray(0, length)))
+    else {
+      // TLS takes a copy, of what need not wait for an earlier write.
+      isReferenced = secure === null || socket.writableLength > 0
+      socket.write(buffer.subarray(0, length))
+    }
+    if (length === READ_BYTES) this.#upstream.wantOwnBuffer()
+    else if (!isLent) this.#upstream.wantSharedBuffer()
+    if (socket.writableLength <= (isReferenced ? 0 : server.settings.writeBytes)) return true
     this.#client.awaitFlush()
     return false
   }
