@@ -147,3 +147,38 @@ test.each(SIDES)("forty tunnels whose %s says 64 MB that the %s does not take: b
   expect(process.memoryUsage().rss - before).toBeLessThan(60_000_000)
   expect(gateway.http.metrics.tunnels).toBe(40)
 }, 60_000)
+
+test.each(SIDES)("messages of 40,000 octets on many tunnels do not mix while those from the %s wait for the %s", async (from) => {
+  backend = await startBackend()
+  const connect = await scenes["in clear"]()
+  const ends = await Promise.all(Array.from({ length: 6 }, async (_, i) => {
+    const { client, peer } = await open(connect)
+    const [source, sink] = from === "client" ? [client, peer] : [peer, client]
+    sink.socket.pause()
+    return { source, sink, message: pattern(i + 1, 40_000), said: 0 }
+  }))
+  const { metrics } = gateway.http
+  const read = (): number => metrics.tunnelReceived + metrics.tunnelSent
+  // One by one, each read as a whole before the next is said, until no tunnel takes any more.
+  let isTaken = true
+  for (let round = 0; round < 400 && isTaken; round++) {
+    isTaken = false
+    for (const end of ends) {
+      if (end.said > round) continue
+      const before = read()
+      end.source.socket.write(end.message)
+      end.said++
+      const since = performance.now()
+      await eventually("it is read, or waits", () => read() >= before + end.message.length || performance.now() - since > 50)
+      if (read() >= before + end.message.length) isTaken = true
+      else end.said += 1_000
+    }
+  }
+  expect(isTaken).toBe(false)
+  for (const { sink } of ends) sink.socket.resume()
+  for (const { sink, message, said } of ends) {
+    const whole = await sink.hearOctets((said - 1_000) * message.length)
+    const expected = message.toString("latin1")
+    for (let at = 0; at < whole.length; at += expected.length) if (whole.slice(at, at + expected.length) !== expected) throw new Error(`message ${at / expected.length} of ${said - 1_000} is another`)
+  }
+}, 60_000)
