@@ -315,6 +315,7 @@ export class ClientConnection {
   /** The tunnel is over: what was written still goes. */
   leaveTunnel(): void {
     this.#tunnel = null
+    if (this.socket.writableLength > 0) this.awaitFlush()
     this.#end()
   }
 

@@ -378,3 +378,20 @@ test("a client that has ended before the 101 gets it, and the backend the end", 
   peer.socket.end()
   await client.close()
 })
+
+test("a client that takes nothing of a backend's last words is cut off in the end", async () => {
+  const { client, peer } = await open({ settings: { writeBytes: 1_000_000_000, writeTimeout: 300, drainTimeout: 100 } })
+  client.socket.end()
+  await peer.end()
+  client.socket.pause()
+  const words = "x".repeat(16_000)
+  // More than the kernels keep, in reads that are not held back.
+  for (let said = 1; said <= 700; said++) {
+    peer.say(words)
+    await eventually("they are read", () => metrics().tunnelSent === said * words.length)
+  }
+  peer.socket.end()
+  await eventually("the tunnel is over", () => metrics().tunnels === 0)
+  expect(gateway.http.connections).toBe(1)
+  await eventually("so is the connection", () => gateway.http.connections === 0)
+})
