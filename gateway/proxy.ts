@@ -26,10 +26,11 @@ import { answerText, requestText } from "./http1/write.ts"
 import { clientAddress } from "./downstream/client-address.ts"
 import { refusalOf } from "./downstream/refusal.ts"
 import type { ClusterHandle, CompiledBackend, CompiledRule } from "./table/table.ts"
-import type { Outcome } from "./telemetry/metrics.ts"
+import type { Outcome, TunnelEnd } from "./telemetry/metrics.ts"
 import type { RequestTrace } from "./telemetry/request-trace.ts"
 import type { UpstreamConnection, UpstreamUser } from "./upstream/connection.ts"
 import type { Endpoint } from "./upstream/endpoint.ts"
+import { Tunnel } from "./websocket/tunnel.ts"
 
 // Where an exchange is.
 const IDLE = 0
@@ -255,11 +256,32 @@ export class Exchange implements UpstreamUser {
         this.fail({ side: "upstream", reason: this.response.hasBegun ? "truncated" : "bad-response" })
         return false
       case UPGRADED:
+        if (this.#client.head.isWebSocket && this.response.head.isWebSocket) return this.#upgrade(connection)
         this.fail({ side: "upstream", reason: "upgraded" })
         return false
       default:
         return true
     }
+  }
+
+  /** 101: the request is answered, its times are over, and both connections are a tunnel's. Its line is written at the end. */
+  #upgrade(connection: UpstreamConnection): boolean {
+    this.#status = this.response.head.status
+    connection.endpoint.health.succeeded()
+    const rest = this.response.switchProtocols()
+    this.#count()
+    const tunnel = new Tunnel(this.#client, connection, (end) => this.#onTunnelEnd(tunnel, end))
+    connection.becomeTunnel(tunnel)
+    const goesOn = rest === null || tunnel.onRead(rest, rest.length, true)
+    this.#client.enterTunnel(tunnel)
+    return goesOn
+  }
+
+  #onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void {
+    if (end !== "closed") this.noteReason(end)
+    this.#bytes = tunnel.sent
+    this.#release(false, end === "closed" ? "ok" : end === "backend-gone" ? "reset" : "cancelled")
+    this.#write(tick() - this.#start, tunnel.received)
   }
 
   #afterRead(): number {
@@ -411,12 +433,23 @@ export class Exchange implements UpstreamUser {
   }
 
   #log(): void {
-    const { server, head, forwarding } = this.#client
+    this.#write(this.#count(), -1)
+  }
+
+  /** The request is answered. Returns the milliseconds it took. */
+  #count(): number {
+    const { metrics } = this.#client.server
     const milliseconds = tick() - this.#start
     this.#state = IDLE
-    server.metrics.inFlight--
-    server.metrics.done(this.#status, milliseconds)
+    metrics.inFlight--
+    metrics.done(this.#status, milliseconds)
     if (this.#trace !== null) this.#endTrace(this.#trace, milliseconds)
+    return milliseconds
+  }
+
+  /** `received`: octets a tunnel took from the client; -1: there was none. */
+  #write(milliseconds: number, received: number): void {
+    const { server, head, forwarding } = this.#client
     const { accessLog } = server
     if (accessLog === null) return
     const isTrusted = forwarding.trustedHops > 0
@@ -432,6 +465,7 @@ export class Exchange implements UpstreamUser {
       minor: head.minor,
       status: this.#status,
       bytes: this.#bytes + this.response.bytes,
+      received,
       userAgent: head.has(USER_AGENT) ? (head.known(USER_AGENT) ?? "") : "",
       route: this.#rule?.id ?? "",
       upstream: this.#attempts === 0 || endpoint === null ? "" : endpoint.name,

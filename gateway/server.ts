@@ -41,6 +41,10 @@ interface Connection {
   index: number
   check(now: number): void
   onDrain(): void
+  /** The time for that is over. */
+  onDrained(): void
+  /** It is not HTTP any more: it does not end with a request, and is told to go. */
+  readonly isTunnel: boolean
   destroy(): void
 }
 
@@ -48,6 +52,8 @@ const CHECK_MS = 50
 /** While nothing has been asked for a while. */
 const CHECK_IDLE_MS = 500
 const STAYS_FAST_MS = 2_000
+/** For both sides of a tunnel to take the news that it ends. */
+const CLOSING_MS = 1_000
 
 // Ids are unique without being read from a random source each time: a random process part and a counter.
 const processPart = randomBytes(8).toString("hex")
@@ -171,20 +177,29 @@ export class HttpServer {
 
   /**
    * Takes no more connections; idle ones end, answers in progress say `Connection: close`. Resolves when all are
-   * gone; after `milliseconds` the rest is cut off. Resolves with how many that were.
+   * gone; after `milliseconds` tunnels are told to go and get a moment for it, and the rest is cut off. Resolves with
+   * how many that were.
    */
   async drain(milliseconds: number): Promise<number> {
     this.isDraining = this.isLeaving = true
     this.#net.close()
     for (const connection of [...this.#connections]) connection.onDrain()
-    if (this.#connections.length === 0) return 0
+    await this.#emptied(milliseconds)
+    const left = [...this.#connections]
+    const told = left.filter(({ isTunnel }) => isTunnel)
+    for (const connection of left) connection.onDrained()
+    if (told.length > 0) await this.#emptied(CLOSING_MS)
+    for (const connection of [...this.#connections]) connection.destroy()
+    return left.length - told.length
+  }
+
+  /** Resolves when there is no connection, or the time is over. */
+  async #emptied(milliseconds: number): Promise<void> {
+    if (this.#connections.length === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, milliseconds)
     this.#onEmpty = resolve
     await promise
     clearTimeout(timer)
-    const left = [...this.#connections]
-    for (const connection of left) connection.destroy()
-    return left.length
   }
 }

@@ -21,6 +21,8 @@ export interface Settings extends HeadLimits {
   readonly responseHeadTimeout: number
   /** Between two reads of a response body: cut off. Long, for event streams. */
   readonly responseBodyIdle: number
+  /** A tunnel (WebSocket) through which nothing has gone either way for this long is ended, with Close 1001. */
+  readonly tunnelIdle: number
   readonly connectTimeout: number
   /** An idle pooled connection upstream is closed after this. Below the usual 60 s of servers, so that we close first. */
   readonly poolIdleTimeout: number
@@ -72,6 +74,7 @@ export const defaults: Settings = {
   backendTimeout: 0,
   responseHeadTimeout: 60_000,
   responseBodyIdle: 300_000,
+  tunnelIdle: 300_000,
   connectTimeout: 5_000,
   poolIdleTimeout: 50_000,
   halfCloseTimeout: 1_000,

@@ -8,8 +8,10 @@ export type ServiceVerdict =
   | { readonly ok: true; readonly port: ServicePort }
   | { readonly ok: false; readonly empty: NonNullable<Cluster["empty"]>; readonly finding: Finding & { readonly reason: "BackendNotFound" | "UnsupportedValue" | "UnsupportedProtocol" } }
 
-/** KEP-3726. An upgrade to WebSocket starts as HTTP/1.1. */
+/** KEP-3726. A WebSocket begins as HTTP/1.1. */
 const HTTP_PROTOCOLS = ["", "http", "kubernetes.io/ws"]
+/** … and these as TLS, which the gateway does not speak to backends. */
+const SECURE_PROTOCOLS = ["https", "kubernetes.io/wss"]
 
 /** @param key `<namespace>/<name>` of the Service, which may not exist */
 export const judgedService = (key: string, service: Pick<Service, "spec"> | undefined, port: number): ServiceVerdict => {
@@ -25,7 +27,8 @@ export const judgedService = (key: string, service: Pick<Service, "spec"> | unde
     return { ok: false, empty: "NoSuchPort", finding: { severity: "error", reason: "BackendNotFound", field: "spec.ports", message: `Routes refer to TCP port ${port} of Service ${key}, which has ${portList(ports)}: what goes to it answers 500.`, fix: "Add the port to the Service, or correct the backendRef." } }
   }
   if (!HTTP_PROTOCOLS.includes(found.appProtocol ?? "")) {
-    return { ok: false, empty: "UnsupportedProtocol", finding: { severity: "error", reason: "UnsupportedProtocol", field: `spec.ports[${ports.indexOf(found)}].appProtocol`, message: `Port ${port} of Service ${key} speaks ${found.appProtocol}, which is not supported: what goes to it answers 500.`, fix: "Leave appProtocol out, or use http or kubernetes.io/ws." } }
+    const why = SECURE_PROTOCOLS.includes(found.appProtocol ?? "") ? "which needs TLS to the backend, and that is not supported" : "which is not supported"
+    return { ok: false, empty: "UnsupportedProtocol", finding: { severity: "error", reason: "UnsupportedProtocol", field: `spec.ports[${ports.indexOf(found)}].appProtocol`, message: `Port ${port} of Service ${key} speaks ${found.appProtocol}, ${why}: what goes to it answers 500.`, fix: "Leave appProtocol out, or use http or kubernetes.io/ws." } }
   }
   return { ok: true, port: found }
 }

@@ -12,6 +12,7 @@ import { READ_BYTES, slab } from "../slab.ts"
 import { Exchange } from "../proxy.ts"
 import type { HttpServer } from "../server.ts"
 import type { Secure } from "../tls/handshake.ts"
+import type { Tunnel } from "../websocket/tunnel.ts"
 import { queuedOctets, readInto } from "./socket.ts"
 
 const EMPTY = Buffer.alloc(0)
@@ -25,8 +26,9 @@ const HEAD = 0 // … the head of a request
 const BODY = 1 // … its body
 const NEXT = 2 // … a request that waits until this one is answered
 const DRAINED = 3 // … the rest of a request that is answered already: nobody
-const LINGERING = 4 // … nobody: this side has ended, and reads so that its last words are not lost in a reset
-const CLOSED = 5
+const TUNNEL = 4 // … the backend: it is not HTTP any more
+const LINGERING = 5 // … nobody: this side has ended, and reads so that its last words are not lost in a reset
+const CLOSED = 6
 
 export class ClientConnection {
   readonly socket: Socket
@@ -42,6 +44,7 @@ export class ClientConnection {
   /** The client has sent its FIN. */
   hasEnded = false
   #state = HEAD
+  #tunnel: Tunnel | null = null
   #pending: Buffer | null = null
   /** What is not taken of `pending`. */
   #at = 0
@@ -74,13 +77,17 @@ export class ClientConnection {
 
   // === Reading
 
-  /** Where the next read goes: bodies keep what they are read into until it is written on. */
+  /** Where the next read goes: bodies, and tunnels in bulk, keep what they are read into until it is written on. */
   readBuffer(): Buffer {
+    if (this.#state === TUNNEL && this.#tunnel?.isClientBulky === true) return Buffer.allocUnsafeSlow(READ_BYTES)
     return this.#state === BODY ? Buffer.allocUnsafeSlow(Math.min(this.secure === null ? READ_BYTES : RECORD_BYTES, Math.max(this.exchange.request.remaining, SMALLEST_READ))) : slab
   }
 
   onRead(buffer: Buffer, length: number): void {
-    if (this.#state >= LINGERING) return
+    if (this.#state >= TUNNEL) {
+      if (this.#state === TUNNEL) this.#tunnel?.onClientRead(buffer, length)
+      return
+    }
     if (this.#pending === null) {
       // Its head waited behind another request: where this is read into was settled before it was known for a body.
       this.#pending = this.#state === BODY && buffer === slab ? Buffer.from(slab.subarray(0, length)) : buffer
@@ -251,6 +258,9 @@ export class ClientConnection {
       case NEXT:
         this.exchange.onHalfClosed()
         return
+      case TUNNEL:
+        this.#tunnel?.onClientEnd()
+        return
       case LINGERING:
       case CLOSED:
         // Once what is written has gone, the socket closes by itself.
@@ -265,8 +275,10 @@ export class ClientConnection {
   /** What is written is not taken: calls the exchange's onFlushed, or goes on reading, once it is. */
   awaitFlush(): void {
     if (this.#isFlushAwaited) return
-    this.#isFlushAwaited = true
     this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
+    // Nothing may be written after the end, not even nothing: the close tells that all has gone.
+    if (this.socket.writableEnded) return
+    this.#isFlushAwaited = true
     this.socket.write(EMPTY, this.#onFlushed)
   }
 
@@ -276,6 +288,7 @@ export class ClientConnection {
     if (this.#state === CLOSED || (error !== undefined && error !== null)) return
     // Asked for by an earlier answer; what a later one wrote may lie in a read buffer that is still needed.
     if (this.socket.writableLength > 0) return this.awaitFlush()
+    if (this.#state === TUNNEL) return this.#tunnel?.onFlushed()
     this.exchange.onFlushed()
     this.pump()
   }
@@ -283,6 +296,39 @@ export class ClientConnection {
   /** No answer can be completed: the client must not take what it has for one. */
   destroy(): void {
     this.socket.destroy()
+  }
+
+  // === After 101
+
+  /** What is read from now on is the tunnel's, and what is pending. */
+  enterTunnel(tunnel: Tunnel): void {
+    const pending = this.#pending?.subarray(this.#at, this.#to)
+    this.#pending = null
+    this.#tunnel = tunnel
+    this.#state = TUNNEL
+    this.#readDeadline = 0
+    this.goOn()
+    if (pending !== undefined) tunnel.onClientRead(pending, pending.length)
+    if (this.hasEnded) tunnel.onClientEnd()
+  }
+
+  /** The tunnel is over: what was written still goes. */
+  leaveTunnel(): void {
+    this.#tunnel = null
+    if (this.socket.writableLength > 0) this.awaitFlush()
+    this.#end()
+  }
+
+  hold(): void {
+    if (this.#isPaused) return
+    this.#isPaused = true
+    this.socket.pause()
+  }
+
+  goOn(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
+    this.socket.resume()
   }
 
   // === Between requests
@@ -315,10 +361,7 @@ export class ClientConnection {
     this.#pending = null
     this.#readDeadline = clock.now + this.server.settings.drainTimeout
     this.socket.end()
-    if (this.#isPaused) {
-      this.#isPaused = false
-      this.socket.resume()
-    }
+    this.goOn()
   }
 
   /** The process stops: an idle connection ends now, others after their answer. */
@@ -331,16 +374,29 @@ export class ClientConnection {
     return this.#pending !== null
   }
 
+  /** The time to drain is over. */
+  onDrained(): void {
+    if (this.#state === TUNNEL) this.#tunnel?.goAway("drained")
+    else this.destroy()
+  }
+
+  get isTunnel(): boolean {
+    return this.#state === TUNNEL
+  }
+
   #onClose(): void {
     this.#state = CLOSED
     this.#pending = null
-    this.exchange.abort()
+    if (this.#tunnel === null) this.exchange.abort()
+    else this.#tunnel.onClientLost()
     this.server.forget(this)
   }
 
   /** Called several times a second while there are connections. */
   check(now: number): void {
     if (this.secure !== null && this.#writeDeadline === 0 && this.#state !== CLOSED && this.socket.writableLength > 0) this.awaitFlush()
+    // After the end no write tells that all has gone.
+    if (this.#writeDeadline !== 0 && !this.#isFlushAwaited && this.socket.writableLength === 0) this.#writeDeadline = 0
     if (this.#writeDeadline !== 0) {
       const queued = queuedOctets(this.secure?.transport ?? this.socket)
       if (queued !== this.#queued) {
@@ -353,7 +409,8 @@ export class ClientConnection {
       }
     }
     if (this.#readDeadline !== 0 && now >= this.#readDeadline) this.#onReadTimeout()
-    this.exchange.check(now)
+    if (this.#tunnel === null) this.exchange.check(now)
+    else this.#tunnel.check(now)
   }
 
   #onReadTimeout(): void {

@@ -23,7 +23,7 @@ export class RequestRelay {
 
   /** The head is read. `limit`: octets of content, 0: any number. */
   start(head: RequestHead, limit: number): void {
-    this.#body.start(head.body, head.length, false)
+    this.#body.start(head.body, head.length, false, head.options)
     this.#upstream = null
     this.#text = ""
     this.#isSent = false

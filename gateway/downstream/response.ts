@@ -2,7 +2,7 @@
 import { BodyReader } from "../http1/body.ts"
 import { CHUNKED, INCOMPLETE, REFUSED, UNTIL_CLOSE } from "../http1/head.ts"
 import { ResponseHead } from "../http1/response.ts"
-import { AS_IS, TO_CHUNKS, TO_CLOSE, responseText } from "../http1/write.ts"
+import { AS_IS, TO_CHUNKS, TO_CLOSE, TO_TUNNEL, responseText } from "../http1/write.ts"
 import type { ClientConnection } from "./connection.ts"
 
 /** Up to here a body travels in the string of the head: one write, nothing to keep until it is flushed. */
@@ -14,7 +14,7 @@ export const MORE = 0 // more is to come
 export const DONE = 1 // the response is complete
 export const BAD = 2 // it is not a response: see hasBegun for whether the client has seen any
 export const HELD = 3 // more is to come; reading pauses until the client has taken what it got
-export const UPGRADED = 4 // 101, which nobody asked for
+export const UPGRADED = 4 // 101: nothing of it has gone to the client
 
 export class ResponseRelay {
   readonly head = new ResponseHead()
@@ -31,6 +31,7 @@ export class ResponseRelay {
   #mode = AS_IS
   /** Start of a head, copied: the slab is not ours. */
   #partial: Buffer | null = null
+  #tail: Buffer | null = null
 
   constructor(client: ClientConnection) {
     this.#client = client
@@ -39,7 +40,7 @@ export class ResponseRelay {
   start(): void {
     this.hasBegun = this.hasReceived = this.hasContinued = false
     this.isPersistent = true
-    this.#partial = null
+    this.#partial = this.#tail = null
     this.#mode = AS_IS
     this.#body.start(0, 0, false)
     this.head.status = 0
@@ -88,7 +89,10 @@ export class ResponseRelay {
       }
       at = after
       if (head.status >= 200) break
-      if (head.status === 101) return UPGRADED
+      if (head.status === 101) {
+        if (at < end) this.#tail = Buffer.from(buffer.subarray(at, end))
+        return UPGRADED
+      }
       this.#interim()
     }
     return this.#begin(buffer, at, end, isLent)
@@ -102,13 +106,22 @@ export class ResponseRelay {
     socket.write(responseText(this.head, null, AS_IS, true, 1), "latin1")
   }
 
+  /** After UPGRADED: the client is told. Returns what came with the head, of the new protocol; null: nothing. */
+  switchProtocols(): Buffer | null {
+    const tail = this.#tail
+    this.#tail = null
+    this.hasBegun = true
+    this.#client.socket.write(responseText(this.head, this.#client.exchange.responseEdits(this.head), TO_TUNNEL, true, 1), "latin1")
+    return tail
+  }
+
   #begin(buffer: Buffer, at: number, end: number, isLent: boolean): number {
     const { head } = this
     const client = this.#client
     const { minor } = client.head
     this.#mode = head.body === UNTIL_CLOSE ? (minor === 1 ? TO_CHUNKS : TO_CLOSE) : head.body === CHUNKED && minor === 0 ? TO_CLOSE : AS_IS
     this.isPersistent = this.#mode !== TO_CLOSE && client.exchange.mayPersist()
-    this.#body.start(head.body, head.length, this.#mode === TO_CLOSE)
+    this.#body.start(head.body, head.length, this.#mode === TO_CLOSE, head.options)
     const text = responseText(head, client.exchange.responseEdits(head), this.#mode, this.isPersistent, minor)
     this.hasBegun = true
     if (at === end) {

@@ -28,6 +28,9 @@ const NEVER_OPTIONS = bits(HOST, CONTENT_LENGTH, TRANSFER_ENCODING, DATE) | CLAI
 const FRAMING = bits(CONTENT_LENGTH, TRANSFER_ENCODING)
 const TRACE_CONTEXT = bits(TRACEPARENT, TRACESTATE)
 
+/** RFC 6455 §4: anew at each hop, of the protocols a client offers the one that is known here. */
+const WEB_SOCKET = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
 /** What frames the message, as everybody reads it. */
 const framingLine = (head: Head): string => (head.has(TRANSFER_ENCODING) ? "Transfer-Encoding: chunked\r\n" : `Content-Length: ${head.length}\r\n`)
 
@@ -108,7 +111,8 @@ export const requestText = (
     lines = trustedForwarding(head, edits, from)
   }
   if (!(from.trustedHops > 0 && head.has(X_REQUEST_ID)) && !(edits?.gives("x-request-id") ?? false)) lines += `X-Request-Id: ${requestId}\r\n`
-  if (head.takesTrailers) lines += "TE: trailers\r\nConnection: TE\r\n"
+  if (head.isWebSocket) lines += WEB_SOCKET
+  else if (head.takesTrailers) lines += "TE: trailers\r\nConnection: TE\r\n"
   if (head.maxForwards > 0) lines += `Max-Forwards: ${head.maxForwards - 1}\r\n`
   if (via !== "") lines += `Via: 1.${head.minor} ${via}\r\n`
   if (trace !== null && !givesTrace(edits)) {
@@ -154,6 +158,8 @@ export const AS_IS = 0
 export const TO_CHUNKS = 1
 /** It came in chunks and the client speaks 1.0. */
 export const TO_CLOSE = 2
+/** None: 101, the rest is WebSocket. */
+export const TO_TUNNEL = 3
 
 const connectionLine = (isPersistent: boolean, minor: number): string => (isPersistent ? (minor === 0 ? "Connection: keep-alive\r\n" : "") : "Connection: close\r\n")
 
@@ -165,6 +171,8 @@ export const responseText = (head: ResponseHead, edits: Edits | null, mode: numb
   if (status === 204 || status < 200) dropped |= FRAMING
   else if (mode !== AS_IS || minor === 0) dropped |= 1 << TRANSFER_ENCODING
   let lines = status < 200 ? "" : connectionLine(isPersistent, minor)
+  // RFC 9110 §15.5.22: a 426 must say to what.
+  if (mode === TO_TUNNEL || (status === 426 && minor === 1 && head.isWebSocket)) lines += WEB_SOCKET
   if (mode === TO_CHUNKS) lines += "Transfer-Encoding: chunked\r\n"
   // RFC 9110 §6.6.1: who forwards a response without Date adds it.
   if (!head.has(DATE) && status >= 200) lines += `Date: ${httpDate()}\r\n`

@@ -24,6 +24,8 @@ export interface AccessRecord {
   readonly status: number
   /** Octets of content sent. */
   readonly bytes: number
+  /** Octets a tunnel took from the client; -1: it was none. */
+  readonly received: number
   readonly userAgent: string
   /** Rule id, "" when none matched. */
   readonly route: string
@@ -60,7 +62,7 @@ const timestamp = (monotonic: number): string => {
 }
 
 export const accessLine = (record: AccessRecord): string =>
-  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"HTTP/1.${record.minor}"${record.tls === "" ? "" : `,"tls":"${record.tls}"`},"status":${record.status},"bytes":${record.bytes},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
+  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"HTTP/1.${record.minor}"${record.tls === "" ? "" : `,"tls":"${record.tls}"`},"status":${record.status},"bytes":${record.bytes}${record.received < 0 ? "" : `,"received":${record.received}`},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
 
 export class AccessLog {
   readonly #fd: number

@@ -48,6 +48,10 @@ export class TlsMetrics {
   }
 }
 
+/** How tunnels ended; the order is the index in `ListenerMetrics`. */
+export const tunnelEnds = ["closed", "client-gone", "backend-gone", "idle", "drained"] as const
+export type TunnelEnd = (typeof tunnelEnds)[number]
+
 /** Of one listening port. */
 export class ListenerMetrics {
   readonly port: number
@@ -62,6 +66,13 @@ export class ListenerMetrics {
   /** The client went away before its answer was complete. */
   aborted = 0
   refusedMessages = 0
+  /** Open ones, and all since the start. */
+  tunnels = 0
+  tunnelsOpened = 0
+  /** Octets through them, from clients and to them. */
+  tunnelReceived = 0
+  tunnelSent = 0
+  readonly #tunnelEnds = new Float64Array(tunnelEnds.length)
   /** null: no client has come for TLS. */
   tls: TlsMetrics | null = null
 
@@ -76,6 +87,15 @@ export class ListenerMetrics {
     while (bucket < bounds.length && milliseconds > (bounds[bucket] ?? 0)) bucket++
     this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + 1
     this.#milliseconds += milliseconds
+  }
+
+  tunnelEnded(end: TunnelEnd): void {
+    const index = tunnelEnds.indexOf(end)
+    this.#tunnelEnds[index] = (this.#tunnelEnds[index] ?? 0) + 1
+  }
+
+  tunnelsEnded(end: TunnelEnd): number {
+    return this.#tunnelEnds[tunnelEnds.indexOf(end)] ?? 0
   }
 
   codes(): readonly (readonly [string, number])[] {
@@ -158,6 +178,15 @@ export class Metrics {
     each("http_connections_total", "counter", "Client connections accepted.", (own) => own.accepted)
     each("http_connections_turned_away_total", "counter", "Client connections closed on accept because there were too many.", (own) => own.turnedAway)
     each("http_connections", "gauge", "Client connections open.", (own) => own.connections)
+    each("tunnels", "gauge", "Connections that became WebSockets, open.", (own) => own.tunnels)
+    each("tunnels_opened_total", "counter", "Connections that became WebSockets.", (own) => own.tunnelsOpened)
+    family("tunnels_ended_total", "counter", "Tunnels ended, by how.")
+    for (const own of ports) for (const end of tunnelEnds) sample("tunnels_ended_total", `port="${own.port}",end="${end}"`, own.tunnelsEnded(end))
+    family("tunnel_bytes_total", "counter", "Octets through tunnels, by whom they came from.")
+    for (const own of ports) {
+      sample("tunnel_bytes_total", `port="${own.port}",from="client"`, own.tunnelReceived)
+      sample("tunnel_bytes_total", `port="${own.port}",from="backend"`, own.tunnelSent)
+    }
     if (ports.some(({ tls }) => tls !== null)) {
       family("tls_handshakes_total", "counter", "TLS handshakes done, by version and whether a session was resumed.")
       for (const { port, tls } of ports) {

@@ -40,6 +40,7 @@ const ALPN = ["http/1.1"]
 export class Handshake {
   /** Place in the server's list of connections. */
   index = 0
+  readonly isTunnel = false
   readonly #socket: Socket
   readonly #server: HttpServer
   readonly #metrics: TlsMetrics
@@ -162,6 +163,10 @@ export class Handshake {
   /** The process stops: who has begun is served yet. */
   onDrain(): void {
     if (this.#received === null && this.#tls === null) this.#socket.destroy()
+  }
+
+  onDrained(): void {
+    this.#socket.destroy()
   }
 
   check(now: number): void {

@@ -87,7 +87,7 @@ const heads: readonly (readonly [string, string, number])[] = [
   ["a head that does not end", `GET / HTTP/1.1\r\n${H}X: ${"a".repeat(5_000)}`, 431],
   ["too many fields", `GET / HTTP/1.1\r\n${H}${"X: a\r\n".repeat(20)}\r\n`, 431],
   ["CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501],
-  ["WebSocket", `GET / HTTP/1.1\r\n${H}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n`, 501],
+  ["a WebSocket with content", `GET / HTTP/1.1\r\n${H}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nContent-Length: 1\r\n\r\na`, 400],
   ["an unknown expectation", `GET / HTTP/1.1\r\n${H}Expect: the best\r\n\r\n`, 417],
   ["more content than allowed", `POST / HTTP/1.1\r\n${H}Content-Length: 1001\r\n\r\n`, 413],
 ]
