@@ -20,12 +20,13 @@ import { RequestRelay } from "./downstream/request.ts"
 import { BAD, DONE, HELD, MORE, ResponseRelay, UPGRADED } from "./downstream/response.ts"
 import { answerOf, isIdempotent, verdictOf, type Failure } from "./error.ts"
 import { Edits } from "./http1/edits.ts"
+import { isPreflight } from "./filters/cors.ts"
 import { USER_AGENT, X_FORWARDED_FOR, X_REQUEST_ID } from "./http1/field.ts"
 import type { ResponseHead } from "./http1/response.ts"
 import { answerText, requestText } from "./http1/write.ts"
 import { clientAddress } from "./downstream/client-address.ts"
 import { refusalOf } from "./downstream/refusal.ts"
-import type { ClusterHandle, CompiledBackend, CompiledRule } from "./table/table.ts"
+import type { ClusterHandle, CompiledBackend, CompiledRule, Cors } from "./table/table.ts"
 import type { Outcome } from "./telemetry/metrics.ts"
 import type { RequestTrace } from "./telemetry/request-trace.ts"
 import type { UpstreamConnection, UpstreamUser } from "./upstream/connection.ts"
@@ -57,6 +58,7 @@ export class Exchange implements UpstreamUser {
   #rule: CompiledRule | null = null
   #backend: CompiledBackend | null = null
   #cluster: ClusterHandle | null = null
+  #cors: Cors | null = null
   #text = ""
   #endpoint: Endpoint | null = null
   #connection: UpstreamConnection | null = null
@@ -105,7 +107,7 @@ export class Exchange implements UpstreamUser {
     this.#start = tick()
     this.#status = this.#bytes = this.#attempts = 0
     this.#reason = this.#text = ""
-    this.#rule = this.#backend = this.#cluster = this.#endpoint = null
+    this.#rule = this.#backend = this.#cluster = this.#endpoint = this.#cors = null
     this.#requestDeadline = this.#attemptDeadline = this.#stepDeadline = this.#halfClosedDeadline = 0
     if (this.#tried.length > 0) this.#tried.length = 0
     this.response.start()
@@ -129,9 +131,11 @@ export class Exchange implements UpstreamUser {
   // === Filters
 
   #route(rule: CompiledRule, port: number): void {
-    if (rule.answer !== null) return this.#answer(rule.answer)
     const { head, forwarding, server } = this.#client
+    if (rule.cors !== null && this.#isPreflight(rule.cors)) return
+    if (rule.answer !== null) return this.#answer(rule.answer)
     const backend = rule.redirect === null ? rule.pick() : null
+    if (backend !== null && backend.cors !== null && this.#cors === null && this.#isPreflight(backend.cors)) return
     const redirect = rule.redirect ?? backend?.redirect ?? null
     if (redirect !== null) {
       const { status, location } = redirect(head, forwarding.scheme, port)
@@ -154,12 +158,24 @@ export class Exchange implements UpstreamUser {
     this.#attempt(backend.cluster, false)
   }
 
+  /** True: answered. A rule's own word on CORS stands before a backend's: a preflight cannot know which backend follows. */
+  #isPreflight(cors: Cors): boolean {
+    const { head } = this.#client
+    if (isPreflight(head)) {
+      this.#answer(cors.preflight(head))
+      return true
+    }
+    this.#cors = cors
+    return false
+  }
+
   /** Edits of the response head by the route's filters; null: none. */
   responseEdits(head: ResponseHead): Edits | null {
     const rule = this.#rule?.responseHeaders ?? null
     const backend = this.#backend?.responseHeaders ?? null
-    if (rule === null && backend === null) return null
+    if (rule === null && backend === null && this.#cors === null) return null
     responseEdits.begin(head)
+    this.#cors?.edit(this.#client.head, responseEdits)
     backend?.(responseEdits)
     rule?.(responseEdits)
     return responseEdits
@@ -374,8 +390,9 @@ export class Exchange implements UpstreamUser {
   // === The end
 
   /** An answer of the gateway's own. */
-  #answer(answer: Answer, mustClose = false): void {
+  #answer(plain: Answer, mustClose = false): void {
     const { head, socket } = this.#client
+    const answer = this.#cors === null ? plain : this.#cors.answered(head, plain)
     const isPersistent = !mustClose && this.mayPersist()
     this.#status = answer.status
     this.#bytes = head.method === "HEAD" ? 0 : Buffer.byteLength(answer.body)

@@ -60,6 +60,7 @@ const between = (minimum: number, maximum: number) => Number.check(isBetween({ m
 const whole = (minimum: number, maximum: number) => between(minimum, maximum).check(isInt())
 /** RFC 3986 §3.1. */
 const Scheme = String.check(isPattern(/^[A-Za-z][A-Za-z0-9+.-]*$/, { message: "is not a scheme" }))
+const Origin = String.check(isPattern(/^(\*|https?:\/\/(\*|(\*\.)?([a-z0-9-]+\.)*[a-z0-9-]+)(:[0-9]{1,5})?)$/, { message: "is not an origin" }))
 const Weight = between(0, 1_000_000)
 
 const NameValue = Tuple([FieldName, FieldValue])
@@ -78,6 +79,18 @@ export const Filter = Union([
     status: whole(300, 399),
   }),
   Struct({ type: Literal("rewrite"), hostname: optionalKey(Host), path: optionalKey(PathEdit) }),
+  Struct({
+    type: Literal("cors"),
+    /** `*`, or scheme, host and port: `https://*.example.com:8443` with any number of labels for the `*`, `https://*`. Lower case, a scheme's own port left out. */
+    origins: Array(Origin),
+    /** `*`: whatever is asked for; empty: what needs no permission. */
+    methods: Array(FieldName),
+    headers: Array(FieldName),
+    exposed: Array(FieldName),
+    credentials: Schema.Boolean,
+    /** Seconds. */
+    maxAge: whole(0, 2 ** 31 - 1),
+  }),
 ])
 export type Filter = typeof Filter.Type
 

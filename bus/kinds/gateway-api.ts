@@ -8,7 +8,7 @@ import { Schema } from "effect"
 import { resourceKind } from "./kind.ts"
 import { defaulted, LabelSelector, Metadata } from "./metadata.ts"
 
-const { Struct, String, Number, Array, Literals, Unknown, optionalKey } = Schema
+const { Struct, String, Number, Boolean, Array, Literals, Unknown, optionalKey } = Schema
 
 export const GATEWAY_GROUP = "gateway.networking.k8s.io"
 
@@ -115,6 +115,17 @@ export type HeaderModifier = typeof HeaderModifier.Type
 const PathModifier = Struct({ type: String, replaceFullPath: optionalKey(String), replacePrefixMatch: optionalKey(String) })
 export type PathModifier = typeof PathModifier.Type
 
+/** `maxAge` in seconds. */
+const CORSFilter = Struct({
+  allowOrigins: optionalKey(Array(String)),
+  allowCredentials: optionalKey(Boolean),
+  allowMethods: optionalKey(Array(String)),
+  allowHeaders: optionalKey(Array(String)),
+  exposeHeaders: optionalKey(Array(String)),
+  maxAge: defaulted(Number, 5),
+})
+export type CORSFilter = typeof CORSFilter.Type
+
 /** `type` stays open: a filter newer than this program is answered with 500 and a note, not refused here. */
 export const HTTPRouteFilter = Struct({
   type: String,
@@ -131,7 +142,7 @@ export const HTTPRouteFilter = Struct({
   ),
   urlRewrite: optionalKey(Struct({ hostname: optionalKey(String), path: optionalKey(PathModifier) })),
   requestMirror: optionalKey(Unknown),
-  cors: optionalKey(Unknown),
+  cors: optionalKey(CORSFilter),
   externalAuth: optionalKey(Unknown),
   extensionRef: optionalKey(Unknown),
 })

@@ -1,6 +1,6 @@
 /** What the HTTPRoute CRD checks beyond shapes (v1.7, standard channel). */
 import { group, kindName } from "./gateway-api-limits.ts"
-import type { HeaderModifier, HTTPBackendRef, HTTPRoute, HTTPRouteFilter, HTTPRouteMatch, HTTPRouteRule, ParentRef, PathModifier } from "./gateway-api.ts"
+import type { CORSFilter, HeaderModifier, HTTPBackendRef, HTTPRoute, HTTPRouteFilter, HTTPRouteMatch, HTTPRouteRule, ParentRef, PathModifier } from "./gateway-api.ts"
 import { Problems, TOKEN, type Problem } from "./limits.ts"
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
@@ -134,9 +134,28 @@ const filterLimits = (problems: Problems, field: string, filters: readonly HTTPR
       problems.oneOf(`${at}.requestRedirect.statusCode`, filter.requestRedirect.statusCode, [301, 302, 303, 307, 308])
       modifierLimits(problems, `${at}.requestRedirect.path`, filter.requestRedirect.path)
     }
+    if (filter.cors !== undefined) corsLimits(problems, `${at}.cors`, filter.cors)
     problems.hostname(`${at}.urlRewrite.hostname`, filter.urlRewrite?.hostname, false)
     modifierLimits(problems, `${at}.urlRewrite.path`, filter.urlRewrite?.path)
   }
+}
+
+/** As the CRD has it: the host may be `*`, or begin with `*.`. */
+export const CORS_ORIGIN = /^(\*|https?:\/\/(\*|(\*\.)?([a-zA-Z0-9-]+\.)*[a-zA-Z0-9-]+)(:[0-9]{1,5})?)$/
+
+const corsLimits = (problems: Problems, at: string, cors: CORSFilter): void => {
+  for (const [list, most] of [["allowOrigins", 64], ["allowMethods", 9], ["allowHeaders", 64], ["exposeHeaders", 64]] as const) {
+    const items = cors[list]
+    problems.count(`${at}.${list}`, items, 0, most)
+    problems.unique(`${at}.${list}`, items, (item) => item, "value")
+    if (list !== "exposeHeaders" && items !== undefined && items.length > 1 && items.includes("*")) problems.add(`${at}.${list}`, "InvalidValue", '"*" stands for all, so nothing else may stand beside it', 'Leave "*" alone, or remove it.')
+    for (const [i, item] of (items ?? []).entries()) {
+      if (list === "allowOrigins") problems.pattern(`${at}.${list}[${i}]`, item, CORS_ORIGIN, 253, 'an origin of scheme, host and port, or "*"', "https://*.example.com")
+      else if (list === "allowMethods") problems.oneOf(`${at}.${list}[${i}]`, item, [...METHODS, "*"])
+      else problems.pattern(`${at}.${list}[${i}]`, item, TOKEN, 256, "a header name", "x-version")
+    }
+  }
+  problems.range(`${at}.maxAge`, cors.maxAge, 1, 2 ** 31 - 1)
 }
 
 const headerLimits = (problems: Problems, at: string, modifier: HeaderModifier | undefined): void => {

@@ -1,6 +1,7 @@
 /** HTTPRouteFilter → Filter. */
 import type { Filter } from "../../bus/kinds/config.ts"
-import type { HeaderModifier, HTTPRouteFilter, PathModifier } from "../../bus/kinds/gateway-api.ts"
+import type { CORSFilter, HeaderModifier, HTTPRouteFilter, PathModifier } from "../../bus/kinds/gateway-api.ts"
+import { CORS_ORIGIN } from "../../bus/kinds/httproute-limits.ts"
 import type { Report } from "./report.ts"
 
 /**
@@ -11,7 +12,7 @@ export const filtersOf = (filters: readonly HTTPRouteFilter[] | undefined, field
   const made: Filter[] = []
   let possible = true
   for (const [i, filter] of (filters ?? []).entries()) {
-    const one = filterOf(filter)
+    const one = filterOf(filter, `${field}[${i}]`, report)
     if (one !== undefined) made.push(one)
     else {
       possible = false
@@ -25,7 +26,7 @@ export const filtersOf = (filters: readonly HTTPRouteFilter[] | undefined, field
   return possible ? made : undefined
 }
 
-const filterOf = (filter: HTTPRouteFilter): Filter | undefined => {
+const filterOf = (filter: HTTPRouteFilter, field: string, report: Report): Filter | undefined => {
   switch (filter.type) {
     case "RequestHeaderModifier":
       return filter.requestHeaderModifier === undefined ? undefined : { type: "requestHeaders", ...headerEdit(filter.requestHeaderModifier) }
@@ -52,10 +53,27 @@ const filterOf = (filter: HTTPRouteFilter): Filter | undefined => {
       if (path !== undefined && edit === undefined) return undefined
       return { type: "rewrite", ...(hostname === undefined ? {} : { hostname }), ...(edit === undefined ? {} : { path: edit }) }
     }
+    case "CORS":
+      return filter.cors === undefined ? undefined : corsOf(filter.cors, `${field}.cors`, report)
     default:
       return undefined
   }
 }
+
+const corsOf = ({ allowOrigins = [], allowMethods = [], allowHeaders = [], exposeHeaders = [], allowCredentials = false, maxAge }: CORSFilter, field: string, report: Report): Filter => {
+  const origins = allowOrigins.flatMap((origin, i) => {
+    if (CORS_ORIGIN.test(origin)) return [plainOrigin(origin)]
+    report("error", "UnsupportedValue", `${field}.allowOrigins[${i}]`, `"${origin}" is not an origin: nothing is shared with it.`, "Write scheme, host and port, such as https://*.example.com.")
+    return []
+  })
+  if (allowCredentials && exposeHeaders.includes("*")) {
+    report("warning", "UnsupportedValue", `${field}.exposeHeaders`, 'With credentials browsers take "*" for the name of a header, so it is not sent.', "Name the headers.")
+  }
+  return { type: "cors", origins: [...new Set(origins)], methods: [...new Set(allowMethods)], headers: [...new Set(allowHeaders)], exposed: [...new Set(exposeHeaders)].filter((name) => !allowCredentials || name !== "*"), credentials: allowCredentials, maxAge }
+}
+
+/** As browsers write it: lower case, without a port that is its scheme's own. */
+const plainOrigin = (origin: string): string => origin.toLowerCase().replace(/^(http:.*):0*80$|^(https:.*):0*443$/, "$1$2")
 
 const headerEdit = ({ set = [], add = [], remove = [] }: HeaderModifier) => ({
   set: set.map(({ name, value }): [string, string] => [name, value]),

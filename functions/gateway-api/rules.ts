@@ -33,6 +33,10 @@ export const ruleOf = (rule: HTTPRouteRule, field: string, context: RuleContext)
   const base = { ...(rule.name === undefined ? {} : { name: rule.name }), matches }
   const filters = filtersOf(rule.filters, `${field}.filters`, report)
   if (filters === undefined || !isPossible(rule, field, report)) return { ...base, filters: [], backends: [], answer: broken() }
+  const corsAt = filters.findIndex(({ type }) => type === "cors")
+  if (corsAt !== -1 && matches.every(({ method }) => method !== undefined && method !== "OPTIONS")) {
+    report("warning", "PreflightNotMatched", `${field}.filters[${corsAt}]`, "Every match of the rule names another method than OPTIONS: browsers' preflights do not come here, and what needs one fails.", "Add a match with method OPTIONS, or leave the method out.")
+  }
   const timeouts = timeoutsOf(rule, field, report)
   const backends = (rule.backendRefs ?? []).map((ref, i) => backendOf(ref, `${field}.backendRefs[${i}]`, context))
   const isRedirect = filters.some((filter) => filter.type === "redirect")

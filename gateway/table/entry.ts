@@ -144,6 +144,11 @@ const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/
 /** RFC 9110 §5.5 field value without obs-text: what would end the line or the message is refused here, once. */
 const FIELD_VALUE = /^[\t\x20-\x7e]*$/
 
+const ORIGIN = /^(\*|https?:\/\/(\*|(\*\.)?([a-z0-9-]+\.)*[a-z0-9-]+)(:[0-9]{1,5})?)$/
+
+const isOrigin = (item: unknown): void => {
+  if (typeof item !== "string" || !ORIGIN.test(item)) throw malformed("", "is not an origin")
+}
 const isFieldName = (item: unknown): void => {
   if (typeof item !== "string" || !TOKEN.test(item)) throw malformed("", "is not a header name")
 }
@@ -317,6 +322,12 @@ function isFilter(value: unknown): value is Filter {
       break
     case "rewrite":
       break
+    case "cors":
+      each(filter, "origins", isOrigin)
+      for (const list of ["methods", "headers", "exposed"]) each(filter, list, isFieldName)
+      oneOf(filter, "credentials", [true, false])
+      whole(filter, "maxAge", 0, 2 ** 31 - 1)
+      return true
     default:
       throw new EntryFault("UnknownFilter", "type", `"${String(filter["type"])}" is no filter this gateway knows`)
   }

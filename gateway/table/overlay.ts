@@ -6,7 +6,7 @@ import type { Answer, RuleOverlay } from "../../bus/kinds/config.ts"
 import { compileFilters, needsPrefix } from "../filters/compile.ts"
 import { compileConditions, holds, type Conditions, type PathTest } from "./conditions.ts"
 import { EntryFault } from "./fault.ts"
-import type { CompiledBackend, CompiledOverlay, CompiledRule, HeaderEdit, Redirect, RequestView, Rewrite, TableRule } from "./table.ts"
+import type { CompiledBackend, CompiledOverlay, CompiledRule, Cors, HeaderEdit, Redirect, RequestView, Rewrite, TableRule } from "./table.ts"
 
 /** What a prefix edit replaces where this path matched. Throws EntryFault: a regular expression has no prefix. */
 export const matchedPrefix = (path: PathTest, field = "filters"): string => {
@@ -62,6 +62,7 @@ class OverlaidRule implements CompiledRule {
   rewrite: Rewrite | null
   requestHeaders: HeaderEdit | null
   responseHeaders: HeaderEdit | null
+  cors: Cors | null
   readonly #rule: TableRule
   #turn: (() => number) | null = null
 
@@ -75,10 +76,11 @@ class OverlaidRule implements CompiledRule {
     this.rewrite = rule.rewrite
     this.requestHeaders = rule.requestHeaders
     this.responseHeaders = rule.responseHeaders
+    this.cors = rule.cors
     this.#rule = rule
   }
 
-  add({ answer, redirect, rewrite, requestHeaders, responseHeaders, turn }: CompiledOverlay): void {
+  add({ answer, redirect, rewrite, requestHeaders, responseHeaders, cors, turn }: CompiledOverlay): void {
     if (answer !== null) this.answer = answer
     if (redirect !== null || rewrite !== null) {
       this.redirect = redirect
@@ -86,6 +88,7 @@ class OverlaidRule implements CompiledRule {
     }
     this.requestHeaders = both(this.requestHeaders, requestHeaders)
     this.responseHeaders = both(this.responseHeaders, responseHeaders)
+    if (cors !== null) this.cors = cors
     if (turn !== null) this.#turn = turn
   }
 

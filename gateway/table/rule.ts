@@ -1,11 +1,11 @@
 /** A route entry as compiled rules and the candidates that lead to them. */
 import type { Answer, Backend, Route, Rule } from "../../bus/kinds/config.ts"
-import { compileFilters, needsPrefix } from "../filters/compile.ts"
+import { compileFilters, needsPrefix, NO_FILTERS } from "../filters/compile.ts"
 import { Candidate } from "./candidate.ts"
 import { compileConditions, type PathTest } from "./conditions.ts"
 import { within } from "./fault.ts"
 import { checkOverlay, isPrefixedOverlay, matchedPrefix, overlayCompiler } from "./overlay.ts"
-import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledOverlay, HeaderEdit, Redirect, Rewrite, TableRule } from "./table.ts"
+import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledOverlay, Cors, HeaderEdit, Redirect, Rewrite, TableRule } from "./table.ts"
 
 /** Chooses an index by weight, in turn; -1 when no weight is above 0. */
 export type Weighted = (weights: readonly number[]) => () => number
@@ -59,6 +59,7 @@ class ReadyRule implements TableRule {
   readonly rewrite: Rewrite | null
   readonly requestHeaders: HeaderEdit | null
   readonly responseHeaders: HeaderEdit | null
+  readonly cors: Cors | null
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
   readonly overlays: readonly CompiledOverlay[] | null
@@ -75,6 +76,7 @@ class ReadyRule implements TableRule {
     this.rewrite = filters.rewrite
     this.requestHeaders = filters.requestHeaders
     this.responseHeaders = filters.responseHeaders
+    this.cors = filters.cors
     this.requestTimeout = rule.timeouts?.request
     this.backendTimeout = rule.timeouts?.backend
     this.overlays = overlays
@@ -132,8 +134,7 @@ const UNRESOLVED: Answer = { status: 500, headers: [], body: "" }
 const compileBackend = (backend: Backend, prefix: string, needs: RuleNeeds): CompiledBackend => {
   const cluster = backend.cluster === undefined ? null : needs.cluster(backend.cluster)
   if (cluster !== null && backend.filters.length === 0) return plainBackend(cluster)
-  const { requestHeaders, responseHeaders, rewrite, redirect } = compileFilters(backend.filters, prefix)
-  return { cluster, answer: cluster === null ? (backend.answer ?? UNRESOLVED) : null, requestHeaders, responseHeaders, rewrite, redirect }
+  return { cluster, answer: cluster === null ? (backend.answer ?? UNRESOLVED) : null, ...compileFilters(backend.filters, prefix) }
 }
 
 /** Of a cluster, without filters: one for all rules that name it. */
@@ -141,7 +142,7 @@ const plainBackends = new WeakMap<ClusterHandle, CompiledBackend>()
 
 const plainBackend = (cluster: ClusterHandle): CompiledBackend => {
   let backend = plainBackends.get(cluster)
-  if (backend === undefined) plainBackends.set(cluster, (backend = { cluster, answer: null, requestHeaders: null, responseHeaders: null, rewrite: null, redirect: null }))
+  if (backend === undefined) plainBackends.set(cluster, (backend = { cluster, answer: null, ...NO_FILTERS }))
   return backend
 }
 

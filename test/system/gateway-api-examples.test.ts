@@ -88,6 +88,11 @@ const send = async ({ request, headers = {} }: ExpectedRequest): Promise<Answer>
 
 const from = (answer: Answer) => (answer.status === 200 ? String(answer.headers["x-backend"]) : String(answer.status))
 
+const expectFields = (actual: object, { headers = {}, without = [] }: NonNullable<ExpectedRequest["answered"]>): void => {
+  expect(actual).toMatchObject(headers)
+  for (const name of without) expect(actual).not.toHaveProperty(name)
+}
+
 const ROUNDS = 200
 
 describe.each(examples.map((example) => [example.name, example] as const))("example %s", (_name, example) => {
@@ -114,13 +119,13 @@ describe.each(examples.map((example) => [example.name, example] as const))("exam
     expect(answer.status).toBe(expected.status ?? 200)
     if (expected.backend !== undefined) expect(answer.headers["x-backend"]).toBe(expected.backend)
     if (expected.location !== undefined) expect(answer.headers["location"]).toBe(expected.location)
+    expectFields(answer.headers, expected.answered ?? {})
     if (expected.seen === undefined) return
     const echo: unknown = JSON.parse(answer.body)
     if (!isEcho(echo)) throw new Error(`not an echo: ${answer.body}`)
-    const { path, host, headers = {}, without = [] } = expected.seen
+    const { path, host } = expected.seen
     if (path !== undefined) expect(echo.path.split("?")[0]).toBe(path)
     if (host !== undefined) expect(echo.host).toBe(host)
-    expect(echo.headers).toMatchObject(headers)
-    for (const name of without) expect(echo.headers).not.toHaveProperty(name)
+    expectFields(echo.headers, expected.seen)
   })
 })
