@@ -16,17 +16,19 @@ import type { Answer } from "../bus/kinds/config.ts"
 import { pickEndpoint } from "./balance/endpoint.ts"
 import { tick } from "./clock.ts"
 import type { ClientConnection } from "./downstream/connection.ts"
+import { KeptBody } from "./downstream/kept.ts"
 import { RequestRelay } from "./downstream/request.ts"
 import { BAD, DONE, HELD, MORE, ResponseRelay, UPGRADED } from "./downstream/response.ts"
 import { answerOf, isIdempotent, verdictOf, type Failure } from "./error.ts"
 import { Edits } from "./http1/edits.ts"
+import { NO_FILTERS } from "./filters/compile.ts"
 import { isPreflight } from "./filters/cors.ts"
 import { USER_AGENT, X_FORWARDED_FOR, X_REQUEST_ID } from "./http1/field.ts"
 import type { ResponseHead } from "./http1/response.ts"
 import { answerText, requestText } from "./http1/write.ts"
 import { clientAddress } from "./downstream/client-address.ts"
 import { refusalOf } from "./downstream/refusal.ts"
-import type { ClusterHandle, CompiledBackend, CompiledRule, Cors } from "./table/table.ts"
+import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledRule, Cors, Mirror } from "./table/table.ts"
 import type { Outcome } from "./telemetry/metrics.ts"
 import type { RequestTrace } from "./telemetry/request-trace.ts"
 import type { UpstreamConnection, UpstreamUser } from "./upstream/connection.ts"
@@ -131,7 +133,7 @@ export class Exchange implements UpstreamUser {
   // === Filters
 
   #route(rule: CompiledRule, port: number): void {
-    const { head, forwarding, server } = this.#client
+    const { head, forwarding } = this.#client
     if (rule.cors !== null && this.#isPreflight(rule.cors)) return
     if (rule.answer !== null) return this.#answer(rule.answer)
     const backend = rule.redirect === null ? rule.pick() : null
@@ -146,6 +148,14 @@ export class Exchange implements UpstreamUser {
     if (backend.cluster === null) return this.fail({ side: "route", reason: "no-backend" })
     this.#backend = backend
     this.#cluster = backend.cluster
+    this.#text = this.#outgoing(rule, backend, backend.cluster)
+    if (rule.mirrors !== null || backend.mirrors !== null) this.#mirror(rule, backend, backend.cluster)
+    this.#attempt(backend.cluster, false)
+  }
+
+  /** The head that goes out, as the rule's filters and then the backend's make it. */
+  #outgoing(rule: CompiledRule, backend: CompiledFilters, cluster: ClusterHandle): string {
+    const { head, forwarding, server } = this.#client
     let edits: Edits | null = null
     if (rule.requestHeaders !== null || backend.requestHeaders !== null) {
       edits = requestEdits.begin(head)
@@ -154,8 +164,28 @@ export class Exchange implements UpstreamUser {
     }
     const own = backend.rewrite === null ? undefined : backend.rewrite(head)
     const general = rule.rewrite === null ? undefined : rule.rewrite(head)
-    this.#text = requestText(head, edits, forwarding, own?.path ?? general?.path, own?.host ?? general?.host, this.#id, server.settings.via, head.authority === "" ? fallbackHost(backend.cluster) : "", this.#trace)
-    this.#attempt(backend.cluster, false)
+    return requestText(head, edits, forwarding, own?.path ?? general?.path, own?.host ?? general?.host, this.#id, server.settings.via, head.authority === "" ? fallbackHost(cluster) : "", this.#trace)
+  }
+
+  /** Copies go out at once, with a body once that has been read; a rule's are without what the backend's filters do. */
+  #mirror(rule: CompiledRule, backend: CompiledBackend, cluster: ClusterHandle): void {
+    const { head, server: { mirrors, settings } } = this.#client
+    const copies: (readonly [Mirror, string])[] = (backend.mirrors ?? []).filter(isDue).map((mirror) => [mirror, this.#text])
+    const ofRule = (rule.mirrors ?? []).filter(isDue)
+    if (ofRule.length > 0) {
+      const text = backend.requestHeaders === null && backend.rewrite === null ? this.#text : this.#outgoing(rule, NO_FILTERS, cluster)
+      for (const mirror of ofRule) copies.push([mirror, text])
+    }
+    if (copies.length === 0) return
+    const { method } = head
+    const send = (body: string): void => {
+      for (const [mirror, text] of copies) mirrors.send(mirror.cluster, method, text + body)
+    }
+    if (!head.hasBody) return send("")
+    this.request.keep(new KeptBody(settings, (body, why) => {
+      if (body !== null) send(body)
+      else for (const _ of copies) mirrors.drop(why)
+    }))
   }
 
   /** True: answered. A rule's own word on CORS stands before a backend's: a preflight cannot know which backend follows. */
@@ -431,6 +461,7 @@ export class Exchange implements UpstreamUser {
     const { server, head, forwarding } = this.#client
     const milliseconds = tick() - this.#start
     this.#state = IDLE
+    this.request.end()
     server.metrics.inFlight--
     server.metrics.done(this.#status, milliseconds)
     if (this.#trace !== null) this.#endTrace(this.#trace, milliseconds)
@@ -468,6 +499,8 @@ export class Exchange implements UpstreamUser {
     })
   }
 }
+
+const isDue = (mirror: Mirror): boolean => mirror.isDue()
 
 /** For a request that names no host (HTTP/1.0): an address as RFC 3986 §3.2.2 writes it. */
 const fallbackHost = ({ endpoints }: ClusterHandle): string => {

@@ -46,6 +46,14 @@ export interface Settings extends HeadLimits {
   readonly endpointIdle: number
   /** Endpoints tried for one request when connecting fails, and fresh connections after a stale pooled one. */
   readonly attempts: number
+  /** Octets kept of one request's body, for a mirror or a retry; more of it and there is neither. */
+  readonly keptBodyBytes: number
+  /** … and of all requests together. */
+  readonly keptBytes: number
+  /** Mirrored requests under way for one socket; more are dropped. */
+  readonly mirrorsInFlight: number
+  /** A mirrored request, from choosing its endpoint to the end of its response; then it is given up. */
+  readonly mirrorTimeout: number
   /** Consecutive failures to connect, or connections lost before any answer, that eject an endpoint. */
   readonly ejectAfter: number
   /** First ejection; doubles each time up to ejectMax. */
@@ -85,6 +93,10 @@ export const defaults: Settings = {
   endpointConnections: 4_096,
   endpointIdle: 256,
   attempts: 3,
+  keptBodyBytes: 65_536,
+  keptBytes: 16_777_216,
+  mirrorsInFlight: 256,
+  mirrorTimeout: 10_000,
   ejectAfter: 3,
   ejectBase: 1_000,
   ejectMax: 30_000,

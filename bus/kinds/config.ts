@@ -91,6 +91,8 @@ export const Filter = Union([
     /** Seconds. */
     maxAge: whole(0, 2 ** 31 - 1),
   }),
+  /** A copy of numerator in denominator requests goes to a cluster, whatever becomes of it. */
+  Struct({ type: Literal("mirror"), cluster: String, numerator: whole(0, 2 ** 31 - 1), denominator: whole(1, 2 ** 31 - 1) }),
 ])
 export type Filter = typeof Filter.Type
 

@@ -115,6 +115,18 @@ export type HeaderModifier = typeof HeaderModifier.Type
 const PathModifier = Struct({ type: String, replaceFullPath: optionalKey(String), replacePrefixMatch: optionalKey(String) })
 export type PathModifier = typeof PathModifier.Type
 
+/** What a filter refers to: a backend without weight and filters. */
+const BackendObjectRef = Struct({ group: defaulted(String, ""), kind: defaulted(String, "Service"), namespace: optionalKey(String), name: String, port: optionalKey(Number) })
+export type BackendObjectRef = typeof BackendObjectRef.Type
+
+/** At most one of percent and fraction; neither: every request. */
+const RequestMirror = Struct({
+  backendRef: BackendObjectRef,
+  percent: optionalKey(Number),
+  fraction: optionalKey(Struct({ numerator: Number, denominator: defaulted(Number, 100) })),
+})
+export type RequestMirror = typeof RequestMirror.Type
+
 /** `maxAge` in seconds. */
 const CORSFilter = Struct({
   allowOrigins: optionalKey(Array(String)),
@@ -141,7 +153,7 @@ export const HTTPRouteFilter = Struct({
     }),
   ),
   urlRewrite: optionalKey(Struct({ hostname: optionalKey(String), path: optionalKey(PathModifier) })),
-  requestMirror: optionalKey(Unknown),
+  requestMirror: optionalKey(RequestMirror),
   cors: optionalKey(CORSFilter),
   externalAuth: optionalKey(Unknown),
   extensionRef: optionalKey(Unknown),

@@ -1,6 +1,6 @@
 /** What the HTTPRoute CRD checks beyond shapes (v1.7, standard channel). */
 import { group, kindName } from "./gateway-api-limits.ts"
-import type { CORSFilter, HeaderModifier, HTTPBackendRef, HTTPRoute, HTTPRouteFilter, HTTPRouteMatch, HTTPRouteRule, ParentRef, PathModifier } from "./gateway-api.ts"
+import type { BackendObjectRef, CORSFilter, HeaderModifier, HTTPBackendRef, HTTPRoute, HTTPRouteFilter, HTTPRouteMatch, HTTPRouteRule, ParentRef, PathModifier, RequestMirror } from "./gateway-api.ts"
 import { Problems, TOKEN, type Problem } from "./limits.ts"
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
@@ -134,10 +134,20 @@ const filterLimits = (problems: Problems, field: string, filters: readonly HTTPR
       problems.oneOf(`${at}.requestRedirect.statusCode`, filter.requestRedirect.statusCode, [301, 302, 303, 307, 308])
       modifierLimits(problems, `${at}.requestRedirect.path`, filter.requestRedirect.path)
     }
+    if (filter.requestMirror !== undefined) mirrorLimits(problems, `${at}.requestMirror`, filter.requestMirror)
     if (filter.cors !== undefined) corsLimits(problems, `${at}.cors`, filter.cors)
     problems.hostname(`${at}.urlRewrite.hostname`, filter.urlRewrite?.hostname, false)
     modifierLimits(problems, `${at}.urlRewrite.path`, filter.urlRewrite?.path)
   }
+}
+
+const mirrorLimits = (problems: Problems, at: string, { backendRef, percent, fraction }: RequestMirror): void => {
+  backendReference(problems, `${at}.backendRef`, backendRef)
+  problems.range(`${at}.percent`, percent, 0, 100)
+  if (fraction === undefined) return
+  if (percent !== undefined) problems.add(`${at}.fraction`, "Forbidden", "percent and fraction exclude each other", "Remove one of the two.")
+  problems.range(`${at}.fraction.denominator`, fraction.denominator, 1, 2 ** 31 - 1)
+  problems.range(`${at}.fraction.numerator`, fraction.numerator, 0, fraction.denominator)
 }
 
 /** As the CRD has it: the host may be `*`, or begin with `*.`. */
@@ -183,7 +193,7 @@ const modifierLimits = (problems: Problems, at: string, modifier: PathModifier |
   }
 }
 
-const reference = (problems: Problems, at: string, ref: ParentRef | HTTPBackendRef): void => {
+const reference = (problems: Problems, at: string, ref: ParentRef | BackendObjectRef): void => {
   group(problems, `${at}.group`, ref.group)
   kindName(problems, `${at}.kind`, ref.kind)
   problems.length(`${at}.name`, ref.name, 1, 253)
@@ -191,9 +201,13 @@ const reference = (problems: Problems, at: string, ref: ParentRef | HTTPBackendR
   problems.range(`${at}.port`, ref.port, 1, 65535)
 }
 
-const backendLimits = (problems: Problems, at: string, ref: HTTPBackendRef): void => {
+const backendReference = (problems: Problems, at: string, ref: BackendObjectRef): void => {
   reference(problems, at, ref)
-  problems.range(`${at}.weight`, ref.weight, 0, 1_000_000)
   if (ref.group === "" && ref.kind === "Service" && ref.port === undefined) problems.add(`${at}.port`, "Required", "a reference to a Service needs it", `Add ${at}.port.`)
+}
+
+const backendLimits = (problems: Problems, at: string, ref: HTTPBackendRef): void => {
+  backendReference(problems, at, ref)
+  problems.range(`${at}.weight`, ref.weight, 0, 1_000_000)
   filterLimits(problems, `${at}.filters`, ref.filters)
 }

@@ -5,14 +5,11 @@ import { durationMs } from "../../bus/kinds/httproute-limits.ts"
 import { serviceClusterId } from "./names.ts"
 import { filtersOf } from "./filters.ts"
 import { matchOf } from "./matches.ts"
-import type { Finding, Report } from "./report.ts"
+import { refFinding, type RefContext } from "./references.ts"
+import type { Report } from "./report.ts"
 
-export interface RuleContext {
-  /** Of the route. */
-  readonly namespace: string
+export interface RuleContext extends RefContext {
   readonly report: Report
-  /** Whether a ReferenceGrant lets the route name this Service of another namespace. */
-  readonly isGranted: (namespace: string, service: string) => boolean
   /** Told of every match that can be evaluated, in order. */
   readonly onMatch: (match: Match, field: string) => void
 }
@@ -31,7 +28,7 @@ export const ruleOf = (rule: HTTPRouteRule, field: string, context: RuleContext)
   })
   if (matches.length === 0) return undefined
   const base = { ...(rule.name === undefined ? {} : { name: rule.name }), matches }
-  const filters = filtersOf(rule.filters, `${field}.filters`, report)
+  const filters = filtersOf(rule.filters, `${field}.filters`, context)
   if (filters === undefined || !isPossible(rule, field, report)) return { ...base, filters: [], backends: [], answer: broken() }
   const corsAt = filters.findIndex(({ type }) => type === "cors")
   if (corsAt !== -1 && matches.every(({ method }) => method !== undefined && method !== "OPTIONS")) {
@@ -69,22 +66,12 @@ const timeoutsOf = (rule: HTTPRouteRule, field: string, report: Report): Rule["t
   return { ...(request === undefined ? {} : { request }), ...(backend === undefined ? {} : { backend }) }
 }
 
-/** Why a reference cannot lead anywhere; undefined: it names a Service's port, and may. */
-export const refFinding = (ref: HTTPBackendRef, field: string, { namespace, isGranted }: Pick<RuleContext, "namespace" | "isGranted">): Finding | undefined => {
-  const error = (reason: string, at: string, message: string, fix: string): Finding => ({ severity: "error", reason, field: `${field}.${at}`, message, fix })
-  if (ref.group !== "" || ref.kind !== "Service") return error("InvalidKind", "kind", `A backend of kind ${ref.group === "" ? "" : `${ref.group}/`}${ref.kind} is not known; its share answers 500.`, "Refer to a Service.")
-  if (ref.port === undefined) return error("UnsupportedValue", "port", "A reference to a Service needs a port; its share answers 500.", "Add the port.")
-  const target = ref.namespace ?? namespace
-  if (target === namespace || isGranted(target, ref.name)) return undefined
-  return error("RefNotPermitted", "namespace", `No ReferenceGrant in namespace ${target} lets HTTPRoutes of ${namespace} refer to Service ${ref.name}; its share answers 500.`, `Create a ReferenceGrant in ${target}.`)
-}
-
 const backendOf = (ref: HTTPBackendRef, field: string, context: RuleContext): Backend => {
   const { namespace, report } = context
   const share = { weight: ref.weight, filters: [] }
   const finding = refFinding(ref, field, context)
   if (finding !== undefined) report(finding.severity, finding.reason, finding.field, finding.message, finding.fix)
   if (finding !== undefined || ref.port === undefined) return { ...share, answer: broken() }
-  const filters = filtersOf(ref.filters, `${field}.filters`, report)
+  const filters = filtersOf(ref.filters, `${field}.filters`, context)
   return filters === undefined ? { ...share, answer: broken() } : { weight: ref.weight, cluster: serviceClusterId(ref.namespace ?? namespace, ref.name, ref.port), filters: [...filters] }
 }

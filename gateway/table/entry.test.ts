@@ -13,7 +13,7 @@ const whole = {
     ...route("r", [
       rule([match("/a", { method: "GET", headers: [{ name: "h", type: "exact", value: "1" }], query: [{ name: "q", type: "regex", value: "." }] })], [backend("c", 2, [{ type: "requestHeaders", set: [["a", "b"]], add: [], remove: ["c"] }]), { weight: 1, answer: { status: 500, headers: [["x", "y"]], body: "no" }, filters: [] }], {
         name: "one",
-        filters: [{ type: "redirect", scheme: "https", hostname: "b.test", port: 443, path: { type: "prefix", value: "/n" }, status: 301 }, { type: "rewrite", hostname: "b.test", path: { type: "full", value: "/" } }, { type: "cors", origins: ["https://*.a.test:8443"], methods: ["PUT"], headers: ["x-a"], exposed: ["x-b"], credentials: true, maxAge: 5 }],
+        filters: [{ type: "redirect", scheme: "https", hostname: "b.test", port: 443, path: { type: "prefix", value: "/n" }, status: 301 }, { type: "rewrite", hostname: "b.test", path: { type: "full", value: "/" } }, { type: "cors", origins: ["https://*.a.test:8443"], methods: ["PUT"], headers: ["x-a"], exposed: ["x-b"], credentials: true, maxAge: 5 }, { type: "mirror", cluster: "m", numerator: 1, denominator: 2 }],
         answer: { status: 503, headers: [], body: "" },
         timeouts: { request: 1000, backend: 0 },
         overlays: [{ match: match("/a/b", { headers: [{ name: "h", type: "regex", value: "1" }] }), filters: [{ type: "responseHeaders", set: [], add: [["a", "b"]], remove: [] }], weights: [0, 1], answer: { status: 503, headers: [], body: "" } }, { filters: [] }],
@@ -95,6 +95,7 @@ describe("entries", () => {
     ["an answer with a fraction of a status", ["rules", 0, "answer", "status"], 200.5],
     ["a path that does not begin with a slash", ["rules", 0, "matches", 0, "path", "value"], "a"],
     ["an origin that ends the line", ["rules", 0, "filters", 2, "origins", 0], "https://a.test\r\nX: y"],
+    ["a mirror of a share of nothing", ["rules", 0, "filters", 3, "denominator"], 0],
     ["a negative weight", ["rules", 0, "backends", 0, "weight"], -1],
     ["an overlay with a weight too few", ["rules", 0, "overlays", 0, "weights"], [1]],
     ["an overlay with a negative weight", ["rules", 0, "overlays", 0, "weights", 0], -1],
@@ -136,6 +137,9 @@ describe("entries", () => {
   })
 
   it("names each cluster of a route once", () => {
+    const mirror = (cluster: string) => ({ type: "mirror", cluster, numerator: 1, denominator: 1 }) as const
+    expect(clustersNamed(route("r", [rule([match("/")], [backend("a", 1, [mirror("b")])], { filters: [mirror("c")], overlays: [{ filters: [mirror("d")] }] })]))).toEqual(["c", "a", "b", "d"])
+    expect(clustersNamed(route("r", [rule([match("/")], [backend("a", 1, [mirror("b")])])]))).toEqual(["a", "b"])
     expect(clustersNamed(route("r", [rule([match("/")], [backend("a"), backend("b")]), rule([match("/")], [backend("a"), { weight: 1, filters: [] }])]))).toEqual(["a", "b"])
   })
 })

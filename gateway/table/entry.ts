@@ -74,11 +74,25 @@ export const decodeEntry = (section: Section, id: string, body: string): Entry =
 
 /** Cluster ids a route names, each once. */
 export const clustersNamed = (route: Route): readonly string[] => {
-  const first = route.rules[0]?.backends[0]?.cluster
-  if (route.rules.length === 1 && route.rules[0]?.backends.length === 1) return first === undefined ? [] : [first]
+  const [rule] = route.rules
+  const [only] = rule?.backends ?? []
+  if (only !== undefined && route.rules.length === 1 && rule?.backends.length === 1 && rule.filters.length === 0 && only.filters.length === 0 && rule.overlays === undefined) {
+    return only.cluster === undefined ? [] : [only.cluster]
+  }
   const ids = new Set<string>()
-  for (const rule of route.rules) for (const backend of rule.backends) if (backend.cluster !== undefined) ids.add(backend.cluster)
+  for (const { backends, filters, overlays = [] } of route.rules) {
+    nameMirrors(filters, ids)
+    for (const backend of backends) {
+      if (backend.cluster !== undefined) ids.add(backend.cluster)
+      nameMirrors(backend.filters, ids)
+    }
+    for (const overlay of overlays) nameMirrors(overlay.filters, ids)
+  }
   return [...ids]
+}
+
+const nameMirrors = (filters: readonly Filter[], ids: Set<string>): void => {
+  for (const filter of filters) if (filter.type === "mirror") ids.add(filter.cluster)
 }
 
 /** Certificate ids a listener names, each once. */
@@ -327,6 +341,11 @@ function isFilter(value: unknown): value is Filter {
       for (const list of ["methods", "headers", "exposed"]) each(filter, list, isFieldName)
       oneOf(filter, "credentials", [true, false])
       whole(filter, "maxAge", 0, 2 ** 31 - 1)
+      return true
+    case "mirror":
+      text(filter, "cluster")
+      whole(filter, "numerator", 0, 2 ** 31 - 1)
+      whole(filter, "denominator", 1, 2 ** 31 - 1)
       return true
     default:
       throw new EntryFault("UnknownFilter", "type", `"${String(filter["type"])}" is no filter this gateway knows`)

@@ -5,13 +5,13 @@ import { Candidate } from "./candidate.ts"
 import { compileConditions, type PathTest } from "./conditions.ts"
 import { within } from "./fault.ts"
 import { checkOverlay, isPrefixedOverlay, matchedPrefix, overlayCompiler } from "./overlay.ts"
-import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledOverlay, Cors, HeaderEdit, Redirect, Rewrite, TableRule } from "./table.ts"
+import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledOverlay, Cors, HeaderEdit, Mirror, Redirect, Rewrite, TableRule } from "./table.ts"
 
 /** Chooses an index by weight, in turn; -1 when no weight is above 0. */
 export type Weighted = (weights: readonly number[]) => () => number
 
 export interface RuleNeeds {
-  cluster(id: string): ClusterHandle
+  readonly cluster: (id: string) => ClusterHandle
   readonly weighted: Weighted
 }
 
@@ -60,6 +60,7 @@ class ReadyRule implements TableRule {
   readonly requestHeaders: HeaderEdit | null
   readonly responseHeaders: HeaderEdit | null
   readonly cors: Cors | null
+  readonly mirrors: readonly Mirror[] | null
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
   readonly overlays: readonly CompiledOverlay[] | null
@@ -77,6 +78,7 @@ class ReadyRule implements TableRule {
     this.requestHeaders = filters.requestHeaders
     this.responseHeaders = filters.responseHeaders
     this.cors = filters.cors
+    this.mirrors = filters.mirrors
     this.requestTimeout = rule.timeouts?.request
     this.backendTimeout = rule.timeouts?.backend
     this.overlays = overlays
@@ -108,10 +110,10 @@ const turnOf = (weights: readonly number[], weighted: Weighted): (() => number) 
 
 const ruleCompiler = (id: string, route: string, rule: Rule, needs: RuleNeeds): ((path: PathTest) => TableRule) => {
   const turn = turnOf(rule.backends.map(({ weight }) => weight), needs.weighted)
-  const overlays = rule.overlays?.map((overlay, i) => overlayCompiler(overlay, `overlays[${i}]`, (weights) => turnOf(weights, needs.weighted))) ?? []
+  const overlays = rule.overlays?.map((overlay, i) => overlayCompiler(overlay, `overlays[${i}]`, (weights) => turnOf(weights, needs.weighted), needs.cluster)) ?? []
   const build = (prefix: string): TableRule => {
     const backends = rule.backends.map((backend) => compileBackend(backend, prefix, needs))
-    return new ReadyRule(id, route, rule, compileFilters(rule.filters, prefix), backends, turn, overlays.length === 0 ? null : overlays.map((compile) => compile(prefix)))
+    return new ReadyRule(id, route, rule, compileFilters(rule.filters, prefix, needs.cluster), backends, turn, overlays.length === 0 ? null : overlays.map((compile) => compile(prefix)))
   }
   if (!isPrefixed(rule)) {
     let shared: TableRule | undefined
@@ -134,7 +136,7 @@ const UNRESOLVED: Answer = { status: 500, headers: [], body: "" }
 const compileBackend = (backend: Backend, prefix: string, needs: RuleNeeds): CompiledBackend => {
   const cluster = backend.cluster === undefined ? null : needs.cluster(backend.cluster)
   if (cluster !== null && backend.filters.length === 0) return plainBackend(cluster)
-  return { cluster, answer: cluster === null ? (backend.answer ?? UNRESOLVED) : null, ...compileFilters(backend.filters, prefix) }
+  return { cluster, answer: cluster === null ? (backend.answer ?? UNRESOLVED) : null, ...compileFilters(backend.filters, prefix, needs.cluster) }
 }
 
 /** Of a cluster, without filters: one for all rules that name it. */

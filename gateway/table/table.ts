@@ -58,6 +58,12 @@ export interface Cors {
   answered(request: RequestView, answer: Answer): Answer
 }
 
+export interface Mirror {
+  readonly cluster: ClusterHandle
+  /** Whether the request now at hand is among those that are mirrored; asked once a request. */
+  isDue(): boolean
+}
+
 /** A list of filters as plain functions; null: nothing to do. */
 export interface CompiledFilters {
   readonly requestHeaders: HeaderEdit | null
@@ -65,6 +71,7 @@ export interface CompiledFilters {
   readonly redirect: Redirect | null
   readonly rewrite: Rewrite | null
   readonly cors: Cors | null
+  readonly mirrors: readonly Mirror[] | null
 }
 
 export interface CompiledBackend extends CompiledFilters {

@@ -51,6 +51,8 @@ const portOf = (name: string): number => {
   return backend.port
 }
 
+const asked = (name: string): number => backends.get(name)?.requests ?? 0
+
 /** Subject of each resource → the file that the store says it is from. */
 const files = new Map<string, string>()
 let loaded: string | undefined
@@ -115,7 +117,9 @@ describe.each(examples.map((example) => [example.name, example] as const))("exam
       for (const [who, share] of Object.entries(expected.split)) expect((counts[who] ?? 0) / ROUNDS, who).toBeCloseTo(share, 1)
       return
     }
+    const before = (expected.mirrored ?? []).map((name) => [name, asked(name)] as const)
     const answer = await send(expected)
+    for (const [name, count] of before) await until(`${name} has a copy`, () => asked(name) === count + 1)
     expect(answer.status).toBe(expected.status ?? 200)
     if (expected.backend !== undefined) expect(answer.headers["x-backend"]).toBe(expected.backend)
     if (expected.location !== undefined) expect(answer.headers["location"]).toBe(expected.location)
