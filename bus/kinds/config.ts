@@ -134,6 +134,12 @@ export const Rule = Struct({
   /** Milliseconds; absent: the gateway's default; 0: none. */
   timeouts: optionalKey(Struct({ request: optionalKey(Number), backend: optionalKey(Number) })),
   /**
+   * Requests that are sent again: how often at most, beside the first time, and after which statuses, besides lost
+   * connections and time-outs of one attempt. Milliseconds before the first of it; absent: the gateway's default. Only
+   * what has the same effect twice, unless nothing of it was sent. Absent: other endpoints are tried when connecting fails.
+   */
+  retry: optionalKey(Struct({ codes: Array(whole(400, 599)), attempts: whole(0, 2 ** 31 - 1), backoff: optionalKey(between(0, 2 ** 31 - 1)) })),
+  /**
    * Looked at once the rule is chosen for a request; they have no part in the choice. Of those that match the request,
    * in this order, header filters add up, and the last has its way in answer, weights, and redirect or rewrite.
    */

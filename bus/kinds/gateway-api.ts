@@ -178,7 +178,8 @@ export const HTTPRouteRule = Struct({
   backendRefs: optionalKey(Array(HTTPBackendRef)),
   /** GEP-2257 durations: `10s`, `1h30m`; `0s`: none. */
   timeouts: optionalKey(Struct({ request: optionalKey(String), backendRequest: optionalKey(String) })),
-  retry: optionalKey(Unknown),
+  /** `backoff` is such a duration too. */
+  retry: optionalKey(Struct({ codes: optionalKey(Array(Number)), attempts: defaulted(Number, 1), backoff: optionalKey(String) })),
   sessionPersistence: optionalKey(Unknown),
 })
 export type HTTPRouteRule = typeof HTTPRouteRule.Type

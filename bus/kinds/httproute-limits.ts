@@ -75,6 +75,16 @@ const ruleLimits = (problems: Problems, at: string, rule: HTTPRouteRule): void =
     }
   }
   timeoutLimits(problems, `${at}.timeouts`, rule.timeouts)
+  retryLimits(problems, `${at}.retry`, rule.retry)
+}
+
+const retryLimits = (problems: Problems, at: string, retry: HTTPRouteRule["retry"]): void => {
+  if (retry === undefined) return
+  const { codes, attempts, backoff } = retry
+  problems.unique(`${at}.codes`, codes, String, "code")
+  for (const [i, code] of (codes ?? []).entries()) problems.range(`${at}.codes[${i}]`, code, 400, 599)
+  problems.range(`${at}.attempts`, attempts, 0, 2 ** 31 - 1)
+  if (backoff !== undefined && durationMs(backoff) === undefined) problems.add(`${at}.backoff`, "InvalidValue", `"${backoff}" is not a duration`, "Write something like 100ms or 1s.")
 }
 
 const timeoutLimits = (problems: Problems, at: string, timeouts: HTTPRouteRule["timeouts"]): void => {

@@ -39,17 +39,22 @@ export const ruleOf = (rule: HTTPRouteRule, field: string, context: RuleContext)
   const isRedirect = filters.some((filter) => filter.type === "redirect")
   if (backends.length === 0 && !isRedirect) report("info", "NoBackendRefs", `${field}.backendRefs`, "The rule has no backend and no redirect: it answers 500.", "Add a backendRef.")
   else if (backends.length > 0 && backends.every((backend) => backend.weight === 0)) report("warning", "NoWeight", `${field}.backendRefs`, "Every weight is 0: the rule answers 500.", "Give one backendRef a weight above 0.")
-  return { ...base, filters, backends, ...(timeouts === undefined ? {} : { timeouts }) }
+  const retry = retryOf(rule, field, report)
+  return { ...base, filters, backends, ...(timeouts === undefined ? {} : { timeouts }), ...(retry === undefined ? {} : { retry }) }
 }
 
 const isPossible = (rule: HTTPRouteRule, field: string, report: Report): boolean => {
-  let possible = true
-  for (const name of ["retry", "sessionPersistence"] as const) {
-    if (rule[name] === undefined) continue
-    possible = false
-    report("error", "UnsupportedValue", `${field}.${name}`, `${name} is not supported; the rule answers 500.`, `Remove ${name}.`)
-  }
-  return possible
+  if (rule.sessionPersistence === undefined) return true
+  report("error", "UnsupportedValue", `${field}.sessionPersistence`, "sessionPersistence is not supported; the rule answers 500.", "Remove sessionPersistence.")
+  return false
+}
+
+const retryOf = ({ retry }: HTTPRouteRule, field: string, report: Report): Rule["retry"] => {
+  if (retry === undefined) return undefined
+  const { codes = [], attempts, backoff: text } = retry
+  const backoff = text === undefined ? undefined : durationMs(text)
+  if (text !== undefined && backoff === undefined) report("error", "UnsupportedValue", `${field}.retry.backoff`, `"${text}" is not a duration; the default applies.`, "Write something like 100ms or 1s.")
+  return { codes: [...new Set(codes)].sort((a, b) => a - b), attempts, ...(backoff === undefined ? {} : { backoff }) }
 }
 
 const timeoutsOf = (rule: HTTPRouteRule, field: string, report: Report): Rule["timeouts"] => {

@@ -57,6 +57,20 @@ export class RequestRelay {
     this.#kept = kept
   }
 
+  get isKept(): boolean {
+    return this.#kept !== null
+  }
+
+  /** All that went upstream is at hand. */
+  get isRepeatable(): boolean {
+    return !this.#isSent || (this.#kept !== null && this.#kept.text !== null)
+  }
+
+  /** What has been sent of the body, for another attempt. */
+  get sent(): string {
+    return this.#kept?.text ?? ""
+  }
+
   /** The request is over: no copy is needed any more. */
   end(): void {
     this.#kept?.release()

@@ -16,6 +16,7 @@ const whole = {
         filters: [{ type: "redirect", scheme: "https", hostname: "b.test", port: 443, path: { type: "prefix", value: "/n" }, status: 301 }, { type: "rewrite", hostname: "b.test", path: { type: "full", value: "/" } }, { type: "cors", origins: ["https://*.a.test:8443"], methods: ["PUT"], headers: ["x-a"], exposed: ["x-b"], credentials: true, maxAge: 5 }, { type: "mirror", cluster: "m", numerator: 1, denominator: 2 }],
         answer: { status: 503, headers: [], body: "" },
         timeouts: { request: 1000, backend: 0 },
+        retry: { codes: [500, 503], attempts: 3, backoff: 100 },
         overlays: [{ match: match("/a/b", { headers: [{ name: "h", type: "regex", value: "1" }] }), filters: [{ type: "responseHeaders", set: [], add: [["a", "b"]], remove: [] }], weights: [0, 1], answer: { status: 503, headers: [], body: "" } }, { filters: [] }],
       }),
     ]),

@@ -259,8 +259,21 @@ function isRule(value: unknown): value is Rule {
       optionalNumber(timeouts, "backend", 0, 2 ** 31)
     })
   }
+  if (rule["retry"] !== undefined) {
+    inside(rule, "retry", (of) => {
+      const retry = record(of, "")
+      each(retry, "codes", isRetryCode)
+      whole(retry, "attempts", 0, 2 ** 31 - 1)
+      optionalNumber(retry, "backoff", 0, 2 ** 31 - 1)
+    })
+  }
   if (rule["overlays"] !== undefined) each(rule, "overlays", (item) => isRuleOverlay(item, rule["backends"]))
   return true
+}
+
+const isRetryCode = (code: unknown): void => {
+  isNumber(code, "", 400, 599)
+  if (!Number.isInteger(code)) throw malformed("", "is not a whole number")
 }
 
 const isRuleOverlay = (item: unknown, backends: unknown): void => {

@@ -6,7 +6,7 @@ import type { Answer, RuleOverlay } from "../../bus/kinds/config.ts"
 import { compileFilters, needsPrefix } from "../filters/compile.ts"
 import { compileConditions, holds, type Conditions, type PathTest } from "./conditions.ts"
 import { EntryFault } from "./fault.ts"
-import type { ClusterHandle, CompiledBackend, CompiledOverlay, CompiledRule, Cors, HeaderEdit, Mirror, Redirect, RequestView, Rewrite, TableRule } from "./table.ts"
+import type { ClusterHandle, CompiledBackend, CompiledOverlay, CompiledRule, Cors, HeaderEdit, Mirror, Redirect, RequestView, Retry, Rewrite, TableRule } from "./table.ts"
 
 /** What a prefix edit replaces where this path matched. Throws EntryFault: a regular expression has no prefix. */
 export const matchedPrefix = (path: PathTest, field = "filters"): string => {
@@ -57,6 +57,7 @@ class OverlaidRule implements CompiledRule {
   readonly route: string
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
+  readonly retry: Retry | null
   answer: Answer | null
   redirect: Redirect | null
   rewrite: Rewrite | null
@@ -72,6 +73,7 @@ class OverlaidRule implements CompiledRule {
     this.route = rule.route
     this.requestTimeout = rule.requestTimeout
     this.backendTimeout = rule.backendTimeout
+    this.retry = rule.retry
     this.answer = rule.answer
     this.redirect = rule.redirect
     this.rewrite = rule.rewrite

@@ -5,7 +5,7 @@ import { Candidate } from "./candidate.ts"
 import { compileConditions, type PathTest } from "./conditions.ts"
 import { within } from "./fault.ts"
 import { checkOverlay, isPrefixedOverlay, matchedPrefix, overlayCompiler } from "./overlay.ts"
-import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledOverlay, Cors, HeaderEdit, Mirror, Redirect, Rewrite, TableRule } from "./table.ts"
+import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledOverlay, Cors, HeaderEdit, Mirror, Redirect, Retry, Rewrite, TableRule } from "./table.ts"
 
 /** Chooses an index by weight, in turn; -1 when no weight is above 0. */
 export type Weighted = (weights: readonly number[]) => () => number
@@ -63,6 +63,7 @@ class ReadyRule implements TableRule {
   readonly mirrors: readonly Mirror[] | null
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
+  readonly retry: Retry | null
   readonly overlays: readonly CompiledOverlay[] | null
   readonly #backends: readonly CompiledBackend[]
   readonly #turn: () => number
@@ -81,6 +82,7 @@ class ReadyRule implements TableRule {
     this.mirrors = filters.mirrors
     this.requestTimeout = rule.timeouts?.request
     this.backendTimeout = rule.timeouts?.backend
+    this.retry = rule.retry === undefined ? null : { codes: new Set(rule.retry.codes), attempts: rule.retry.attempts, backoff: rule.retry.backoff }
     this.overlays = overlays
     this.#backends = backends
     this.#turn = turn

@@ -64,6 +64,15 @@ export interface Mirror {
   isDue(): boolean
 }
 
+/** A rule's word on sending requests again (gateway/upstream/retry.ts). */
+export interface Retry {
+  readonly codes: ReadonlySet<number>
+  /** Beside the first. */
+  readonly attempts: number
+  /** Milliseconds, undefined: default. */
+  readonly backoff: number | undefined
+}
+
 /** A list of filters as plain functions; null: nothing to do. */
 export interface CompiledFilters {
   readonly requestHeaders: HeaderEdit | null
@@ -91,6 +100,8 @@ export interface CompiledRule extends CompiledFilters {
   /** Milliseconds, 0: none, undefined: default. */
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
+  /** null: another endpoint when connecting fails, and nothing else. */
+  readonly retry: Retry | null
 }
 
 /** A rule as matching finds it. */

@@ -115,6 +115,8 @@ export class UpstreamMetrics {
   closed = 0
   /** Attempts after the first of a request. */
   retries = 0
+  /** Of those that a rule asks for: not made, because the cluster's budget was used up. */
+  retriesDenied = 0
 
   ended(outcome: Outcome): void {
     const index = outcomeIndex[outcome]
@@ -204,6 +206,7 @@ export class Metrics {
       sample(name, "", value)
     }
     one("upstream_retries_total", "counter", "Attempts after the first of a request.", this.upstream.retries)
+    one("upstream_retries_denied_total", "counter", "Retries not made because there were too many.", this.upstream.retriesDenied)
     family("mirrored_requests_total", "counter", "Requests that were to be mirrored, by what became of the copy.")
     for (const outcome of mirrorOutcomes) sample("mirrored_requests_total", `outcome="${outcome}"`, this.mirrors.count(outcome))
     one("upstream_connections_opened_total", "counter", "Connections begun to backends.", this.upstream.opened)

@@ -248,7 +248,7 @@ export const startGateway = async (ports: readonly number[], options: GatewayOpt
   const backend: CompiledBackend = { cluster, answer: null, ...NO_FILTERS, ...options.backend }
   const rule: CompiledRule = {
     id: "httproute/test/it#0", route: "httproute/test/it", answer: null, ...NO_FILTERS,
-    pick: () => backend, requestTimeout: undefined, backendTimeout: undefined, ...options.rule,
+    pick: () => backend, requestTimeout: undefined, backendTimeout: undefined, retry: null, ...options.rule,
   }
   const { find } = options
   const plain: PortTable = {
