@@ -14,13 +14,14 @@ export interface Ask {
   readonly path?: string
   readonly method?: string
   readonly headers?: OutgoingHttpHeaders
+  readonly body?: string
   readonly agent?: Agent
   /** Milliseconds without any byte. */
   readonly timeout?: number
 }
 
 /** Rejects when no complete answer came. No agent: a connection of its own. */
-export const ask = ({ port, host = "127.0.0.1", path = "/", method = "GET", headers = {}, agent, timeout = 10_000 }: Ask): Promise<Answer> =>
+export const ask = ({ port, host = "127.0.0.1", path = "/", method = "GET", headers = {}, body, agent, timeout = 10_000 }: Ask): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const request = httpRequest({ host: "127.0.0.1", port, path, method, agent: agent ?? false, timeout, headers: { ...headers, host } }, (response) => {
       const chunks: Buffer[] = []
@@ -30,7 +31,7 @@ export const ask = ({ port, host = "127.0.0.1", path = "/", method = "GET", head
     })
     request.on("timeout", () => request.destroy(new Error(`no byte for ${timeout} ms`)))
     request.on("error", reject)
-    request.end()
+    request.end(body)
   })
 
 export interface Failure {
