@@ -3,10 +3,11 @@
  *
  *   head      downstream/connection.ts reads it → start()
  *   match     the table of this moment; the request keeps it                 → #match()
- *   filters   answer, redirect, then what the chosen backend's head shall be → #route()
+ *   filters   preflight, answer, redirect, then what the chosen backend's head shall be; mirrors → #route()
  *   pick      an endpoint that is well and not tried yet                     → #attempt()
  *   upstream  a pooled connection or a new one; the request goes out         → #send()
  *   response  head and body come back, interim ones too                      → onRead()
+ *   retry     what failed and may be sent again, if the rule wants that      → #isRepeated(), #wait()
  *   log       counted, written, the connections are free again               → #finish()
  *
  * An Exchange belongs to one client connection and is used for its requests one after another: no promise, closure
