@@ -100,7 +100,7 @@ const resolvedRefs = ({ metadata: { namespace }, spec }: HTTPRoute, granted: (na
     const finding = refFinding(ref, field, { namespace, isGranted: granted }, so)
     if (finding !== undefined || ref.port === undefined) return finding === undefined ? [] : [finding]
     const key = `${ref.namespace ?? namespace}/${ref.name}`
-    const verdict = judgedService(key, read(services, key), ref.port)
+    const verdict = judgedService(key, read(services, key), ref.port, so)
     return verdict.ok ? [] : [{ ...verdict.finding, field }]
   })
   const [first] = findings

@@ -123,7 +123,7 @@ test("a body that never ends is not mirrored", async () => {
 })
 
 test("a mirror that does not answer delays nobody, and is given up in time; more than so many are not sent", async () => {
-  const client = await mirroring({ settings: { mirrorsInFlight: 1, mirrorTimeout: 100 } })
+  const client = await mirroring({ settings: { mirrorsInFlight: 1, mirrorTimeout: 800 } })
   client.say(GET)
   const copy = await shadow.accept()
   await answered(client)

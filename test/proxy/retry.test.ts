@@ -124,7 +124,7 @@ test("a request whose body is too large to be kept is not sent again", async () 
 })
 
 test("an attempt that takes too long is given up for another; the last one's is 504", async () => {
-  const client = await retrying({ attempts: 1 }, { rule: { backendTimeout: 60 } })
+  const client = await retrying({ attempts: 1 }, { rule: { backendTimeout: 250 } })
   client.say(GET)
   const first = await backend.accept()
   await first.message()

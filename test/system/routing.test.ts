@@ -53,7 +53,7 @@ const CORS = { type: "CORS", cors: { allowOrigins: ["https://*.shop.test"], allo
 
 const retried = [
   rule("/retry", { retry: { codes: [500, 503], attempts: 2, backoff: "5ms" } }, "flaky"),
-  rule("/patient", { retry: { attempts: 2, backoff: "5ms" }, timeouts: { request: "10s", backendRequest: "250ms" } }, "flaky"),
+  rule("/patient", { retry: { attempts: 2, backoff: "5ms" }, timeouts: { request: "10s", backendRequest: "500ms" } }, "flaky"),
   rule("/hurried", { retry: { codes: [500], attempts: 5, backoff: "100ms" }, timeouts: { request: "250ms" } }, "flaky"),
   rule("/never", { retry: { codes: [500], attempts: 0 } }, "flaky"),
 ]
@@ -124,7 +124,7 @@ describe("retries", () => {
   })
 
   test("an attempt that is too slow is given up for another, and all of them for the time of the request", async () => {
-    const patient = await ask({ port, path: "/patient/f?fail=1&status=200&delay=2000" })
+    const patient = await ask({ port, path: "/patient/f?fail=1&status=200&delay=3000" })
     expect([patient.status, patient.body]).toEqual([200, "attempt 2"])
     expect((await ask({ port, path: "/hurried/g?fail=9&status=500&delay=60" })).status).toBe(504)
   })
