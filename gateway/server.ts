@@ -10,6 +10,7 @@ import { clock, tick } from "./clock.ts"
 import { ClientConnection } from "./downstream/connection.ts"
 import type { Settings } from "./settings.ts"
 import type { PortTable } from "./table/table.ts"
+import { Mirrors } from "./upstream/mirrors.ts"
 import { Handshake, type Secure } from "./tls/handshake.ts"
 import type { AccessLog } from "./telemetry/access-log.ts"
 import type { ListenerMetrics, Metrics, UpstreamMetrics } from "./telemetry/metrics.ts"
@@ -69,6 +70,7 @@ export class HttpServer {
   readonly accessLog: AccessLog | null
   readonly traces: RequestTraces | null
   readonly table: () => PortTable
+  readonly mirrors: Mirrors
   /** Answers say `Connection: close`. */
   isLeaving = false
   isDraining = false
@@ -88,6 +90,7 @@ export class HttpServer {
     this.upstreamMetrics = options.metrics.upstream
     this.accessLog = options.accessLog
     this.traces = options.traces ?? null
+    this.mirrors = new Mirrors(options.settings, options.metrics.mirrors)
     options.net.on("connection", (socket) => this.#accept(socket))
   }
 
@@ -181,6 +184,12 @@ export class HttpServer {
    * how many that were.
    */
   async drain(milliseconds: number): Promise<number> {
+    const left = await this.#drain(milliseconds)
+    this.mirrors.close()
+    return left
+  }
+
+  async #drain(milliseconds: number): Promise<number> {
     this.isDraining = this.isLeaving = true
     this.#net.close()
     for (const connection of [...this.#connections]) connection.onDrain()

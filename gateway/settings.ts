@@ -46,8 +46,20 @@ export interface Settings extends HeadLimits {
   readonly endpointConnections: number
   /** Idle connections kept for one endpoint. */
   readonly endpointIdle: number
-  /** Endpoints tried for one request when connecting fails, and fresh connections after a stale pooled one. */
+  /** Endpoints tried for one request when connecting fails, where its rule says nothing of retries, and fresh connections after a stale pooled one. */
   readonly attempts: number
+  /** Retries that rules ask for, of the requests a cluster gets from such rules; in percent. */
+  readonly retryPercent: number
+  /** … and a second, so that it works with little traffic too. What ten seconds save can be used at once. */
+  readonly retryRate: number
+  /** Octets kept of one request's body, for a mirror or a retry; more of it and there is neither. */
+  readonly keptBodyBytes: number
+  /** … and of all requests together. */
+  readonly keptBytes: number
+  /** Mirrored requests under way for one socket; more are dropped. */
+  readonly mirrorsInFlight: number
+  /** A mirrored request, from choosing its endpoint to the end of its response; then it is given up. */
+  readonly mirrorTimeout: number
   /** Consecutive failures to connect, or connections lost before any answer, that eject an endpoint. */
   readonly ejectAfter: number
   /** First ejection; doubles each time up to ejectMax. */
@@ -88,6 +100,12 @@ export const defaults: Settings = {
   endpointConnections: 4_096,
   endpointIdle: 256,
   attempts: 3,
+  retryPercent: 20,
+  retryRate: 10,
+  keptBodyBytes: 65_536,
+  keptBytes: 16_777_216,
+  mirrorsInFlight: 256,
+  mirrorTimeout: 10_000,
   ejectAfter: 3,
   ejectBase: 1_000,
   ejectMax: 30_000,

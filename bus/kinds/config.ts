@@ -60,6 +60,7 @@ const between = (minimum: number, maximum: number) => Number.check(isBetween({ m
 const whole = (minimum: number, maximum: number) => between(minimum, maximum).check(isInt())
 /** RFC 3986 §3.1. */
 const Scheme = String.check(isPattern(/^[A-Za-z][A-Za-z0-9+.-]*$/, { message: "is not a scheme" }))
+const Origin = String.check(isPattern(/^(\*|https?:\/\/(\*|(\*\.)?([a-z0-9-]+\.)*[a-z0-9-]+)(:[0-9]{1,5})?)$/, { message: "is not an origin" }))
 const Weight = between(0, 1_000_000)
 
 const NameValue = Tuple([FieldName, FieldValue])
@@ -78,6 +79,20 @@ export const Filter = Union([
     status: whole(300, 399),
   }),
   Struct({ type: Literal("rewrite"), hostname: optionalKey(Host), path: optionalKey(PathEdit) }),
+  Struct({
+    type: Literal("cors"),
+    /** `*`, or scheme, host and port: `https://*.example.com:8443` with any number of labels for the `*`, `https://*`. Lower case, a scheme's own port left out. */
+    origins: Array(Origin),
+    /** `*`: whatever is asked for; empty: what needs no permission. */
+    methods: Array(FieldName),
+    headers: Array(FieldName),
+    exposed: Array(FieldName),
+    credentials: Schema.Boolean,
+    /** Seconds. */
+    maxAge: whole(0, 2 ** 31 - 1),
+  }),
+  /** A copy of numerator in denominator requests goes to a cluster, whatever becomes of it. */
+  Struct({ type: Literal("mirror"), cluster: String, numerator: whole(0, 2 ** 31 - 1), denominator: whole(1, 2 ** 31 - 1) }),
 ])
 export type Filter = typeof Filter.Type
 
@@ -118,6 +133,12 @@ export const Rule = Struct({
   answer: optionalKey(Answer),
   /** Milliseconds; absent: the gateway's default; 0: none. */
   timeouts: optionalKey(Struct({ request: optionalKey(Number), backend: optionalKey(Number) })),
+  /**
+   * Requests that are sent again: how often at most, beside the first time, and after which statuses, besides lost
+   * connections and time-outs of one attempt. Milliseconds before the first of it; absent: the gateway's default. Only
+   * what has the same effect twice, unless nothing of it was sent. Absent: other endpoints are tried when connecting fails.
+   */
+  retry: optionalKey(Struct({ codes: Array(whole(400, 599)), attempts: whole(0, 2 ** 31 - 1), backoff: optionalKey(between(0, 2 ** 31 - 1)) })),
   /**
    * Looked at once the rule is chosen for a request; they have no part in the choice. Of those that match the request,
    * in this order, header filters add up, and the last has its way in answer, weights, and redirect or rewrite.

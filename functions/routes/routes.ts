@@ -98,7 +98,10 @@ const attachment = (listener: string, hostnames: ReadonlyMap<string, string>): A
 
 /** Every cluster a route names, by `<plane>/<cluster id>`; an id is `service/<namespace>/<name>/<port>`. */
 const demandOf = ({ rules }: Route, _read: Read, key: string): readonly Member<Demand>[] => {
-  const clusters = new Set(rules.flatMap((rule) => rule.backends.flatMap(({ cluster }) => cluster ?? [])))
+  const clusters = new Set(rules.flatMap(({ filters, backends, overlays = [] }) => [
+    ...backends.flatMap(({ cluster }) => cluster ?? []),
+    ...[filters, ...backends.map((backend) => backend.filters), ...overlays.map((overlay) => overlay.filters)].flat().flatMap((filter) => (filter.type === "mirror" ? [filter.cluster] : [])),
+  ]))
   return [...clusters].map((cluster): Member<Demand> => {
     const [, namespace = "", name = "", port = ""] = cluster.split("/")
     return [`${planeOfKey(key)}/${cluster}`, { schema: 1, backend: { kind: "Service", namespace, name, port: Number(port) } }]

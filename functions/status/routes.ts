@@ -1,10 +1,11 @@
 /** HTTPRoute → what each of its parents makes of it. */
-import { GATEWAY_GROUP, type HTTPRoute, type ReferenceGrant } from "../../bus/kinds/gateway-api.ts"
+import { GATEWAY_GROUP, type BackendObjectRef, type HTTPRoute, type HTTPRouteFilter, type ReferenceGrant } from "../../bus/kinds/gateway-api.ts"
 import type { Condition, ParentStatus, Status } from "../../bus/kinds/status.ts"
 import { isGranted } from "../gateway-api/grants.ts"
 import { parentsOf, type Parent, type Places } from "../gateway-api/parents.ts"
 import { collector, type Finding } from "../gateway-api/report.ts"
-import { refFinding, ruleOf } from "../gateway-api/rules.ts"
+import { refFinding } from "../gateway-api/references.ts"
+import { ruleOf } from "../gateway-api/rules.ts"
 import { judgedService } from "../gateway-api/services.ts"
 import type { Service } from "../../bus/kinds/core.ts"
 import type { Collection, Index, Read } from "../reconcile.ts"
@@ -81,17 +82,27 @@ const partiallyInvalid = ({ flawed, areAllDropped }: JudgedRules, say: Say): rea
   return [say("PartiallyInvalid", "True", "UnsupportedValue", `Dropped Rule${flawed.length === 1 ? "" : "s"} ${which}. ${told(flawed.flatMap(({ findings }) => findings))}`)]
 }
 
-const resolvedRefs = ({ metadata: { namespace }, spec }: HTTPRoute, granted: (namespace: string, name: string) => boolean, { services }: RouteSources, read: Read, say: Say): Condition => {
-  const findings = spec.rules.flatMap(({ backendRefs = [] }, i) =>
-    backendRefs.flatMap((ref, j): Finding[] => {
+/** Everything a route sends requests to, with its field; mirrors too (HTTPRequestMirrorFilter.backendRef). */
+const references = (rules: HTTPRoute["spec"]["rules"]): readonly { readonly field: string; readonly ref: BackendObjectRef; readonly so?: string }[] =>
+  rules.flatMap(({ backendRefs = [], filters }, i) => [
+    ...mirrors(filters, `spec.rules[${i}]`),
+    ...backendRefs.flatMap((ref, j) => {
       const field = `spec.rules[${i}].backendRefs[${j}]`
-      const finding = refFinding(ref, field, { namespace, isGranted: granted })
-      if (finding !== undefined || ref.port === undefined) return finding === undefined ? [] : [finding]
-      const key = `${ref.namespace ?? namespace}/${ref.name}`
-      const verdict = judgedService(key, read(services, key), ref.port)
-      return verdict.ok ? [] : [{ ...verdict.finding, field }]
+      return [{ field, ref }, ...mirrors(ref.filters, field)]
     }),
-  )
+  ])
+
+const mirrors = (filters: readonly HTTPRouteFilter[] = [], field: string) =>
+  filters.flatMap(({ type, requestMirror }, i) => (type === "RequestMirror" && requestMirror !== undefined ? [{ field: `${field}.filters[${i}].requestMirror.backendRef`, ref: requestMirror.backendRef, so: "nothing is mirrored to it" }] : []))
+
+const resolvedRefs = ({ metadata: { namespace }, spec }: HTTPRoute, granted: (namespace: string, name: string) => boolean, { services }: RouteSources, read: Read, say: Say): Condition => {
+  const findings = references(spec.rules).flatMap(({ field, ref, so }): Finding[] => {
+    const finding = refFinding(ref, field, { namespace, isGranted: granted }, so)
+    if (finding !== undefined || ref.port === undefined) return finding === undefined ? [] : [finding]
+    const key = `${ref.namespace ?? namespace}/${ref.name}`
+    const verdict = judgedService(key, read(services, key), ref.port, so)
+    return verdict.ok ? [] : [{ ...verdict.finding, field }]
+  })
   const [first] = findings
   return first === undefined ? say("ResolvedRefs", "True", "ResolvedRefs", "All references are resolved.") : say("ResolvedRefs", "False", first.reason, told(findings))
 }

@@ -3,6 +3,7 @@ import { BodyReader } from "../http1/body.ts"
 import type { Fault } from "../http1/fault.ts"
 import { CHUNKED } from "../http1/head.ts"
 import type { RequestHead } from "../http1/request.ts"
+import type { KeptBody } from "./kept.ts"
 import type { UpstreamConnection } from "../upstream/connection.ts"
 
 /**
@@ -20,6 +21,7 @@ export class RequestRelay {
   #text = ""
   #isSent = false
   #limit = 0
+  #kept: KeptBody | null = null
 
   /** The head is read. `limit`: octets of content, 0: any number. */
   start(head: RequestHead, limit: number): void {
@@ -48,6 +50,31 @@ export class RequestRelay {
   /** Octets of the body that are still to come, Infinity when nobody knows. */
   get remaining(): number {
     return this.#body.remaining
+  }
+
+  /** A copy of the body is wanted; before any of it has been read. */
+  keep(kept: KeptBody): void {
+    this.#kept = kept
+  }
+
+  get isKept(): boolean {
+    return this.#kept !== null
+  }
+
+  /** All that went upstream is at hand. */
+  get isRepeatable(): boolean {
+    return !this.#isSent || (this.#kept !== null && this.#kept.text !== null)
+  }
+
+  /** What has been sent of the body, for another attempt. */
+  get sent(): string {
+    return this.#kept?.text ?? ""
+  }
+
+  /** The request is over: no copy is needed any more. */
+  end(): void {
+    this.#kept?.release()
+    this.#kept = null
   }
 
   /** The client must flush() once it has offered what it has of the body. */
@@ -80,12 +107,19 @@ export class RequestRelay {
     if (this.refusal !== null) return next
     this.#isSent = true
     this.#write(upstream, buffer, spans)
+    if (this.#kept !== null) this.#keep(this.#kept, buffer, spans)
     return next
   }
 
   /** Reads on without an upstream. */
   skip(buffer: Buffer, at: number, end: number): number {
     return this.#body.read(buffer, at, end)
+  }
+
+  #keep(kept: KeptBody, buffer: Buffer, spans: readonly number[]): void {
+    const { isDone, kind, trailers } = this.#body
+    kept.add(buffer, spans, isDone && kind === CHUNKED && trailers !== null ? `${trailers}\r\n` : "")
+    if (isDone) kept.complete()
   }
 
   #write(upstream: UpstreamConnection, buffer: Buffer, spans: readonly number[]): void {

@@ -15,6 +15,7 @@ export const DONE = 1 // the response is complete
 export const BAD = 2 // it is not a response: see hasBegun for whether the client has seen any
 export const HELD = 3 // more is to come; reading pauses until the client has taken what it got
 export const UPGRADED = 4 // 101: nothing of it has gone to the client
+export const REPEATED = 5 // its status is one after which the request is sent again: the client sees nothing of it
 
 export class ResponseRelay {
   readonly head = new ResponseHead()
@@ -94,6 +95,12 @@ export class ResponseRelay {
         return UPGRADED
       }
       this.#interim()
+    }
+    if (this.#client.exchange.isRepeatedAfter(head.status)) {
+      this.#body.start(head.body, head.length, false)
+      if (this.#body.read(buffer, at, end) < end || !this.#body.isDone) head.isPersistent = false
+      this.#body.start(0, 0, false)
+      return REPEATED
     }
     return this.#begin(buffer, at, end, isLent)
   }

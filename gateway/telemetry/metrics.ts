@@ -14,6 +14,23 @@ const outcomeIndex: Readonly<Record<Outcome, number>> = {
   ok: 0, refused: 1, "connect-timeout": 2, overloaded: 3, reset: 4, closed: 5, "bad-response": 6, upgraded: 7, "head-timeout": 8, timeout: 9, truncated: 10, idle: 11, cancelled: 12,
 }
 
+/** What became of requests that were to be mirrored; the order is the index in `MirrorMetrics`. */
+export const mirrorOutcomes = ["answered", "lost", "timeout", "cancelled", "too-many", "overloaded", "no-endpoint", "body-too-large", "body-incomplete"] as const
+export type MirrorOutcome = (typeof mirrorOutcomes)[number]
+
+export class MirrorMetrics {
+  readonly #outcomes = new Float64Array(mirrorOutcomes.length)
+
+  ended(outcome: MirrorOutcome): void {
+    const index = mirrorOutcomes.indexOf(outcome)
+    this.#outcomes[index] = (this.#outcomes[index] ?? 0) + 1
+  }
+
+  count(outcome: MirrorOutcome): number {
+    return this.#outcomes[mirrorOutcomes.indexOf(outcome)] ?? 0
+  }
+}
+
 /** Upper bounds in milliseconds. */
 const bounds = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000] as const
 
@@ -118,6 +135,8 @@ export class UpstreamMetrics {
   closed = 0
   /** Attempts after the first of a request. */
   retries = 0
+  /** Of those that a rule asks for: not made, because the cluster's budget was used up. */
+  retriesDenied = 0
 
   ended(outcome: Outcome): void {
     const index = outcomeIndex[outcome]
@@ -131,6 +150,7 @@ export class UpstreamMetrics {
 
 export class Metrics {
   readonly upstream = new UpstreamMetrics()
+  readonly mirrors = new MirrorMetrics()
   /** Tables swapped in since start; written by who swaps. */
   swaps = 0
   /** Lines the access log could not keep. */
@@ -215,6 +235,9 @@ export class Metrics {
       sample(name, "", value)
     }
     one("upstream_retries_total", "counter", "Attempts after the first of a request.", this.upstream.retries)
+    one("upstream_retries_denied_total", "counter", "Retries not made because there were too many.", this.upstream.retriesDenied)
+    family("mirrored_requests_total", "counter", "Requests that were to be mirrored, by what became of the copy.")
+    for (const outcome of mirrorOutcomes) sample("mirrored_requests_total", `outcome="${outcome}"`, this.mirrors.count(outcome))
     one("upstream_connections_opened_total", "counter", "Connections begun to backends.", this.upstream.opened)
     one("upstream_connections_reused_total", "counter", "Requests sent on a pooled connection.", this.upstream.reused)
     one("upstream_connections_closed_total", "counter", "Connections to backends closed.", this.upstream.closed)

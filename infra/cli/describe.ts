@@ -150,7 +150,9 @@ const ruleLines = (rule: unknown, i: number, own: string, clusters: ReadonlyMap<
     const ready = cluster === undefined ? "not asked for" : endpoints.length > 0 ? `${endpoints.length} ready: ${endpoints.slice(0, 3).map((endpoint) => `${text(at(endpoint, "address"))}:${text(at(endpoint, "port"))}`).join(" ")}${endpoints.length > 3 ? " …" : ""}` : text(at(cluster, "empty"))
     return `  to ${at(ref, "kind") === "Service" ? "" : `${text(at(ref, "kind"))} `}${namespace}/${text(at(ref, "name"))}${at(ref, "port") === undefined ? "" : `:${text(at(ref, "port"))}`}, weight ${text(at(ref, "weight"))}, ${ready}`
   })
-  return [`${i}${at(rule, "name") === undefined ? "" : ` ${text(at(rule, "name"))}`}: ${matches.join(" or ")}${filters.length === 0 ? "" : `, ${filters.join(", ")}`}`, ...backends]
+  const codes = list(at(rule, "retry", "codes")).map(text)
+  const retries = at(rule, "retry") === undefined ? [] : [`${text(at(rule, "retry", "attempts"))} retries${codes.length === 0 ? "" : ` also after ${codes.join(" ")}`}`]
+  return [`${i}${at(rule, "name") === undefined ? "" : ` ${text(at(rule, "name"))}`}: ${[matches.join(" or "), ...filters, ...retries].join(", ")}`, ...backends]
 }
 
 const noteLines = ({ severity, reason, message, field, fix, file, line }: Note): readonly string[] => [
