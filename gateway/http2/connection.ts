@@ -1,0 +1,681 @@
+/**
+ * One HTTP/2 connection (RFC 9113), of a server or a client, without a socket: octets in and calls of the owner out,
+ * calls of the owner in and octets out. What a peer may do beyond its work is bounded (settings.ts); whoever goes
+ * beyond is answered ENHANCE_YOUR_CALM. Keeps no content: what comes in goes to the owner at once, what does not fit
+ * the peer's windows stays with it.
+ */
+import { Allowance } from "./allowance.ts"
+import { ClosedStreams, ENDED, RESET_BY_PEER, RESET_BY_US } from "./closed-streams.ts"
+import { CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED } from "./error-code.ts"
+import { FieldBlock, dependency } from "./field-block.ts"
+import { FieldList } from "./field-list.ts"
+import {
+  ACK, CONTINUATION, DATA, DEFAULT_WINDOW, END_STREAM, GOAWAY, HEADERS, MOST_STREAM, MOST_WINDOW, PING, PREFACE, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
+  WINDOW_UPDATE, isLengthRight, isStreamRight,
+} from "./frame.ts"
+import { HpackDecoder } from "./hpack/decoder.ts"
+import { MessageHead, trailerFault, type MessageFault } from "./message.ts"
+import type { ConnectionOwner, Refusal } from "./owner.ts"
+import { FrameReader, type FrameSink } from "./reader.ts"
+import { Sender } from "./sender.ts"
+import { announced, type ConnectionSettings } from "./settings.ts"
+import { CLOSED, LOCAL_CLOSED, REMOTE_CLOSED, Stream } from "./stream.ts"
+
+/** Payloads of our PINGs: for the owner, and to know that the peer has read our first GOAWAY. */
+const PING_OWN = Buffer.from("headgate", "latin1")
+const PING_DRAIN = Buffer.from("draining", "latin1")
+/** What one useful frame allows beside it, in frames that are none. */
+const NOISE_EARNED = 4
+
+export class Connection<C> implements FrameSink {
+  readonly settings: ConnectionSettings
+  readonly isServer: boolean
+  readonly #owner: ConnectionOwner<C>
+  readonly #reader = new FrameReader(this)
+  readonly #decoder = new HpackDecoder()
+  readonly #sender: Sender<C>
+  readonly #streams = new Map<number, Stream<C>>()
+  readonly #closed = new ClosedStreams()
+  readonly #resets: Allowance
+  readonly #noise: Allowance
+  readonly #fields: FieldList
+  readonly #head = new MessageHead()
+  readonly #block: FieldBlock
+  /** Octets of the preface that have come; a client waits for none. */
+  #prefaceOctets: number
+  /** The highest stream the peer has opened, and the next one of ours. */
+  #lastPeer = 0
+  #nextLocal = 1
+  /** The highest stream we still take. */
+  #lastTaken = MOST_STREAM
+  #receiveWindow = DEFAULT_WINDOW
+  #credit = 0
+  /** What the peer must take INITIAL_WINDOW_SIZE for: what it has acknowledged. */
+  #streamWindow = DEFAULT_WINDOW
+  #isAcknowledged = false
+  #isDraining = false
+  #hasPeerGoneAway = false
+  #now = 0
+  /** onOutput() was called, and nothing taken since. */
+  #isOutputKnown = false
+  /** Of the DATA frame that is being read: its stream (null: its content is nobody's), its payload not yet accounted for, END_STREAM, and whether more than padding has come. */
+  #dataStream: Stream<C> | null = null
+  #dataLeft = 0
+  #isDataEnd = false
+  #hasContent = false
+
+  isFailed = false
+
+  /** Announces our settings at once: take the output. */
+  constructor(isServer: boolean, settings: ConnectionSettings, owner: ConnectionOwner<C>) {
+    this.isServer = isServer
+    this.settings = settings
+    this.#owner = owner
+    this.#sender = new Sender(settings)
+    this.#resets = new Allowance(settings.resets)
+    this.#noise = new Allowance(settings.noise)
+    this.#fields = new FieldList(settings)
+    this.#block = new FieldBlock(settings)
+    this.#prefaceOctets = isServer ? 0 : PREFACE.length
+    const { output } = this.#sender
+    if (!isServer) output.add(PREFACE, 0, PREFACE.length)
+    const pairs = announced(settings, isServer)
+    output.frame(6 * pairs.length, SETTINGS, 0, 0)
+    for (const [identifier, value] of pairs) {
+      output.number16(identifier)
+      output.number32(value)
+    }
+    if (settings.connectionWindow > DEFAULT_WINDOW) output.windowUpdate(0, settings.connectionWindow - DEFAULT_WINDOW)
+    this.#receiveWindow = Math.max(settings.connectionWindow, DEFAULT_WINDOW)
+  }
+
+  // === Octets
+
+  /** Takes what arrived, all of it; nothing of it is needed afterwards. `now`: milliseconds, monotonic. */
+  receive(octets: Buffer, start: number, end: number, now: number): void {
+    this.#now = now
+    let at = start
+    while (this.#prefaceOctets < PREFACE.length && at < end) {
+      if (this.isFailed) return
+      if (octets[at++] !== PREFACE[this.#prefaceOctets++]) this.fail(PROTOCOL_ERROR, "preface")
+    }
+    this.#reader.read(octets, at, end)
+    this.#announceOutput()
+  }
+
+  /** What is to be written. Take it when what was taken before has been written, so that a peer that takes nothing is noticed. */
+  takeOutput(): Buffer {
+    this.#isOutputKnown = false
+    return this.#sender.output.take()
+  }
+
+  /** What was taken has been written: streams that waited for that get their turns. */
+  onFlushed(): void {
+    this.#sender.output.recycle()
+    this.#giveTurns()
+    this.#announceOutput()
+  }
+
+  /** Octets of output not taken. */
+  get pendingOctets(): number {
+    return this.#sender.output.length
+  }
+
+  /** Octets of incomplete frames and field blocks. */
+  get heldOctets(): number {
+    return this.#reader.held + (this.#block.isOpen ? this.#block.octets.length : 0)
+  }
+
+  /** Streams not closed. */
+  get streamCount(): number {
+    return this.#streams.size
+  }
+
+  /** Streams that wait for the connection's window or for output to be taken. */
+  get waitingStreams(): number {
+    return this.#sender.waiting
+  }
+
+  /** The peer's window for the connection: octets of content that may go out. */
+  get sendWindow(): number {
+    return this.#sender.window
+  }
+
+  /** The peer has acknowledged our settings. */
+  get isAcknowledged(): boolean {
+    return this.#isAcknowledged
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining || this.#hasPeerGoneAway
+  }
+
+  // === The owner's calls
+
+  /** How many requests a client may open now. */
+  get capacity(): number {
+    return this.isFailed || this.isDraining || this.#nextLocal > MOST_STREAM ? 0 : Math.max(0, this.#sender.peer.concurrentStreams - this.#streams.size)
+  }
+
+  /** A client's request, pseudo-header fields first. Null: not on this connection (capacity). */
+  open(fields: FieldList, isEnd: boolean, context: C): Stream<C> | null {
+    if (this.capacity === 0) return null
+    const stream = this.#create(this.#nextLocal)
+    this.#nextLocal += 2
+    stream.context = context
+    stream.isHeadRequest = fields.get(":method") === "HEAD"
+    this.sendHeaders(stream, fields, isEnd)
+    return stream
+  }
+
+  /** A head, an interim response, or with `isEnd` trailers or a head without content. Names are lower case, strings latin1. */
+  sendHeaders(stream: Stream<C>, fields: FieldList, isEnd: boolean): void {
+    if (stream.isLocalClosed || this.isFailed) return
+    this.#sender.headers(stream.id, fields, isEnd)
+    if (isEnd) this.#end(stream, LOCAL_CLOSED)
+    this.#announceOutput()
+  }
+
+  /**
+   * Sends of octets start … end what the windows and the output allow, and END_STREAM after the last if `isEnd`. Returns
+   * up to where; the rest is the owner's to send again after onWritable(). Of a closed stream all counts as sent.
+   */
+  sendData(stream: Stream<C>, octets: Buffer, start: number, end: number, isEnd: boolean): number {
+    if (stream.isLocalClosed || this.isFailed) return end
+    const frames = this.#sender.frames
+    const at = this.#sender.data(stream, octets, start, end, isEnd)
+    this.#noise.earn((this.#sender.frames - frames) * NOISE_EARNED)
+    if (at === end && isEnd) this.#end(stream, LOCAL_CLOSED)
+    this.#announceOutput()
+    return at
+  }
+
+  /** The owner has passed on so many octets of a stream's content: the peer may send as many again. */
+  consumed(stream: Stream<C>, octets: number): void {
+    const count = Math.min(octets, stream.unconsumed)
+    if (count === 0 || this.isFailed) return
+    stream.unconsumed -= count
+    this.#creditConnection(count)
+    this.#creditStream(stream, count)
+    this.#announceOutput()
+  }
+
+  /** Ends a stream before its time. A server that has answered before the request was complete uses NO_ERROR (§8.1). */
+  reset(stream: Stream<C>, code: number): void {
+    if (stream.isClosed || this.isFailed) return
+    this.#sender.output.reset(stream.id, code)
+    this.#close(stream, RESET_BY_US)
+    this.#announceOutput()
+  }
+
+  /** Asks the peer for a sign of life: onPong(). */
+  ping(): void {
+    this.#ping(PING_OWN, 0)
+    this.#announceOutput()
+  }
+
+  /**
+   * Graceful end (§6.8): the peer is asked to open no more streams; those it opens before it has read that are served.
+   * Called again, none but those that have come. `isFinished` says when all are done.
+   */
+  drain(): void {
+    if (this.isFailed) return
+    if (this.#isDraining || !this.isServer) this.#goaway(this.#lastPeer, NO_ERROR)
+    else {
+      this.#goaway(MOST_STREAM, NO_ERROR)
+      this.#ping(PING_DRAIN, 0)
+    }
+    this.#isDraining = true
+    this.#announceOutput()
+  }
+
+  /** It was drained, or the peer has gone away, and no stream is left: the socket may be closed. */
+  get isFinished(): boolean {
+    return this.isFailed || (this.#streams.size === 0 && (this.#hasPeerGoneAway || (this.#isDraining && this.#lastTaken !== MOST_STREAM)))
+  }
+
+  /** The socket is gone, or the owner wants no more of it: every stream ends. */
+  close(): void {
+    if (this.isFailed) return
+    this.isFailed = true
+    this.#endAll(CANCEL)
+  }
+
+  /** A connection error (§5.4.1). */
+  fail(code: number, reason: string): void {
+    if (this.isFailed) return
+    this.#goaway(this.#lastPeer, code)
+    this.isFailed = true
+    this.#endAll(code)
+    this.#owner.onFail(code, reason)
+    this.#announceOutput()
+  }
+
+  #endAll(code: number): void {
+    for (const stream of [...this.#streams.values()]) {
+      this.#close(stream, RESET_BY_US)
+      this.#owner.onReset(stream, code, false)
+    }
+  }
+
+  #announceOutput(): void {
+    if (this.#isOutputKnown || this.#sender.output.length === 0) return
+    this.#isOutputKnown = true
+    this.#owner.onOutput()
+  }
+
+  #giveTurns(): void {
+    if (this.#sender.waiting > 0 && !this.isFailed) this.#sender.giveTurns(this.#onTurn)
+  }
+
+  readonly #onTurn = (stream: Stream<C>): void => this.#owner.onWritable(stream)
+
+  // === Frames (FrameSink)
+
+  onFrameHead(type: number, flags: number, stream: number, length: number): void {
+    if (length > this.settings.frameOctets) return this.fail(FRAME_SIZE_ERROR, "frame longer than announced")
+    if (!this.#sender.peer.isKnown && (type !== SETTINGS || (flags & ACK) !== 0)) return this.fail(PROTOCOL_ERROR, "SETTINGS must come first")
+    const isContinued = this.#block.isOpen
+    if (isContinued !== (type === CONTINUATION) || (isContinued && stream !== this.#block.stream)) return this.fail(PROTOCOL_ERROR, "field block interrupted")
+    if (!isStreamRight(type, stream)) return this.fail(PROTOCOL_ERROR, "frame on the wrong stream")
+    if (!isLengthRight(type, flags, length)) return this.fail(FRAME_SIZE_ERROR, "frame of the wrong length")
+    switch (type) {
+      case DATA:
+        return this.#onDataHead(flags, stream, length)
+      case HEADERS:
+        if (this.isServer ? (stream & 1) === 0 : this.#isIdle(stream)) this.fail(PROTOCOL_ERROR, "HEADERS on a stream nobody opened")
+        return
+      case RST_STREAM:
+      case WINDOW_UPDATE:
+        if (stream !== 0 && this.#isIdle(stream)) this.fail(PROTOCOL_ERROR, "frame on an idle stream")
+        return
+      case PUSH_PROMISE:
+        return this.fail(PROTOCOL_ERROR, "PUSH_PROMISE is not wanted")
+      case CONTINUATION:
+        return
+      default:
+        this.#onNoise(1)
+    }
+  }
+
+  onFrame(type: number, flags: number, stream: number, octets: Buffer, start: number, end: number): void {
+    switch (type) {
+      case HEADERS:
+        return this.#onBlock(this.#block.begin(flags, stream, octets, start, end))
+      case CONTINUATION:
+        return this.#onBlock(this.#block.go(flags, octets, start, end))
+      case PRIORITY:
+        return this.#onPriority(stream, octets, start, end)
+      case RST_STREAM:
+        return this.#onReset(stream, octets.readUInt32BE(start))
+      case SETTINGS:
+        return (flags & ACK) === 0 ? this.#onSettings(octets, start, end) : this.#onAcknowledged()
+      case PING:
+        return this.#onPing(flags, octets, start)
+      case GOAWAY:
+        return this.#onGoaway(octets.readUInt32BE(start) & MOST_STREAM, octets.readUInt32BE(start + 4))
+      case WINDOW_UPDATE:
+        return this.#onWindowUpdate(stream, octets.readUInt32BE(start) & MOST_WINDOW)
+      default:
+    }
+  }
+
+  onPaddingFault(): void {
+    this.fail(PROTOCOL_ERROR, "padding")
+  }
+
+  /** A frame that does nothing for a stream, or as much work as so many. */
+  #onNoise(count: number): void {
+    if (!this.#noise.take(count, this.#now)) this.fail(ENHANCE_YOUR_CALM, "frames that do nothing")
+  }
+
+  /** A frame of ours that the peer has provoked was added. */
+  #onProvoked(): void {
+    if (this.#sender.output.controls > this.settings.queuedControls) this.fail(ENHANCE_YOUR_CALM, "answers that are not taken")
+  }
+
+  /** A stream error (§5.4.2), by what the peer sent: what it costs is bounded as its own resets are. */
+  #streamError(stream: number, code: number): void {
+    if (!this.#resets.take(1, this.#now)) return this.fail(ENHANCE_YOUR_CALM, "streams that come to nothing")
+    this.#sender.output.reset(stream, code)
+    this.#onProvoked()
+    const known = this.#streams.get(stream)
+    if (known === undefined) {
+      this.#closed.note(stream, RESET_BY_US)
+      return
+    }
+    this.#close(known, RESET_BY_US)
+    this.#owner.onReset(known, code, false)
+  }
+
+  // === Streams
+
+  /** Never opened, so far. */
+  #isIdle(stream: number): boolean {
+    if ((stream & 1) === 0) return true
+    return this.isServer ? stream > this.#lastPeer : stream >= this.#nextLocal
+  }
+
+  #create(id: number): Stream<C> {
+    const stream = new Stream<C>(id, this.#sender.peer.initialWindow, this.#streamWindow)
+    this.#streams.set(id, stream)
+    return stream
+  }
+
+  /** One side (LOCAL_CLOSED or REMOTE_CLOSED) has said all. */
+  #end(stream: Stream<C>, side: number): void {
+    stream.state |= side
+    if (stream.state === CLOSED) this.#close(stream, ENDED)
+  }
+
+  #close(stream: Stream<C>, how: number): void {
+    stream.state = CLOSED
+    this.#streams.delete(stream.id)
+    this.#sender.forget(stream)
+    this.#closed.note(stream.id, how)
+    if (how === ENDED) return
+    this.#creditConnection(stream.unconsumed)
+    stream.unconsumed = 0
+  }
+
+  // === Field sections
+
+  #onBlock(code: number): void {
+    if (code !== NO_ERROR) return this.fail(code, code === PROTOCOL_ERROR ? "padding" : "field block too large")
+    const block = this.#block
+    if (block.isOpen) return
+    const fields = this.#fields.clear()
+    if (!this.#decoder.decode(block.octets, block.start, block.end, fields)) return this.fail(COMPRESSION_ERROR, "field block")
+    block.drop()
+    const stream = this.#streams.get(block.stream)
+    if (stream === undefined) this.#onUnknown(block.stream)
+    else if (stream.isRemoteClosed) this.#streamError(stream.id, STREAM_CLOSED)
+    else if (block.dependsOnItself) this.#streamError(stream.id, PROTOCOL_ERROR)
+    else if (stream.hasHead) this.#onTrailers(stream)
+    else this.#onResponse(stream)
+  }
+
+  #onUnknown(id: number): void {
+    if (this.isServer && id > this.#lastPeer) return this.#onRequest(id)
+    switch (this.#closed.endOf(id)) {
+      case RESET_BY_US:
+        return this.#onNoise(1)
+      case RESET_BY_PEER:
+        return this.#streamError(id, STREAM_CLOSED)
+      case ENDED:
+        return this.fail(STREAM_CLOSED, "HEADERS on a closed stream")
+      default:
+        this.fail(PROTOCOL_ERROR, "stream identifier below an earlier one")
+    }
+  }
+
+  #onRequest(id: number): void {
+    const fields = this.#fields
+    const head = this.#head
+    const { isEnd } = this.#block
+    if (id > this.#lastTaken) {
+      // §6.8: it has been told that these will not be looked at.
+      this.#closed.note(id, RESET_BY_US)
+      return this.#onNoise(1)
+    }
+    this.#lastPeer = id
+    if (this.#block.dependsOnItself) return this.#refuse(id, PROTOCOL_ERROR, "self-dependency")
+    if (this.#streams.size >= this.settings.concurrentStreams) return this.#refuse(id, REFUSED_STREAM, "streams")
+    if (fields.isOverLimit) return this.#answer(id, "431", "fields-too-large")
+    const fault = head.readRequest(fields) ?? (isEnd && head.contentLength > 0 ? "content-length" : null)
+    if (fault !== null) return this.#refuse(id, PROTOCOL_ERROR, fault)
+    if (head.method === "CONNECT") return this.#answer(id, "501", "connect")
+    const stream = this.#create(id)
+    stream.hasHead = true
+    stream.remaining = head.contentLength
+    this.#noise.earn(NOISE_EARNED)
+    if (isEnd) this.#end(stream, REMOTE_CLOSED)
+    this.#owner.onRequest(stream, fields, head, isEnd)
+  }
+
+  #refuse(id: number, code: number, refusal: Refusal): void {
+    this.#streamError(id, code)
+    if (!this.isFailed) this.#owner.onRefused(refusal)
+  }
+
+  /** Answers in the owner's place, and reads no more of it. */
+  #answer(id: number, status: string, refusal: Refusal): void {
+    if (!this.#resets.take(1, this.#now)) return this.fail(ENHANCE_YOUR_CALM, "streams that come to nothing")
+    this.#sender.headers(id, new FieldList().add(":status", status).add("content-length", "0"), true)
+    this.#sender.output.controls++
+    if (!this.#block.isEnd) this.#sender.output.reset(id, NO_ERROR)
+    this.#closed.note(id, this.#block.isEnd ? ENDED : RESET_BY_US)
+    this.#onProvoked()
+    this.#owner.onRefused(refusal)
+  }
+
+  #onResponse(stream: Stream<C>): void {
+    const fields = this.#fields
+    const head = this.#head
+    const { isEnd } = this.#block
+    if (fields.isOverLimit) return this.#streamError(stream.id, ENHANCE_YOUR_CALM)
+    const fault = head.readResponse(fields) ?? (head.status < 200 && isEnd ? "interim-end" : null)
+    if (fault !== null) return this.#streamError(stream.id, PROTOCOL_ERROR)
+    if (head.status < 200) this.#onNoise(1)
+    else {
+      stream.hasHead = true
+      const hasNone = stream.isHeadRequest || head.status === 204 || head.status === 304
+      stream.remaining = hasNone ? 0 : head.contentLength
+      if (isEnd && stream.remaining > 0) return this.#streamError(stream.id, PROTOCOL_ERROR)
+      if (isEnd) this.#end(stream, REMOTE_CLOSED)
+      this.#noise.earn(NOISE_EARNED)
+    }
+    if (!this.isFailed) this.#owner.onResponse(stream, fields, head, isEnd)
+  }
+
+  #onTrailers(stream: Stream<C>): void {
+    if (this.#fields.isOverLimit) return this.#streamError(stream.id, ENHANCE_YOUR_CALM)
+    const fault: MessageFault | null = !this.#block.isEnd ? "trailer-end" : stream.remaining > 0 ? "content-length" : trailerFault(this.#fields)
+    if (fault !== null) return this.#streamError(stream.id, PROTOCOL_ERROR)
+    this.#end(stream, REMOTE_CLOSED)
+    this.#owner.onTrailers(stream, this.#fields)
+  }
+
+  // === Content
+
+  #onDataHead(flags: number, id: number, length: number): void {
+    if (this.#isIdle(id)) return this.fail(PROTOCOL_ERROR, "DATA on an idle stream")
+    if (length > this.#receiveWindow) return this.fail(FLOW_CONTROL_ERROR, "more than the connection's window")
+    this.#receiveWindow -= length
+    this.#dataLeft = length
+    this.#isDataEnd = (flags & END_STREAM) !== 0
+    this.#hasContent = false
+    const stream = this.#streams.get(id)
+    this.#dataStream = stream ?? null
+    if (stream === undefined) return this.#onLateData(id)
+    const code = this.#dataFault(stream, length)
+    if (code !== NO_ERROR) {
+      this.#dataStream = null
+      return this.#streamError(id, code)
+    }
+    stream.receiveWindow -= length
+  }
+
+  #dataFault(stream: Stream<C>, length: number): number {
+    if (stream.isRemoteClosed) return STREAM_CLOSED
+    if (!stream.hasHead) return PROTOCOL_ERROR
+    return length > stream.receiveWindow ? FLOW_CONTROL_ERROR : NO_ERROR
+  }
+
+  #onLateData(id: number): void {
+    switch (this.#closed.endOf(id)) {
+      case RESET_BY_US:
+        return this.#onNoise(1)
+      case ENDED:
+        return this.fail(STREAM_CLOSED, "DATA on a closed stream")
+      default:
+        this.#streamError(id, STREAM_CLOSED)
+    }
+  }
+
+  onData(octets: Buffer, start: number, end: number, isLast: boolean): void {
+    const stream = this.#dataStream
+    const length = end - start
+    this.#dataLeft -= length
+    if (stream === null || stream.isClosed) this.#creditConnection(isLast ? length + this.#dataLeft : length)
+    else {
+      // What is left is padding: it was counted, and is consumed by being passed over.
+      if (isLast && this.#dataLeft > 0) {
+        this.#creditConnection(this.#dataLeft)
+        this.#creditStream(stream, this.#dataLeft)
+      }
+      this.#hasContent ||= length > 0
+      if (isLast && !this.#hasContent && !this.#isDataEnd) this.#onNoise(1)
+      else this.#onContent(stream, octets, start, end, isLast && this.#isDataEnd)
+    }
+    if (isLast) this.#dataStream = null
+  }
+
+  #onContent(stream: Stream<C>, octets: Buffer, start: number, end: number, isEnd: boolean): void {
+    const length = end - start
+    if (length > 0) this.#noise.earn(NOISE_EARNED)
+    if (stream.remaining >= 0) {
+      stream.remaining -= length
+      // The whole frame must fit Content-Length (§8.1.1): not an octet of one that does not is handed on, however it comes.
+      const left = this.#reader.contentLeft
+      if (stream.remaining < left || (this.#isDataEnd && stream.remaining > left)) {
+        this.#creditConnection(length)
+        return this.#streamError(stream.id, PROTOCOL_ERROR)
+      }
+    }
+    stream.unconsumed += length
+    if (isEnd) this.#end(stream, REMOTE_CLOSED)
+    if (length > 0 || isEnd) this.#owner.onData(stream, octets, start, end, isEnd)
+  }
+
+  #creditConnection(octets: number): void {
+    this.#credit += octets
+    if (this.#credit === 0 || 2 * this.#credit < this.settings.connectionWindow || this.isFailed) return
+    this.#sender.output.windowUpdate(0, this.#credit)
+    this.#receiveWindow += this.#credit
+    this.#credit = 0
+  }
+
+  #creditStream(stream: Stream<C>, octets: number): void {
+    if (stream.isRemoteClosed) return
+    stream.credit += octets
+    if (2 * stream.credit < this.#streamWindow) return
+    this.#sender.output.windowUpdate(stream.id, stream.credit)
+    stream.receiveWindow += stream.credit
+    stream.credit = 0
+  }
+
+  // === Frames about the connection
+
+  #onPriority(stream: number, octets: Buffer, start: number, end: number): void {
+    const code = end - start !== 5 ? FRAME_SIZE_ERROR : dependency(octets, start) === stream ? PROTOCOL_ERROR : NO_ERROR
+    if (code === NO_ERROR) return
+    // Of an idle stream nothing may be said but that (§6.4).
+    if (this.#isIdle(stream)) this.fail(code, "PRIORITY")
+    else if (this.#streams.has(stream)) this.#streamError(stream, code)
+  }
+
+  #onReset(id: number, code: number): void {
+    const stream = this.#streams.get(id)
+    if (stream === undefined) return this.#onNoise(1)
+    if (this.isServer && !this.#resets.take(1, this.#now)) return this.fail(ENHANCE_YOUR_CALM, "streams reset too often")
+    this.#close(stream, RESET_BY_PEER)
+    this.#owner.onReset(stream, code, true)
+  }
+
+  #onSettings(octets: Buffer, start: number, end: number): void {
+    this.#onNoise((end - start) / 6)
+    if (this.isFailed) return
+    const { peer, output } = this.#sender
+    const window = peer.initialWindow
+    for (let at = start; at < end; at += 6) {
+      const code = peer.set(octets.readUInt16BE(at), octets.readUInt32BE(at + 2), this.isServer)
+      if (code !== NO_ERROR) return this.fail(code, "SETTINGS")
+    }
+    peer.isKnown = true
+    this.#sender.obey()
+    output.frame(0, SETTINGS, ACK, 0)
+    output.controls++
+    this.#onProvoked()
+    if (peer.initialWindow !== window) this.#onInitialWindow(peer.initialWindow - window)
+  }
+
+  #onInitialWindow(octets: number): void {
+    if (!this.#sender.shift(this.#streams.values(), octets)) return this.fail(FLOW_CONTROL_ERROR, "window larger than can be")
+    if (octets < 0) return
+    for (const stream of [...this.#streams.values()]) this.#unstall(stream)
+  }
+
+  #unstall(stream: Stream<C>): void {
+    if (!stream.isStalled || stream.sendWindow <= 0 || stream.isClosed || this.isFailed) return
+    stream.isStalled = false
+    this.#owner.onWritable(stream)
+  }
+
+  /** Our settings are in force from here on (§6.5.3). */
+  #onAcknowledged(): void {
+    if (this.#isAcknowledged) return
+    this.#isAcknowledged = true
+    this.#decoder.setBound(this.settings.decoderTable)
+    const change = this.settings.streamWindow - this.#streamWindow
+    this.#streamWindow = this.settings.streamWindow
+    for (const stream of this.#streams.values()) stream.receiveWindow += change
+  }
+
+  #ping(payload: Buffer, flags: number): void {
+    if (this.isFailed) return
+    this.#sender.output.frame(payload.length, PING, flags, 0)
+    this.#sender.output.add(payload, 0, payload.length)
+  }
+
+  #onPing(flags: number, octets: Buffer, start: number): void {
+    if ((flags & ACK) === 0) {
+      this.#ping(octets.subarray(start, start + 8), ACK)
+      this.#sender.output.controls++
+      return this.#onProvoked()
+    }
+    if (PING_DRAIN.compare(octets, start, start + 8) === 0) {
+      if (this.#isDraining && this.#lastTaken === MOST_STREAM) this.#goaway(this.#lastPeer, NO_ERROR)
+    } else if (PING_OWN.compare(octets, start, start + 8) === 0) this.#owner.onPong()
+  }
+
+  #goaway(last: number, code: number): void {
+    this.#lastTaken = Math.min(this.#lastTaken, last)
+    const { output } = this.#sender
+    output.frame(8, GOAWAY, 0, 0)
+    output.number32(last)
+    output.number32(code)
+  }
+
+  #onGoaway(last: number, code: number): void {
+    this.#hasPeerGoneAway = true
+    if (!this.isServer) {
+      for (const stream of [...this.#streams.values()]) {
+        if (stream.id <= last || stream.isClosed) continue
+        this.#close(stream, RESET_BY_PEER)
+        this.#owner.onReset(stream, REFUSED_STREAM, true)
+      }
+    }
+    this.#owner.onGoaway(last, code)
+  }
+
+  #onWindowUpdate(id: number, octets: number): void {
+    this.#onNoise(1)
+    if (this.isFailed) return
+    const stream = this.#streams.get(id)
+    if (octets === 0) {
+      if (id === 0) this.fail(PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
+      else if (stream !== undefined) this.#streamError(id, PROTOCOL_ERROR)
+      return
+    }
+    if (id === 0) {
+      if (!this.#sender.widen(octets)) return this.fail(FLOW_CONTROL_ERROR, "window larger than can be")
+      return this.#giveTurns()
+    }
+    // §5.1: one for a stream that has just closed may still be under way.
+    if (stream === undefined) return
+    stream.sendWindow += octets
+    if (stream.sendWindow > MOST_WINDOW) return this.#streamError(id, FLOW_CONTROL_ERROR)
+    this.#unstall(stream)
+  }
+}
