@@ -5,21 +5,23 @@
  * the peer's windows stays with it.
  */
 import { Allowance } from "./allowance.ts"
-import { ClosedStreams, ENDED, RESET_BY_PEER, RESET_BY_US } from "./closed-streams.ts"
+import { ENDED, RESET_BY_PEER, RESET_BY_US } from "./closed-streams.ts"
 import { CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED } from "./error-code.ts"
 import { FieldBlock, dependency } from "./field-block.ts"
 import { FieldList } from "./field-list.ts"
 import {
-  ACK, CONTINUATION, DATA, DEFAULT_WINDOW, END_STREAM, GOAWAY, HEADERS, MOST_STREAM, MOST_WINDOW, PING, PREFACE, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
+  ACK, CONTINUATION, DATA, END_STREAM, GOAWAY, HEADERS, MOST_STREAM, MOST_WINDOW, PING, PREFACE, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
   WINDOW_UPDATE, isLengthRight, isStreamRight,
 } from "./frame.ts"
 import { HpackDecoder } from "./hpack/decoder.ts"
 import { MessageHead, trailerFault, type MessageFault } from "./message.ts"
 import type { ConnectionOwner, Refusal } from "./owner.ts"
 import { FrameReader, type FrameSink } from "./reader.ts"
+import { ReceiveWindows } from "./receive-windows.ts"
 import { Sender } from "./sender.ts"
 import { announced, type ConnectionSettings } from "./settings.ts"
 import { CLOSED, LOCAL_CLOSED, REMOTE_CLOSED, Stream } from "./stream.ts"
+import { Streams } from "./streams.ts"
 
 /** Payloads of our PINGs: for the owner, and to know that the peer has read our first GOAWAY. */
 const PING_OWN = Buffer.from("headgate", "latin1")
@@ -34,8 +36,8 @@ export class Connection<C> implements FrameSink {
   readonly #reader = new FrameReader(this)
   readonly #decoder = new HpackDecoder()
   readonly #sender: Sender<C>
-  readonly #streams = new Map<number, Stream<C>>()
-  readonly #closed = new ClosedStreams()
+  readonly #streams: Streams<C>
+  readonly #windows: ReceiveWindows<C>
   readonly #resets: Allowance
   readonly #noise: Allowance
   readonly #fields: FieldList
@@ -43,15 +45,8 @@ export class Connection<C> implements FrameSink {
   readonly #block: FieldBlock
   /** Octets of the preface that have come; a client waits for none. */
   #prefaceOctets: number
-  /** The highest stream the peer has opened, and the next one of ours. */
-  #lastPeer = 0
-  #nextLocal = 1
   /** The highest stream we still take. */
   #lastTaken = MOST_STREAM
-  #receiveWindow = DEFAULT_WINDOW
-  #credit = 0
-  /** What the peer must take INITIAL_WINDOW_SIZE for: what it has acknowledged. */
-  #streamWindow = DEFAULT_WINDOW
   #isAcknowledged = false
   #isDraining = false
   #hasPeerGoneAway = false
@@ -79,14 +74,9 @@ export class Connection<C> implements FrameSink {
     this.#prefaceOctets = isServer ? 0 : PREFACE.length
     const { output } = this.#sender
     if (!isServer) output.add(PREFACE, 0, PREFACE.length)
-    const pairs = announced(settings, isServer)
-    output.frame(6 * pairs.length, SETTINGS, 0, 0)
-    for (const [identifier, value] of pairs) {
-      output.number16(identifier)
-      output.number32(value)
-    }
-    if (settings.connectionWindow > DEFAULT_WINDOW) output.windowUpdate(0, settings.connectionWindow - DEFAULT_WINDOW)
-    this.#receiveWindow = Math.max(settings.connectionWindow, DEFAULT_WINDOW)
+    output.settings(announced(settings, isServer))
+    this.#streams = new Streams(isServer)
+    this.#windows = new ReceiveWindows(settings, output)
   }
 
   // === Octets
@@ -113,6 +103,7 @@ export class Connection<C> implements FrameSink {
   onFlushed(): void {
     this.#sender.output.recycle()
     this.#giveTurns()
+    this.#sender.output.trim()
     this.#announceOutput()
   }
 
@@ -154,14 +145,14 @@ export class Connection<C> implements FrameSink {
 
   /** How many requests a client may open now. */
   get capacity(): number {
-    return this.isFailed || this.isDraining || this.#nextLocal > MOST_STREAM ? 0 : Math.max(0, this.#sender.peer.concurrentStreams - this.#streams.size)
+    return this.isFailed || this.isDraining || this.#streams.next > MOST_STREAM ? 0 : Math.max(0, this.#sender.peer.concurrentStreams - this.#streams.size)
   }
 
   /** A client's request, pseudo-header fields first. Null: not on this connection (capacity). */
   open(fields: FieldList, isEnd: boolean, context: C): Stream<C> | null {
     if (this.capacity === 0) return null
-    const stream = this.#create(this.#nextLocal)
-    this.#nextLocal += 2
+    const stream = this.#create(this.#streams.next)
+    this.#streams.next += 2
     stream.context = context
     stream.isHeadRequest = fields.get(":method") === "HEAD"
     this.sendHeaders(stream, fields, isEnd)
@@ -195,8 +186,8 @@ export class Connection<C> implements FrameSink {
     const count = Math.min(octets, stream.unconsumed)
     if (count === 0 || this.isFailed) return
     stream.unconsumed -= count
-    this.#creditConnection(count)
-    this.#creditStream(stream, count)
+    this.#windows.credit(count)
+    this.#windows.creditStream(stream, count)
     this.#announceOutput()
   }
 
@@ -210,7 +201,8 @@ export class Connection<C> implements FrameSink {
 
   /** Asks the peer for a sign of life: onPong(). */
   ping(): void {
-    this.#ping(PING_OWN, 0)
+    if (this.isFailed) return
+    this.#sender.output.ping(PING_OWN, 0)
     this.#announceOutput()
   }
 
@@ -220,10 +212,10 @@ export class Connection<C> implements FrameSink {
    */
   drain(): void {
     if (this.isFailed) return
-    if (this.#isDraining || !this.isServer) this.#goaway(this.#lastPeer, NO_ERROR)
+    if (this.#isDraining || !this.isServer) this.#goaway(this.#streams.latest, NO_ERROR)
     else {
       this.#goaway(MOST_STREAM, NO_ERROR)
-      this.#ping(PING_DRAIN, 0)
+      this.#sender.output.ping(PING_DRAIN, 0)
     }
     this.#isDraining = true
     this.#announceOutput()
@@ -244,7 +236,7 @@ export class Connection<C> implements FrameSink {
   /** A connection error (§5.4.1). */
   fail(code: number, reason: string): void {
     if (this.isFailed) return
-    this.#goaway(this.#lastPeer, code)
+    this.#goaway(this.#streams.latest, code)
     this.isFailed = true
     this.#endAll(code)
     this.#owner.onFail(code, reason)
@@ -252,7 +244,7 @@ export class Connection<C> implements FrameSink {
   }
 
   #endAll(code: number): void {
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.snapshot()) {
       this.#close(stream, RESET_BY_US)
       this.#owner.onReset(stream, code, false)
     }
@@ -283,11 +275,11 @@ export class Connection<C> implements FrameSink {
       case DATA:
         return this.#onDataHead(flags, stream, length)
       case HEADERS:
-        if (this.isServer ? (stream & 1) === 0 : this.#isIdle(stream)) this.fail(PROTOCOL_ERROR, "HEADERS on a stream nobody opened")
+        if (this.isServer ? (stream & 1) === 0 : this.#streams.isIdle(stream)) this.fail(PROTOCOL_ERROR, "HEADERS on a stream nobody opened")
         return
       case RST_STREAM:
       case WINDOW_UPDATE:
-        if (stream !== 0 && this.#isIdle(stream)) this.fail(PROTOCOL_ERROR, "frame on an idle stream")
+        if (stream !== 0 && this.#streams.isIdle(stream)) this.fail(PROTOCOL_ERROR, "frame on an idle stream")
         return
       case PUSH_PROMISE:
         return this.fail(PROTOCOL_ERROR, "PUSH_PROMISE is not wanted")
@@ -341,7 +333,7 @@ export class Connection<C> implements FrameSink {
     this.#onProvoked()
     const known = this.#streams.get(stream)
     if (known === undefined) {
-      this.#closed.note(stream, RESET_BY_US)
+      this.#streams.note(stream, RESET_BY_US)
       return
     }
     this.#close(known, RESET_BY_US)
@@ -350,16 +342,8 @@ export class Connection<C> implements FrameSink {
 
   // === Streams
 
-  /** Never opened, so far. */
-  #isIdle(stream: number): boolean {
-    if ((stream & 1) === 0) return true
-    return this.isServer ? stream > this.#lastPeer : stream >= this.#nextLocal
-  }
-
   #create(id: number): Stream<C> {
-    const stream = new Stream<C>(id, this.#sender.peer.initialWindow, this.#streamWindow)
-    this.#streams.set(id, stream)
-    return stream
+    return this.#streams.add(new Stream<C>(id, this.#sender.peer.initialWindow, this.#windows.initial))
   }
 
   /** One side (LOCAL_CLOSED or REMOTE_CLOSED) has said all. */
@@ -369,12 +353,10 @@ export class Connection<C> implements FrameSink {
   }
 
   #close(stream: Stream<C>, how: number): void {
-    stream.state = CLOSED
-    this.#streams.delete(stream.id)
+    this.#streams.close(stream, how)
     this.#sender.forget(stream)
-    this.#closed.note(stream.id, how)
     if (how === ENDED) return
-    this.#creditConnection(stream.unconsumed)
+    if (!this.isFailed) this.#windows.credit(stream.unconsumed)
     stream.unconsumed = 0
   }
 
@@ -396,8 +378,8 @@ export class Connection<C> implements FrameSink {
   }
 
   #onUnknown(id: number): void {
-    if (this.isServer && id > this.#lastPeer) return this.#onRequest(id)
-    switch (this.#closed.endOf(id)) {
+    if (this.isServer && id > this.#streams.latest) return this.#onRequest(id)
+    switch (this.#streams.endOf(id)) {
       case RESET_BY_US:
         return this.#onNoise(1)
       case RESET_BY_PEER:
@@ -415,10 +397,10 @@ export class Connection<C> implements FrameSink {
     const { isEnd } = this.#block
     if (id > this.#lastTaken) {
       // §6.8: it has been told that these will not be looked at.
-      this.#closed.note(id, RESET_BY_US)
+      this.#streams.note(id, RESET_BY_US)
       return this.#onNoise(1)
     }
-    this.#lastPeer = id
+    this.#streams.latest = id
     if (this.#block.dependsOnItself) return this.#refuse(id, PROTOCOL_ERROR, "self-dependency")
     if (this.#streams.size >= this.settings.concurrentStreams) return this.#refuse(id, REFUSED_STREAM, "streams")
     if (fields.isOverLimit) return this.#answer(id, "431", "fields-too-large")
@@ -444,7 +426,7 @@ export class Connection<C> implements FrameSink {
     this.#sender.headers(id, new FieldList().add(":status", status).add("content-length", "0"), true)
     this.#sender.output.controls++
     if (!this.#block.isEnd) this.#sender.output.reset(id, NO_ERROR)
-    this.#closed.note(id, this.#block.isEnd ? ENDED : RESET_BY_US)
+    this.#streams.note(id, this.#block.isEnd ? ENDED : RESET_BY_US)
     this.#onProvoked()
     this.#owner.onRefused(refusal)
   }
@@ -479,9 +461,8 @@ export class Connection<C> implements FrameSink {
   // === Content
 
   #onDataHead(flags: number, id: number, length: number): void {
-    if (this.#isIdle(id)) return this.fail(PROTOCOL_ERROR, "DATA on an idle stream")
-    if (length > this.#receiveWindow) return this.fail(FLOW_CONTROL_ERROR, "more than the connection's window")
-    this.#receiveWindow -= length
+    if (this.#streams.isIdle(id)) return this.fail(PROTOCOL_ERROR, "DATA on an idle stream")
+    if (!this.#windows.take(length)) return this.fail(FLOW_CONTROL_ERROR, "more than the connection's window")
     this.#dataLeft = length
     this.#isDataEnd = (flags & END_STREAM) !== 0
     this.#hasContent = false
@@ -503,7 +484,7 @@ export class Connection<C> implements FrameSink {
   }
 
   #onLateData(id: number): void {
-    switch (this.#closed.endOf(id)) {
+    switch (this.#streams.endOf(id)) {
       case RESET_BY_US:
         return this.#onNoise(1)
       case ENDED:
@@ -517,12 +498,12 @@ export class Connection<C> implements FrameSink {
     const stream = this.#dataStream
     const length = end - start
     this.#dataLeft -= length
-    if (stream === null || stream.isClosed) this.#creditConnection(isLast ? length + this.#dataLeft : length)
+    if (stream === null || stream.isClosed) this.#windows.credit(isLast ? length + this.#dataLeft : length)
     else {
       // What is left is padding: it was counted, and is consumed by being passed over.
       if (isLast && this.#dataLeft > 0) {
-        this.#creditConnection(this.#dataLeft)
-        this.#creditStream(stream, this.#dataLeft)
+        this.#windows.credit(this.#dataLeft)
+        this.#windows.creditStream(stream, this.#dataLeft)
       }
       this.#hasContent ||= length > 0
       if (isLast && !this.#hasContent && !this.#isDataEnd) this.#onNoise(1)
@@ -539,7 +520,7 @@ export class Connection<C> implements FrameSink {
       // The whole frame must fit Content-Length (§8.1.1): not an octet of one that does not is handed on, however it comes.
       const left = this.#reader.contentLeft
       if (stream.remaining < left || (this.#isDataEnd && stream.remaining > left)) {
-        this.#creditConnection(length)
+        this.#windows.credit(length)
         return this.#streamError(stream.id, PROTOCOL_ERROR)
       }
     }
@@ -548,31 +529,14 @@ export class Connection<C> implements FrameSink {
     if (length > 0 || isEnd) this.#owner.onData(stream, octets, start, end, isEnd)
   }
 
-  #creditConnection(octets: number): void {
-    this.#credit += octets
-    if (this.#credit === 0 || 2 * this.#credit < this.settings.connectionWindow || this.isFailed) return
-    this.#sender.output.windowUpdate(0, this.#credit)
-    this.#receiveWindow += this.#credit
-    this.#credit = 0
-  }
-
-  #creditStream(stream: Stream<C>, octets: number): void {
-    if (stream.isRemoteClosed) return
-    stream.credit += octets
-    if (2 * stream.credit < this.#streamWindow) return
-    this.#sender.output.windowUpdate(stream.id, stream.credit)
-    stream.receiveWindow += stream.credit
-    stream.credit = 0
-  }
-
   // === Frames about the connection
 
   #onPriority(stream: number, octets: Buffer, start: number, end: number): void {
     const code = end - start !== 5 ? FRAME_SIZE_ERROR : dependency(octets, start) === stream ? PROTOCOL_ERROR : NO_ERROR
     if (code === NO_ERROR) return
     // Of an idle stream nothing may be said but that (§6.4).
-    if (this.#isIdle(stream)) this.fail(code, "PRIORITY")
-    else if (this.#streams.has(stream)) this.#streamError(stream, code)
+    if (this.#streams.isIdle(stream)) this.fail(code, "PRIORITY")
+    else if (this.#streams.get(stream) !== undefined) this.#streamError(stream, code)
   }
 
   #onReset(id: number, code: number): void {
@@ -603,7 +567,7 @@ export class Connection<C> implements FrameSink {
   #onInitialWindow(octets: number): void {
     if (!this.#sender.shift(this.#streams.values(), octets)) return this.fail(FLOW_CONTROL_ERROR, "window larger than can be")
     if (octets < 0) return
-    for (const stream of [...this.#streams.values()]) this.#unstall(stream)
+    for (const stream of this.#streams.snapshot()) this.#unstall(stream)
   }
 
   #unstall(stream: Stream<C>): void {
@@ -617,40 +581,29 @@ export class Connection<C> implements FrameSink {
     if (this.#isAcknowledged) return
     this.#isAcknowledged = true
     this.#decoder.setBound(this.settings.decoderTable)
-    const change = this.settings.streamWindow - this.#streamWindow
-    this.#streamWindow = this.settings.streamWindow
-    for (const stream of this.#streams.values()) stream.receiveWindow += change
-  }
-
-  #ping(payload: Buffer, flags: number): void {
-    if (this.isFailed) return
-    this.#sender.output.frame(payload.length, PING, flags, 0)
-    this.#sender.output.add(payload, 0, payload.length)
+    this.#windows.acknowledge(this.#streams.values())
   }
 
   #onPing(flags: number, octets: Buffer, start: number): void {
     if ((flags & ACK) === 0) {
-      this.#ping(octets.subarray(start, start + 8), ACK)
+      this.#sender.output.ping(octets.subarray(start, start + 8), ACK)
       this.#sender.output.controls++
       return this.#onProvoked()
     }
     if (PING_DRAIN.compare(octets, start, start + 8) === 0) {
-      if (this.#isDraining && this.#lastTaken === MOST_STREAM) this.#goaway(this.#lastPeer, NO_ERROR)
+      if (this.#isDraining && this.#lastTaken === MOST_STREAM) this.#goaway(this.#streams.latest, NO_ERROR)
     } else if (PING_OWN.compare(octets, start, start + 8) === 0) this.#owner.onPong()
   }
 
   #goaway(last: number, code: number): void {
     this.#lastTaken = Math.min(this.#lastTaken, last)
-    const { output } = this.#sender
-    output.frame(8, GOAWAY, 0, 0)
-    output.number32(last)
-    output.number32(code)
+    this.#sender.output.goaway(last, code)
   }
 
   #onGoaway(last: number, code: number): void {
     this.#hasPeerGoneAway = true
     if (!this.isServer) {
-      for (const stream of [...this.#streams.values()]) {
+      for (const stream of this.#streams.snapshot()) {
         if (stream.id <= last || stream.isClosed) continue
         this.#close(stream, RESET_BY_PEER)
         this.#owner.onReset(stream, REFUSED_STREAM, true)

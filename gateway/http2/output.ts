@@ -1,8 +1,7 @@
 /** Frames on their way out, gathered until the owner writes them: all of a tick in one write. */
-import { FRAME_HEAD_OCTETS, RST_STREAM, WINDOW_UPDATE } from "./frame.ts"
+import { FRAME_HEAD_OCTETS, GOAWAY, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE } from "./frame.ts"
 
 const FIRST_OCTETS = 1_024
-/** A larger buffer is not kept by a connection that has nothing to say. */
 const KEPT_OCTETS = 16_384
 const EMPTY = Buffer.alloc(0)
 
@@ -25,8 +24,13 @@ export class Output {
 
   /** What was taken has been written: its memory may serve again. */
   recycle(): void {
-    if (this.length === 0 && this.#lent.length <= KEPT_OCTETS) this.#octets = this.#lent
+    if (this.length === 0) this.#octets = this.#lent
     this.#lent = EMPTY
+  }
+
+  /** Who has nothing to say now keeps no large buffer for it. */
+  trim(): void {
+    if (this.length === 0 && this.#octets.length > KEPT_OCTETS) this.#octets = EMPTY
   }
 
   /** The head of a frame; its payload of `length` octets must follow. */
@@ -62,6 +66,25 @@ export class Output {
     this.#room(4)
     this.#octets.writeUInt32BE(value >>> 0, this.length)
     this.length += 4
+  }
+
+  settings(pairs: readonly (readonly [number, number])[]): void {
+    this.frame(6 * pairs.length, SETTINGS, 0, 0)
+    for (const [identifier, value] of pairs) {
+      this.number16(identifier)
+      this.number32(value)
+    }
+  }
+
+  ping(payload: Buffer, flags: number): void {
+    this.frame(8, PING, flags, 0)
+    this.add(payload, 0, 8)
+  }
+
+  goaway(last: number, code: number): void {
+    this.frame(8, GOAWAY, 0, 0)
+    this.number32(last)
+    this.number32(code)
   }
 
   reset(stream: number, code: number): void {
