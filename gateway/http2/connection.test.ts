@@ -384,6 +384,9 @@ describe("the end", () => {
     scene.receive(frame(PING, ACK, 0, ping?.payload))
     expect(scene.sent()).toEqual(["GOAWAY 3 NO_ERROR"])
     scene.request(5, request(), END_STREAM)
+    // Content of what it had sent before it read that is not its fault.
+    scene.request(7, post(), 0).receive(frame(DATA, 0, 7, text("x")), frame(WINDOW_UPDATE, 0, 7, u32(1)), frame(RST_STREAM, 0, 7, u32(CANCEL)))
+    expect(scene.sent()).toEqual([])
     expect(last(scene.owner.log)).toMatch(/^request 3/)
     expect(scene.connection.isFinished).toBe(false)
     for (const stream of scene.owner.streams.values()) scene.connection.reset(stream, CANCEL)

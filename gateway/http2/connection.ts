@@ -6,7 +6,7 @@
  */
 import { Allowance } from "./allowance.ts"
 import { ENDED, RESET_BY_PEER, RESET_BY_US } from "./closed-streams.ts"
-import { CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED } from "./error-code.ts"
+import { COMPRESSION_ERROR, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED } from "./error-code.ts"
 import { FieldBlock, dependency } from "./field-block.ts"
 import { FieldList } from "./field-list.ts"
 import {
@@ -14,72 +14,37 @@ import {
   WINDOW_UPDATE, isLengthRight, isStreamRight,
 } from "./frame.ts"
 import { HpackDecoder } from "./hpack/decoder.ts"
+import { LocalSide, NOISE_EARNED, PING_DRAIN, PING_OWN } from "./local-side.ts"
 import { MessageHead, trailerFault, type MessageFault } from "./message.ts"
 import type { ConnectionOwner, Refusal } from "./owner.ts"
 import { FrameReader, type FrameSink } from "./reader.ts"
-import { ReceiveWindows } from "./receive-windows.ts"
-import { Sender } from "./sender.ts"
-import { announced, type ConnectionSettings } from "./settings.ts"
-import { CLOSED, LOCAL_CLOSED, REMOTE_CLOSED, Stream } from "./stream.ts"
-import { Streams } from "./streams.ts"
+import type { ConnectionSettings } from "./settings.ts"
+import { REMOTE_CLOSED, type Stream } from "./stream.ts"
 
-/** Payloads of our PINGs: for the owner, and to know that the peer has read our first GOAWAY. */
-const PING_OWN = Buffer.from("headgate", "latin1")
-const PING_DRAIN = Buffer.from("draining", "latin1")
-/** What one useful frame allows beside it, in frames that are none. */
-const NOISE_EARNED = 4
-
-export class Connection<C> implements FrameSink {
-  readonly settings: ConnectionSettings
-  readonly isServer: boolean
-  readonly #owner: ConnectionOwner<C>
+export class Connection<C> extends LocalSide<C> implements FrameSink {
   readonly #reader = new FrameReader(this)
   readonly #decoder = new HpackDecoder()
-  readonly #sender: Sender<C>
-  readonly #streams: Streams<C>
-  readonly #windows: ReceiveWindows<C>
   readonly #resets: Allowance
-  readonly #noise: Allowance
   readonly #fields: FieldList
   readonly #head = new MessageHead()
   readonly #block: FieldBlock
   /** Octets of the preface that have come; a client waits for none. */
   #prefaceOctets: number
-  /** The highest stream we still take. */
-  #lastTaken = MOST_STREAM
-  #isAcknowledged = false
-  #isDraining = false
-  #hasPeerGoneAway = false
   #now = 0
-  /** onOutput() was called, and nothing taken since. */
-  #isOutputKnown = false
   /** Of the DATA frame that is being read: its stream (null: its content is nobody's), its payload not yet accounted for, END_STREAM, and whether more than padding has come. */
   #dataStream: Stream<C> | null = null
   #dataLeft = 0
   #isDataEnd = false
   #hasContent = false
 
-  isFailed = false
-
   /** Announces our settings at once: take the output. */
   constructor(isServer: boolean, settings: ConnectionSettings, owner: ConnectionOwner<C>) {
-    this.isServer = isServer
-    this.settings = settings
-    this.#owner = owner
-    this.#sender = new Sender(settings)
+    super(isServer, settings, owner)
     this.#resets = new Allowance(settings.resets)
-    this.#noise = new Allowance(settings.noise)
     this.#fields = new FieldList(settings)
     this.#block = new FieldBlock(settings)
     this.#prefaceOctets = isServer ? 0 : PREFACE.length
-    const { output } = this.#sender
-    if (!isServer) output.add(PREFACE, 0, PREFACE.length)
-    output.settings(announced(settings, isServer))
-    this.#streams = new Streams(isServer)
-    this.#windows = new ReceiveWindows(settings, output)
   }
-
-  // === Octets
 
   /** Takes what arrived, all of it; nothing of it is needed afterwards. `now`: milliseconds, monotonic. */
   receive(octets: Buffer, start: number, end: number, now: number): void {
@@ -90,26 +55,7 @@ export class Connection<C> implements FrameSink {
       if (octets[at++] !== PREFACE[this.#prefaceOctets++]) this.fail(PROTOCOL_ERROR, "preface")
     }
     this.#reader.read(octets, at, end)
-    this.#announceOutput()
-  }
-
-  /** What is to be written. Take it when what was taken before has been written, so that a peer that takes nothing is noticed. */
-  takeOutput(): Buffer {
-    this.#isOutputKnown = false
-    return this.#sender.output.take()
-  }
-
-  /** What was taken has been written: streams that waited for that get their turns. */
-  onFlushed(): void {
-    this.#sender.output.recycle()
-    this.#giveTurns()
-    this.#sender.output.trim()
-    this.#announceOutput()
-  }
-
-  /** Octets of output not taken. */
-  get pendingOctets(): number {
-    return this.#sender.output.length
+    this.announceOutput()
   }
 
   /** Octets of incomplete frames and field blocks. */
@@ -117,156 +63,11 @@ export class Connection<C> implements FrameSink {
     return this.#reader.held + (this.#block.isOpen ? this.#block.octets.length : 0)
   }
 
-  /** Streams not closed. */
-  get streamCount(): number {
-    return this.#streams.size
-  }
-
-  /** Streams that wait for the connection's window or for output to be taken. */
-  get waitingStreams(): number {
-    return this.#sender.waiting
-  }
-
-  /** The peer's window for the connection: octets of content that may go out. */
-  get sendWindow(): number {
-    return this.#sender.window
-  }
-
-  /** The peer has acknowledged our settings. */
-  get isAcknowledged(): boolean {
-    return this.#isAcknowledged
-  }
-
-  get isDraining(): boolean {
-    return this.#isDraining || this.#hasPeerGoneAway
-  }
-
-  // === The owner's calls
-
-  /** How many requests a client may open now. */
-  get capacity(): number {
-    return this.isFailed || this.isDraining || this.#streams.next > MOST_STREAM ? 0 : Math.max(0, this.#sender.peer.concurrentStreams - this.#streams.size)
-  }
-
-  /** A client's request, pseudo-header fields first. Null: not on this connection (capacity). */
-  open(fields: FieldList, isEnd: boolean, context: C): Stream<C> | null {
-    if (this.capacity === 0) return null
-    const stream = this.#create(this.#streams.next)
-    this.#streams.next += 2
-    stream.context = context
-    stream.isHeadRequest = fields.get(":method") === "HEAD"
-    this.sendHeaders(stream, fields, isEnd)
-    return stream
-  }
-
-  /** A head, an interim response, or with `isEnd` trailers or a head without content. Names are lower case, strings latin1. */
-  sendHeaders(stream: Stream<C>, fields: FieldList, isEnd: boolean): void {
-    if (stream.isLocalClosed || this.isFailed) return
-    this.#sender.headers(stream.id, fields, isEnd)
-    if (isEnd) this.#end(stream, LOCAL_CLOSED)
-    this.#announceOutput()
-  }
-
-  /**
-   * Sends of octets start … end what the windows and the output allow, and END_STREAM after the last if `isEnd`. Returns
-   * up to where; the rest is the owner's to send again after onWritable(). Of a closed stream all counts as sent.
-   */
-  sendData(stream: Stream<C>, octets: Buffer, start: number, end: number, isEnd: boolean): number {
-    if (stream.isLocalClosed || this.isFailed) return end
-    const frames = this.#sender.frames
-    const at = this.#sender.data(stream, octets, start, end, isEnd)
-    this.#noise.earn((this.#sender.frames - frames) * NOISE_EARNED)
-    if (at === end && isEnd) this.#end(stream, LOCAL_CLOSED)
-    this.#announceOutput()
-    return at
-  }
-
-  /** The owner has passed on so many octets of a stream's content: the peer may send as many again. */
-  consumed(stream: Stream<C>, octets: number): void {
-    const count = Math.min(octets, stream.unconsumed)
-    if (count === 0 || this.isFailed) return
-    stream.unconsumed -= count
-    this.#windows.credit(count)
-    this.#windows.creditStream(stream, count)
-    this.#announceOutput()
-  }
-
-  /** Ends a stream before its time. A server that has answered before the request was complete uses NO_ERROR (§8.1). */
-  reset(stream: Stream<C>, code: number): void {
-    if (stream.isClosed || this.isFailed) return
-    this.#sender.output.reset(stream.id, code)
-    this.#close(stream, RESET_BY_US)
-    this.#announceOutput()
-  }
-
-  /** Asks the peer for a sign of life: onPong(). */
-  ping(): void {
-    if (this.isFailed) return
-    this.#sender.output.ping(PING_OWN, 0)
-    this.#announceOutput()
-  }
-
-  /**
-   * Graceful end (§6.8): the peer is asked to open no more streams; those it opens before it has read that are served.
-   * Called again, none but those that have come. `isFinished` says when all are done.
-   */
-  drain(): void {
-    if (this.isFailed) return
-    if (this.#isDraining || !this.isServer) this.#goaway(this.#streams.latest, NO_ERROR)
-    else {
-      this.#goaway(MOST_STREAM, NO_ERROR)
-      this.#sender.output.ping(PING_DRAIN, 0)
-    }
-    this.#isDraining = true
-    this.#announceOutput()
-  }
-
-  /** It was drained, or the peer has gone away, and no stream is left: the socket may be closed. */
-  get isFinished(): boolean {
-    return this.isFailed || (this.#streams.size === 0 && (this.#hasPeerGoneAway || (this.#isDraining && this.#lastTaken !== MOST_STREAM)))
-  }
-
-  /** The socket is gone, or the owner wants no more of it: every stream ends. */
-  close(): void {
-    if (this.isFailed) return
-    this.isFailed = true
-    this.#endAll(CANCEL)
-  }
-
-  /** A connection error (§5.4.1). */
-  fail(code: number, reason: string): void {
-    if (this.isFailed) return
-    this.#goaway(this.#streams.latest, code)
-    this.isFailed = true
-    this.#endAll(code)
-    this.#owner.onFail(code, reason)
-    this.#announceOutput()
-  }
-
-  #endAll(code: number): void {
-    for (const stream of this.#streams.snapshot()) {
-      this.#close(stream, RESET_BY_US)
-      this.#owner.onReset(stream, code, false)
-    }
-  }
-
-  #announceOutput(): void {
-    if (this.#isOutputKnown || this.#sender.output.length === 0) return
-    this.#isOutputKnown = true
-    this.#owner.onOutput()
-  }
-
-  #giveTurns(): void {
-    if (this.#sender.waiting > 0 && !this.isFailed) this.#sender.giveTurns(this.#onTurn)
-  }
-
-  readonly #onTurn = (stream: Stream<C>): void => this.#owner.onWritable(stream)
-
   // === Frames (FrameSink)
 
   onFrameHead(type: number, flags: number, stream: number, length: number): void {
     if (length > this.settings.frameOctets) return this.fail(FRAME_SIZE_ERROR, "frame longer than announced")
-    if (!this.#sender.peer.isKnown && (type !== SETTINGS || (flags & ACK) !== 0)) return this.fail(PROTOCOL_ERROR, "SETTINGS must come first")
+    if (!this.sender.peer.isKnown && (type !== SETTINGS || (flags & ACK) !== 0)) return this.fail(PROTOCOL_ERROR, "SETTINGS must come first")
     const isContinued = this.#block.isOpen
     if (isContinued !== (type === CONTINUATION) || (isContinued && stream !== this.#block.stream)) return this.fail(PROTOCOL_ERROR, "field block interrupted")
     if (!isStreamRight(type, stream)) return this.fail(PROTOCOL_ERROR, "frame on the wrong stream")
@@ -275,11 +76,11 @@ export class Connection<C> implements FrameSink {
       case DATA:
         return this.#onDataHead(flags, stream, length)
       case HEADERS:
-        if (this.isServer ? (stream & 1) === 0 : this.#streams.isIdle(stream)) this.fail(PROTOCOL_ERROR, "HEADERS on a stream nobody opened")
+        if (this.isServer ? (stream & 1) === 0 : this.streams.isIdle(stream)) this.fail(PROTOCOL_ERROR, "HEADERS on a stream nobody opened")
         return
       case RST_STREAM:
       case WINDOW_UPDATE:
-        if (stream !== 0 && this.#streams.isIdle(stream)) this.fail(PROTOCOL_ERROR, "frame on an idle stream")
+        if (stream !== 0 && this.streams.isIdle(stream)) this.fail(PROTOCOL_ERROR, "frame on an idle stream")
         return
       case PUSH_PROMISE:
         return this.fail(PROTOCOL_ERROR, "PUSH_PROMISE is not wanted")
@@ -318,46 +119,26 @@ export class Connection<C> implements FrameSink {
 
   /** A frame that does nothing for a stream, or as much work as so many. */
   #onNoise(count: number): void {
-    if (!this.#noise.take(count, this.#now)) this.fail(ENHANCE_YOUR_CALM, "frames that do nothing")
+    if (!this.noise.take(count, this.#now)) this.fail(ENHANCE_YOUR_CALM, "frames that do nothing")
   }
 
   /** A frame of ours that the peer has provoked was added. */
   #onProvoked(): void {
-    if (this.#sender.output.controls > this.settings.queuedControls) this.fail(ENHANCE_YOUR_CALM, "answers that are not taken")
+    if (this.sender.output.controls > this.settings.queuedControls) this.fail(ENHANCE_YOUR_CALM, "answers that are not taken")
   }
 
   /** A stream error (§5.4.2), by what the peer sent: what it costs is bounded as its own resets are. */
   #streamError(stream: number, code: number): void {
     if (!this.#resets.take(1, this.#now)) return this.fail(ENHANCE_YOUR_CALM, "streams that come to nothing")
-    this.#sender.output.reset(stream, code)
+    this.sender.output.reset(stream, code)
     this.#onProvoked()
-    const known = this.#streams.get(stream)
+    const known = this.streams.get(stream)
     if (known === undefined) {
-      this.#streams.note(stream, RESET_BY_US)
+      this.streams.note(stream, RESET_BY_US)
       return
     }
-    this.#close(known, RESET_BY_US)
-    this.#owner.onReset(known, code, false)
-  }
-
-  // === Streams
-
-  #create(id: number): Stream<C> {
-    return this.#streams.add(new Stream<C>(id, this.#sender.peer.initialWindow, this.#windows.initial))
-  }
-
-  /** One side (LOCAL_CLOSED or REMOTE_CLOSED) has said all. */
-  #end(stream: Stream<C>, side: number): void {
-    stream.state |= side
-    if (stream.state === CLOSED) this.#close(stream, ENDED)
-  }
-
-  #close(stream: Stream<C>, how: number): void {
-    this.#streams.close(stream, how)
-    this.#sender.forget(stream)
-    if (how === ENDED) return
-    if (!this.isFailed) this.#windows.credit(stream.unconsumed)
-    stream.unconsumed = 0
+    this.closeStream(known, RESET_BY_US)
+    this.owner.onReset(known, code, false)
   }
 
   // === Field sections
@@ -369,7 +150,7 @@ export class Connection<C> implements FrameSink {
     const fields = this.#fields.clear()
     if (!this.#decoder.decode(block.octets, block.start, block.end, fields)) return this.fail(COMPRESSION_ERROR, "field block")
     block.drop()
-    const stream = this.#streams.get(block.stream)
+    const stream = this.streams.get(block.stream)
     if (stream === undefined) this.#onUnknown(block.stream)
     else if (stream.isRemoteClosed) this.#streamError(stream.id, STREAM_CLOSED)
     else if (block.dependsOnItself) this.#streamError(stream.id, PROTOCOL_ERROR)
@@ -378,8 +159,8 @@ export class Connection<C> implements FrameSink {
   }
 
   #onUnknown(id: number): void {
-    if (this.isServer && id > this.#streams.latest) return this.#onRequest(id)
-    switch (this.#streams.endOf(id)) {
+    if (this.isServer && id > this.streams.latest) return this.#onRequest(id)
+    switch (this.streams.endOf(id)) {
       case RESET_BY_US:
         return this.#onNoise(1)
       case RESET_BY_PEER:
@@ -395,40 +176,40 @@ export class Connection<C> implements FrameSink {
     const fields = this.#fields
     const head = this.#head
     const { isEnd } = this.#block
-    if (id > this.#lastTaken) {
+    this.streams.latest = id
+    if (id > this.lastTaken) {
       // §6.8: it has been told that these will not be looked at.
-      this.#streams.note(id, RESET_BY_US)
+      this.streams.note(id, RESET_BY_US)
       return this.#onNoise(1)
     }
-    this.#streams.latest = id
     if (this.#block.dependsOnItself) return this.#refuse(id, PROTOCOL_ERROR, "self-dependency")
-    if (this.#streams.size >= this.settings.concurrentStreams) return this.#refuse(id, REFUSED_STREAM, "streams")
+    if (this.streams.size >= this.settings.concurrentStreams) return this.#refuse(id, REFUSED_STREAM, "streams")
     if (fields.isOverLimit) return this.#answer(id, "431", "fields-too-large")
     const fault = head.readRequest(fields) ?? (isEnd && head.contentLength > 0 ? "content-length" : null)
     if (fault !== null) return this.#refuse(id, PROTOCOL_ERROR, fault)
     if (head.method === "CONNECT") return this.#answer(id, "501", "connect")
-    const stream = this.#create(id)
+    const stream = this.create(id)
     stream.hasHead = true
     stream.remaining = head.contentLength
-    this.#noise.earn(NOISE_EARNED)
-    if (isEnd) this.#end(stream, REMOTE_CLOSED)
-    this.#owner.onRequest(stream, fields, head, isEnd)
+    this.noise.earn(NOISE_EARNED)
+    if (isEnd) this.endSide(stream, REMOTE_CLOSED)
+    this.owner.onRequest(stream, fields, head, isEnd)
   }
 
   #refuse(id: number, code: number, refusal: Refusal): void {
     this.#streamError(id, code)
-    if (!this.isFailed) this.#owner.onRefused(refusal)
+    if (!this.isFailed) this.owner.onRefused(refusal)
   }
 
   /** Answers in the owner's place, and reads no more of it. */
   #answer(id: number, status: string, refusal: Refusal): void {
     if (!this.#resets.take(1, this.#now)) return this.fail(ENHANCE_YOUR_CALM, "streams that come to nothing")
-    this.#sender.headers(id, new FieldList().add(":status", status).add("content-length", "0"), true)
-    this.#sender.output.controls++
-    if (!this.#block.isEnd) this.#sender.output.reset(id, NO_ERROR)
-    this.#streams.note(id, this.#block.isEnd ? ENDED : RESET_BY_US)
+    this.sender.headers(id, new FieldList().add(":status", status).add("content-length", "0"), true)
+    this.sender.output.controls++
+    if (!this.#block.isEnd) this.sender.output.reset(id, NO_ERROR)
+    this.streams.note(id, this.#block.isEnd ? ENDED : RESET_BY_US)
     this.#onProvoked()
-    this.#owner.onRefused(refusal)
+    this.owner.onRefused(refusal)
   }
 
   #onResponse(stream: Stream<C>): void {
@@ -444,29 +225,29 @@ export class Connection<C> implements FrameSink {
       const hasNone = stream.isHeadRequest || head.status === 204 || head.status === 304
       stream.remaining = hasNone ? 0 : head.contentLength
       if (isEnd && stream.remaining > 0) return this.#streamError(stream.id, PROTOCOL_ERROR)
-      if (isEnd) this.#end(stream, REMOTE_CLOSED)
-      this.#noise.earn(NOISE_EARNED)
+      if (isEnd) this.endSide(stream, REMOTE_CLOSED)
+      this.noise.earn(NOISE_EARNED)
     }
-    if (!this.isFailed) this.#owner.onResponse(stream, fields, head, isEnd)
+    if (!this.isFailed) this.owner.onResponse(stream, fields, head, isEnd)
   }
 
   #onTrailers(stream: Stream<C>): void {
     if (this.#fields.isOverLimit) return this.#streamError(stream.id, ENHANCE_YOUR_CALM)
     const fault: MessageFault | null = !this.#block.isEnd ? "trailer-end" : stream.remaining > 0 ? "content-length" : trailerFault(this.#fields)
     if (fault !== null) return this.#streamError(stream.id, PROTOCOL_ERROR)
-    this.#end(stream, REMOTE_CLOSED)
-    this.#owner.onTrailers(stream, this.#fields)
+    this.endSide(stream, REMOTE_CLOSED)
+    this.owner.onTrailers(stream, this.#fields)
   }
 
   // === Content
 
   #onDataHead(flags: number, id: number, length: number): void {
-    if (this.#streams.isIdle(id)) return this.fail(PROTOCOL_ERROR, "DATA on an idle stream")
-    if (!this.#windows.take(length)) return this.fail(FLOW_CONTROL_ERROR, "more than the connection's window")
+    if (this.streams.isIdle(id)) return this.fail(PROTOCOL_ERROR, "DATA on an idle stream")
+    if (!this.windows.take(length)) return this.fail(FLOW_CONTROL_ERROR, "more than the connection's window")
     this.#dataLeft = length
     this.#isDataEnd = (flags & END_STREAM) !== 0
     this.#hasContent = false
-    const stream = this.#streams.get(id)
+    const stream = this.streams.get(id)
     this.#dataStream = stream ?? null
     if (stream === undefined) return this.#onLateData(id)
     const code = this.#dataFault(stream, length)
@@ -484,7 +265,7 @@ export class Connection<C> implements FrameSink {
   }
 
   #onLateData(id: number): void {
-    switch (this.#streams.endOf(id)) {
+    switch (this.streams.endOf(id)) {
       case RESET_BY_US:
         return this.#onNoise(1)
       case ENDED:
@@ -498,12 +279,12 @@ export class Connection<C> implements FrameSink {
     const stream = this.#dataStream
     const length = end - start
     this.#dataLeft -= length
-    if (stream === null || stream.isClosed) this.#windows.credit(isLast ? length + this.#dataLeft : length)
+    if (stream === null || stream.isClosed) this.windows.credit(isLast ? length + this.#dataLeft : length)
     else {
       // What is left is padding: it was counted, and is consumed by being passed over.
       if (isLast && this.#dataLeft > 0) {
-        this.#windows.credit(this.#dataLeft)
-        this.#windows.creditStream(stream, this.#dataLeft)
+        this.windows.credit(this.#dataLeft)
+        this.windows.creditStream(stream, this.#dataLeft)
       }
       this.#hasContent ||= length > 0
       if (isLast && !this.#hasContent && !this.#isDataEnd) this.#onNoise(1)
@@ -514,19 +295,19 @@ export class Connection<C> implements FrameSink {
 
   #onContent(stream: Stream<C>, octets: Buffer, start: number, end: number, isEnd: boolean): void {
     const length = end - start
-    if (length > 0) this.#noise.earn(NOISE_EARNED)
+    if (length > 0) this.noise.earn(NOISE_EARNED)
     if (stream.remaining >= 0) {
       stream.remaining -= length
       // The whole frame must fit Content-Length (§8.1.1): not an octet of one that does not is handed on, however it comes.
       const left = this.#reader.contentLeft
       if (stream.remaining < left || (this.#isDataEnd && stream.remaining > left)) {
-        this.#windows.credit(length)
+        this.windows.credit(length)
         return this.#streamError(stream.id, PROTOCOL_ERROR)
       }
     }
     stream.unconsumed += length
-    if (isEnd) this.#end(stream, REMOTE_CLOSED)
-    if (length > 0 || isEnd) this.#owner.onData(stream, octets, start, end, isEnd)
+    if (isEnd) this.endSide(stream, REMOTE_CLOSED)
+    if (length > 0 || isEnd) this.owner.onData(stream, octets, start, end, isEnd)
   }
 
   // === Frames about the connection
@@ -535,29 +316,29 @@ export class Connection<C> implements FrameSink {
     const code = end - start !== 5 ? FRAME_SIZE_ERROR : dependency(octets, start) === stream ? PROTOCOL_ERROR : NO_ERROR
     if (code === NO_ERROR) return
     // Of an idle stream nothing may be said but that (§6.4).
-    if (this.#streams.isIdle(stream)) this.fail(code, "PRIORITY")
-    else if (this.#streams.get(stream) !== undefined) this.#streamError(stream, code)
+    if (this.streams.isIdle(stream)) this.fail(code, "PRIORITY")
+    else if (this.streams.get(stream) !== undefined) this.#streamError(stream, code)
   }
 
   #onReset(id: number, code: number): void {
-    const stream = this.#streams.get(id)
+    const stream = this.streams.get(id)
     if (stream === undefined) return this.#onNoise(1)
     if (this.isServer && !this.#resets.take(1, this.#now)) return this.fail(ENHANCE_YOUR_CALM, "streams reset too often")
-    this.#close(stream, RESET_BY_PEER)
-    this.#owner.onReset(stream, code, true)
+    this.closeStream(stream, RESET_BY_PEER)
+    this.owner.onReset(stream, code, true)
   }
 
   #onSettings(octets: Buffer, start: number, end: number): void {
     this.#onNoise((end - start) / 6)
     if (this.isFailed) return
-    const { peer, output } = this.#sender
+    const { peer, output } = this.sender
     const window = peer.initialWindow
     for (let at = start; at < end; at += 6) {
       const code = peer.set(octets.readUInt16BE(at), octets.readUInt32BE(at + 2), this.isServer)
       if (code !== NO_ERROR) return this.fail(code, "SETTINGS")
     }
     peer.isKnown = true
-    this.#sender.obey()
+    this.sender.obey()
     output.frame(0, SETTINGS, ACK, 0)
     output.controls++
     this.#onProvoked()
@@ -565,65 +346,60 @@ export class Connection<C> implements FrameSink {
   }
 
   #onInitialWindow(octets: number): void {
-    if (!this.#sender.shift(this.#streams.values(), octets)) return this.fail(FLOW_CONTROL_ERROR, "window larger than can be")
+    if (!this.sender.shift(this.streams.values(), octets)) return this.fail(FLOW_CONTROL_ERROR, "window larger than can be")
     if (octets < 0) return
-    for (const stream of this.#streams.snapshot()) this.#unstall(stream)
+    for (const stream of this.streams.snapshot()) this.#unstall(stream)
   }
 
   #unstall(stream: Stream<C>): void {
     if (!stream.isStalled || stream.sendWindow <= 0 || stream.isClosed || this.isFailed) return
     stream.isStalled = false
-    this.#owner.onWritable(stream)
+    this.owner.onWritable(stream)
   }
 
   /** Our settings are in force from here on (§6.5.3). */
   #onAcknowledged(): void {
-    if (this.#isAcknowledged) return
-    this.#isAcknowledged = true
+    if (this.isAcknowledged) return
+    this.isAcknowledged = true
     this.#decoder.setBound(this.settings.decoderTable)
-    this.#windows.acknowledge(this.#streams.values())
+    this.windows.acknowledge(this.streams.values())
   }
 
   #onPing(flags: number, octets: Buffer, start: number): void {
     if ((flags & ACK) === 0) {
-      this.#sender.output.ping(octets.subarray(start, start + 8), ACK)
-      this.#sender.output.controls++
+      this.sender.output.ping(octets.subarray(start, start + 8), ACK)
+      this.sender.output.controls++
       return this.#onProvoked()
     }
     if (PING_DRAIN.compare(octets, start, start + 8) === 0) {
-      if (this.#isDraining && this.#lastTaken === MOST_STREAM) this.#goaway(this.#streams.latest, NO_ERROR)
-    } else if (PING_OWN.compare(octets, start, start + 8) === 0) this.#owner.onPong()
-  }
-
-  #goaway(last: number, code: number): void {
-    this.#lastTaken = Math.min(this.#lastTaken, last)
-    this.#sender.output.goaway(last, code)
+      if (this.hasDrained && this.lastTaken === MOST_STREAM) this.goaway(this.streams.latest, NO_ERROR)
+    } else if (PING_OWN.compare(octets, start, start + 8) === 0) this.owner.onPong()
   }
 
   #onGoaway(last: number, code: number): void {
-    this.#hasPeerGoneAway = true
+    this.hasPeerGoneAway = true
     if (!this.isServer) {
-      for (const stream of this.#streams.snapshot()) {
+      for (const stream of this.streams.snapshot()) {
         if (stream.id <= last || stream.isClosed) continue
-        this.#close(stream, RESET_BY_PEER)
-        this.#owner.onReset(stream, REFUSED_STREAM, true)
+        this.closeStream(stream, RESET_BY_PEER)
+        this.owner.onReset(stream, REFUSED_STREAM, true)
       }
     }
-    this.#owner.onGoaway(last, code)
+    this.owner.onGoaway(last, code)
   }
 
   #onWindowUpdate(id: number, octets: number): void {
     this.#onNoise(1)
     if (this.isFailed) return
-    const stream = this.#streams.get(id)
+    const stream = this.streams.get(id)
     if (octets === 0) {
       if (id === 0) this.fail(PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
       else if (stream !== undefined) this.#streamError(id, PROTOCOL_ERROR)
       return
     }
     if (id === 0) {
-      if (!this.#sender.widen(octets)) return this.fail(FLOW_CONTROL_ERROR, "window larger than can be")
-      return this.#giveTurns()
+      if (!this.sender.widen(octets)) return this.fail(FLOW_CONTROL_ERROR, "window larger than can be")
+      return this.giveTurns()
     }
     // §5.1: one for a stream that has just closed may still be under way.
     if (stream === undefined) return
