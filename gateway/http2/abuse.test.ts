@@ -147,6 +147,18 @@ test("answers that are not taken: a peer that sends and does not read is stopped
   expect(scene.connection.pendingOctets).toBeLessThan(20_000)
 })
 
+test("a client that asks on and takes no answer is refused, and little waits for it", () => {
+  const scene = Scene.greeted()
+  scene.owner.onRequest = (stream) => scene.connection.sendHeaders(stream, fieldList([[":status", "204"], ["location", "/".repeat(1_000)]]), true)
+  let isSeen = false
+  const turns = flood(scene, 100_000, (turn) => {
+    isSeen ||= scene.connection.isCongested
+    return [scene.blocks.headers(1 + 2 * turn, request(), END_STREAM)]
+  }, false)
+  expect([turns < 2_000, failed(scene), isSeen]).toEqual([true, `${CALM}streams that come to nothing`, true])
+  expect(scene.connection.pendingOctets).toBeLessThan(3 * defaults.outputOctets)
+})
+
 describe("field bombs", () => {
   test("references to one large entry are counted, not kept, and answered 431", () => {
     const scene = Scene.greeted()

@@ -183,7 +183,7 @@ export class Connection<C> extends LocalSide<C> implements FrameSink {
       return this.#onNoise(1)
     }
     if (this.#block.dependsOnItself) return this.#refuse(id, PROTOCOL_ERROR, "self-dependency")
-    if (this.streams.size >= this.settings.concurrentStreams) return this.#refuse(id, REFUSED_STREAM, "streams")
+    if (this.streams.size >= this.settings.concurrentStreams || this.pendingOctets > 2 * this.settings.outputOctets) return this.#refuse(id, REFUSED_STREAM, "streams")
     if (fields.isOverLimit) return this.#answer(id, "431", "fields-too-large")
     const fault = head.readRequest(fields) ?? (isEnd && head.contentLength > 0 ? "content-length" : null)
     if (fault !== null) return this.#refuse(id, PROTOCOL_ERROR, fault)

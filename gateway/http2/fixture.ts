@@ -215,7 +215,10 @@ export class Wire<C> {
   constructor(socket: Socket, connect: (onOutput: () => void) => Connection<C>) {
     this.socket = socket
     this.connection = connect(() => this.#schedule())
-    socket.on("data", (octets: Buffer) => this.connection.receive(octets, 0, octets.length, performance.now()))
+    socket.on("data", (octets: Buffer) => {
+      this.connection.receive(octets, 0, octets.length, performance.now())
+      if (this.connection.isCongested) socket.pause()
+    })
     socket.on("close", () => this.connection.close())
     socket.on("error", () => undefined)
     this.#schedule()
@@ -236,6 +239,7 @@ export class Wire<C> {
     this.socket.write(this.connection.takeOutput(), () => {
       this.#isWriting = false
       this.connection.onFlushed()
+      if (!this.connection.isCongested) this.socket.resume()
       if (this.connection.isFailed) this.socket.end()
       else if (this.connection.pendingOctets > 0) this.#schedule()
     })

@@ -75,6 +75,11 @@ export abstract class LocalSide<C> {
     return this.sender.output.length
   }
 
+  /** More waits to be taken than content may add to: read no more of a peer that asks and does not listen, until onFlushed(). Heads are not held back. */
+  get isCongested(): boolean {
+    return this.pendingOctets > this.settings.outputOctets
+  }
+
   /** Streams not closed. */
   get streamCount(): number {
     return this.streams.size

@@ -8,7 +8,7 @@ export type Refusal =
   | MessageFault // reset with PROTOCOL_ERROR
   | "fields-too-large" // answered 431
   | "connect" // answered 501
-  | "streams" // REFUSED_STREAM: too many at once
+  | "streams" // REFUSED_STREAM: too many at once, or too much that the client has not taken
   | "self-dependency" // reset with PROTOCOL_ERROR
 
 /** `fields`, `head` and octets are good until the call returns: they are used again. */

@@ -147,15 +147,19 @@ const ownerOf = (random: Random, isServer: boolean): Recorder => {
   return owner
 }
 
+const listener = (): Recorder => {
+  const owner = new Recorder()
+  owner.isConsuming = false
+  return owner
+}
+
 interface Played {
   readonly log: readonly string[]
   readonly output: Buffer
   readonly connection: Connection<string>
 }
 
-const play = (index: number, isServer: boolean, octets: Buffer, cuts: readonly number[]): Played => {
-  // What the owner does is the case's, and independent of how the octets are cut, as far as it is asked once an event.
-  const owner = ownerOf(new Random(seed + 1, index), isServer)
+const play = (isServer: boolean, octets: Buffer, cuts: readonly number[], owner: Recorder): Played => {
   const connection = (owner.connection = new Connection<string>(isServer, { ...defaults, concurrentStreams: 8, continuations: 4 }, owner))
   const outputs: Buffer[] = [connection.takeOutput()]
   if (!isServer) for (let i = 0; i < 5; i++) connection.open(fieldList(i % 2 === 0 ? request() : post()), i % 2 === 0, "")
@@ -210,8 +214,12 @@ test(
       const cuts = Array.from({ length: random.below(6) }, () => random.below(octets.length)).toSorted((a, b) => a - b)
       const name = `HEADGATE_FUZZ_SEED=${seed} HEADGATE_FUZZ_FROM=${index} HEADGATE_FUZZ_CASES=1`
       try {
-        const { log, output, connection } = play(index, isServer, octets, cuts)
+        const { log, output, connection } = play(isServer, octets, cuts, ownerOf(random, isServer))
         expect(wrongIn(output)).toEqual([])
+        // Cut or not, an owner that only listens hears the same, and the peer is answered the same.
+        const [inPieces, atOnce] = [cuts, []].map((at) => play(isServer, octets, at, listener()))
+        expect(inPieces?.log).toEqual(atOnce?.log)
+        expect(inPieces?.output.equals(atOnce?.output ?? Buffer.alloc(0))).toBe(true)
         events += log.length
         if (!connection.isFailed) whole++
         // After its end nothing is left.
