@@ -147,6 +147,12 @@ test("answers that are not taken: a peer that sends and does not read is stopped
   expect(scene.connection.pendingOctets).toBeLessThan(20_000)
 })
 
+test("resets that are not taken are bounded as other answers are", () => {
+  const scene = Scene.greeted(true, { resets: { burst: 1_000_000, perSecond: 0 } })
+  expect(flood(scene, 100_000, (turn) => [scene.blocks.headers(1 + 2 * turn, [[":method", "GET"]], END_STREAM)], false)).toBe(defaults.queuedControls + 1)
+  expect(failed(scene)).toBe(`${CALM}answers that are not taken`)
+})
+
 test("a client that asks on and takes no answer is refused, and little waits for it", () => {
   const scene = Scene.greeted()
   scene.owner.onRequest = (stream) => scene.connection.sendHeaders(stream, fieldList([[":status", "204"], ["location", "/".repeat(1_000)]]), true)

@@ -167,6 +167,7 @@ describe("ends the connection for", () => {
     ["RST_STREAM on an idle stream", () => Scene.greeted().receive(frame(RST_STREAM, 0, 1, zeros(4))), "PROTOCOL_ERROR"],
     ["WINDOW_UPDATE on an idle stream", () => Scene.greeted().receive(frame(WINDOW_UPDATE, 0, 1, u32(1))), "PROTOCOL_ERROR"],
     ["PRIORITY of an idle stream on itself", () => Scene.greeted().receive(frame(PRIORITY, 0, 1, [0, 0, 0, 1, 0])), "PROTOCOL_ERROR"],
+    ["a PRIORITY of another length, of a stream both have ended", () => closed().receive(frame(PRIORITY, 0, 1, zeros(4))), "FRAME_SIZE_ERROR"],
     ["a stream below an earlier one", () => Scene.greeted().request(5, request(), END_STREAM).request(3, request(), END_STREAM), "PROTOCOL_ERROR"],
     ["HEADERS on a stream both have ended", () => closed().request(1, request(), END_STREAM), "STREAM_CLOSED"],
     ["DATA on a stream both have ended", () => closed().receive(frame(DATA, 0, 1, text("x"))), "STREAM_CLOSED"],
@@ -245,6 +246,7 @@ describe("is not disturbed by", () => {
   test.each([
     ["types and settings it does not know", () => [frame(99, 255, 77, zeros(100)), settingsFrame([0x99, 7])]],
     ["PRIORITY, also of idle streams", () => [frame(PRIORITY, 0, 1, [0, 0, 0, 3, 9]), frame(PRIORITY, 0, 99, zeros(5))]],
+    ["a PRIORITY on itself of a stream that is over", () => [frame(RST_STREAM, 0, 1, zeros(4)), frame(PRIORITY, 0, 1, [0, 0, 0, 1, 0])]],
     ["the reserved bit", () => [frame(WINDOW_UPDATE, 0, 0x8000_0001, u32(0x8000_0001))]],
     ["the end of a stream twice", () => [frame(RST_STREAM, 0, 1, zeros(4)), frame(RST_STREAM, 0, 1, zeros(4)), frame(WINDOW_UPDATE, 0, 1, u32(1))]],
   ])("%s", (_, octets) => {
@@ -362,14 +364,16 @@ describe("flow control", () => {
     scene.request(1, post(), 0)
     // 60 x 256 of padding
     scene.receive(...Array.from({ length: 60 }, () => frame(DATA, PADDED, 1, Buffer.concat([Buffer.from([255]), zeros(255)]))))
+    // 10 x 31, of which 10 are content
+    scene.receive(...Array.from({ length: 10 }, () => frame(DATA, PADDED, 1, Buffer.concat([Buffer.from([20]), zeros(30)]))))
     scene.receive(frame(DATA, 0, 1, zeros(16_000)), frame(DATA, 0, 1, zeros(16_000)))
     expect(scene.sent()).toEqual([])
     scene.receive(frame(RST_STREAM, 0, 1, u32(CANCEL)))
     scene.request(3, post(), 0).receive(frame(DATA, 0, 3, zeros(10_000)))
     const stream = scene.owner.streams.get(3)
     if (stream !== undefined) scene.connection.reset(stream, CANCEL)
-    expect(scene.sent().filter((sent) => sent.startsWith("WINDOW"))).toEqual([`WINDOW_UPDATE 0 ${60 * 256 + 32_000 + 10_000}`])
-    scene.receive(frame(DATA, 0, 3, zeros(16_384)), frame(DATA, 0, 3, zeros(16_384)), frame(DATA, 0, 3, zeros(16_384)), frame(DATA, 0, 3, zeros(848)))
+    expect(scene.sent().filter((sent) => sent.startsWith("WINDOW"))).toEqual([`WINDOW_UPDATE 0 ${60 * 256 + 310 + 32_000 + 10_000}`])
+    scene.receive(frame(DATA, 0, 3, zeros(16_384)), frame(DATA, 0, 3, zeros(16_384)), frame(DATA, 0, 3, zeros(16_384)), frame(DATA, PADDED, 3, Buffer.concat([Buffer.from([200]), zeros(847)])))
     expect(scene.sent()).toEqual(["WINDOW_UPDATE 0 50000"])
   })
 })

@@ -315,9 +315,9 @@ export class Connection<C> extends LocalSide<C> implements FrameSink {
   #onPriority(stream: number, octets: Buffer, start: number, end: number): void {
     const code = end - start !== 5 ? FRAME_SIZE_ERROR : dependency(octets, start) === stream ? PROTOCOL_ERROR : NO_ERROR
     if (code === NO_ERROR) return
-    // Of an idle stream nothing may be said but that (§6.4).
-    if (this.streams.isIdle(stream)) this.fail(code, "PRIORITY")
-    else if (this.streams.get(stream) !== undefined) this.#streamError(stream, code)
+    // Of a stream that is idle or over no reset may be sent; what is late for one that is over may be passed by.
+    if (this.streams.get(stream) !== undefined) this.#streamError(stream, code)
+    else if (code === FRAME_SIZE_ERROR || this.streams.isIdle(stream)) this.fail(code, "PRIORITY")
   }
 
   #onReset(id: number, code: number): void {
