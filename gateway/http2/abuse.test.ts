@@ -234,6 +234,13 @@ describe("window stalls", () => {
   })
 })
 
+test("a backend's interim responses without end", () => {
+  const scene = Scene.greeted(false)
+  scene.connection.open(fieldList(request()), true, "mine")
+  expect(flood(scene, 10_000, () => [scene.blocks.headers(1, [[":status", "103"]], 0)])).toBeLessThanOrEqual(defaults.noise.burst + 1)
+  expect(failed(scene)).toBe(`${CALM}frames that do nothing`)
+})
+
 test("a frame that never ends holds no more than one frame", () => {
   const scene = Scene.greeted()
   const long = frame(HEADERS, END_HEADERS, 1, Buffer.alloc(16_384))
