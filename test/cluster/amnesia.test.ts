@@ -35,6 +35,9 @@ beforeAll(async () => {
   await shop.space.apply(...Array.from({ length: ROUTES }, (_, i) => httpRoute(`r${i}`, `r${i}.example`)))
   await until("the adapter asks through the proxy", () => proxy.watches() > 5, 30_000)
   await until("every route is attached", async () => (await shop.space.get("gateway", "edge", "{.status.listeners[0].attachedRoutes}")) === String(ROUTES + 1), 30_000)
+  // The Gateway counts a route before its own status is written.
+  const accepted = '{range .items[*]}{.status.parents[0].conditions[?(@.type=="Accepted")].status}{" "}{end}'
+  await until("every route says so", async () => (await shop.space.kubectl("get", "httproutes", "-o", `jsonpath=${accepted}`)).split("True").length === ROUTES + 2, 30_000)
 })
 afterAll(async () => {
   await shop.space.end()

@@ -56,14 +56,18 @@ const perform = (...command: readonly string[]): Promise<number> => {
   })
 }
 
-/** The suite takes from the GatewayClass what to test: the adapter that the installation has now must have said it. */
+/** The suite takes from the GatewayClass what to test: the adapter of this mode must have said it. */
 const untilFeatures = async (): Promise<void> => {
   const path = resourcePath({ group: "gateway.networking.k8s.io", version: "v1", plural: "gatewayclasses", name: values.class })
   const api = own === undefined ? undefined : connectApi()
   const read = async (): Promise<unknown> => (api === undefined ? JSON.parse(await kubectl("get", "--raw", path)) : api.request({ path }))
   const wanted = supportedFeatures(values.mode === "Shared" ? "Shared" : "Dedicated").join(" ")
-  await until(`GatewayClass ${values.class} says what is supported`, async () => listOf(memberOf(await read(), "status"), "supportedFeatures").map((feature) => (isJson(feature) ? textOf(feature["name"]) : "")).join(" ") === wanted, 60_000)
-  await api?.close()
+  const said = async (): Promise<string> => listOf(memberOf(await read(), "status"), "supportedFeatures").map((feature) => (isJson(feature) ? textOf(feature["name"]) : "")).sort().join(" ")
+  try {
+    await until(`GatewayClass ${values.class} says what is supported`, async () => (await said()) === wanted, 60_000)
+  } finally {
+    await api?.close()
+  }
 }
 
 const suite = await conformanceTests(console.log)

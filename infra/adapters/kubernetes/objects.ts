@@ -224,7 +224,7 @@ export class Objects {
     if (kind === ENDPOINT_SLICE) this.#slices.set(key, [serviceOf(object)])
   }
 
-  #leadsTo(kind: string, key: string, held: Held): boolean {
+  #concernsUs(kind: string, key: string, held: Held): boolean {
     switch (kind) {
       case DEFINITION:
         return key.endsWith(`.${GATEWAY_GROUP}`)
@@ -251,7 +251,7 @@ export class Objects {
     const api = this.#apis.get(kind)
     if (held === undefined || api === undefined) return this.#set(subject, undefined)
     const was = held.isRelevant
-    held.isRelevant = this.#leadsTo(kind, key, held)
+    held.isRelevant = this.#concernsUs(kind, key, held)
     if (was && !held.isRelevant) this.#changed.add(subject)
     if (held.isRelevant) this.#publish(api, key, held, subject)
     else this.#setAside(api, key, held, subject)

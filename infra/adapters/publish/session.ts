@@ -1,5 +1,5 @@
 /**
- * An adapter's life on the bus. What it watches is watched whoever is connected; what that asks for is published in sessions. A
+ * An adapter's life on the bus. What it watches it watches on whoever is connected; what that asks for is published in sessions. A
  * session is one connection, one lease and one knowledge of what the stream holds; it ends when any of them is lost,
  * and the next one publishes whatever then differs (everything, into a new store).
  */
@@ -34,13 +34,13 @@ export interface Session {
   end(reason: string): void
 }
 
-/** What is watched, whoever is connected. */
+/** What is watched, at the latest from the first `attach` on. */
 export interface Source {
   /** Subject → what should stand there. */
   readonly desired: ReadonlyMap<string, Desired>
   /** Everything that was there at first has been read, or cannot be at the moment. */
   readonly ready: Promise<void>
-  /** Into a store that holds something, nothing is published before `ready`. */
+  /** Into a store that holds something, nothing is published before `ready`, which then must not wait for `attach`. */
   readonly isWholeOrNothing: boolean
   want(wants: Wants): void
   /** Publishes what differs from `held`, and every change from now on. */

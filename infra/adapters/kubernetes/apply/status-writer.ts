@@ -31,7 +31,7 @@ export interface StatusWriterOptions extends Writing {
 const SPACING = 200
 const AT_ONCE = 16
 const PAUSE = { first: 250, max: 60_000 }
-/** Pods have so long to serve a new generation, ms, before it is said that what the one before had is served no longer: mostly that is never true. */
+/** Pods have so long to serve a new generation, ms, before it is said that what the one before had is served no longer. */
 const NEW_GENERATION = 1_000
 /** Reads of one object that somebody else is changing, before it is left alone for a while. */
 const READS = 4
@@ -54,8 +54,8 @@ export class StatusWriter {
   readonly #answered = new Map<string, ObservedObject>()
   /** What is besides ours in these is not ours: what was wanted and read when that was found out. */
   readonly #foreign = new Map<string, string>()
-  /** When a generation was first said to be served by nobody, where the one before was. */
-  readonly #since = new Map<string, { readonly generation: number; readonly at: number }>()
+  /** Monotonic ms: when a new generation was first said to be served by nobody, where the one before was. */
+  readonly #since = new Map<string, number>()
   readonly #off: () => void
   /** Requests that were sent to change something, since the start. */
   writes = 0
@@ -175,13 +175,13 @@ export class StatusWriter {
   /** ms; not above 0: what no pod has been heard to serve is not served. */
   #wait(id: string, wanted: Status | undefined, object: ObservedObject): number {
     const loses = wanted === undefined ? undefined : losesPods(wanted, object)
-    if (loses === "same") return this.#options.untilAcked()
-    if (loses === undefined || wanted === undefined) return 0
-    const since = this.#since.get(id)
+    if (loses === undefined) return 0
+    const untilAcked = this.#options.untilAcked()
+    if (loses === "same") return untilAcked
     const now = this.#options.clock.monotonic()
-    if (since?.generation === wanted.observedGeneration) return since.at + NEW_GENERATION - now
-    this.#since.set(id, { generation: wanted.observedGeneration, at: now })
-    return NEW_GENERATION
+    const since = this.#since.get(id) ?? now
+    this.#since.set(id, since)
+    return Math.max(untilAcked, since + NEW_GENERATION - now)
   }
 
   /** What is there besides may have been ours: the API server knows. Asked once for each thing that is read. */
