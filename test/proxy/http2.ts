@@ -15,7 +15,7 @@ export const session = async (port: number, options: http2.ClientSessionOptions 
   const client = http2.connect(`${scheme}://127.0.0.1:${port}`, options)
   // The events of streams tell it.
   client.on("error", () => undefined)
-  await once(client, "connect")
+  await once(client, "remoteSettings")
   return client
 }
 
