@@ -119,7 +119,7 @@ export const requestText = (
   if (head.isWebSocket) lines += WEB_SOCKET
   else if (head.takesTrailers) lines += "TE: trailers\r\nConnection: TE\r\n"
   if (head.maxForwards > 0) lines += `Max-Forwards: ${head.maxForwards - 1}\r\n`
-  if (via !== "") lines += `Via: ${from.major === 2 ? "2.0" : `1.${head.minor}`} ${via}\r\n`
+  if (via !== "") lines += viaLine(from, head, via)
   if (trace !== null && !givesTrace(edits)) {
     dropped |= trace.isNew ? TRACE_CONTEXT : 1 << TRACEPARENT
     lines += trace.line
@@ -135,6 +135,9 @@ export const requestText = (
   const line = isLineKept ? text.slice(0, head.fieldsStart) : `${head.method} ${target ?? head.target} HTTP/1.1\r\n`
   return `${line}${fieldLines(head, dropped, edits)}${lines}\r\n`
 }
+
+/** RFC 9110 §7.6.3: what the client spoke. */
+const viaLine = (from: Forwarding, head: RequestHead, via: string): string => `Via: ${from.major === 2 ? "2.0" : `1.${head.minor}`} ${via}\r\n`
 
 const givesTrace = (edits: Edits | null): boolean => edits?.gives("traceparent") ?? false
 

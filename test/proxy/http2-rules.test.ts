@@ -59,7 +59,7 @@ class Hand {
   /** The first frame of a type, as soon as it is whole. */
   async frame(type: number): Promise<Sent> {
     let found: Sent | undefined
-    await eventually(`a frame of type ${type}`, () => (found = this.frames.find((sent) => sent.type === type && (sent.flags & ACK) === 0)) !== undefined)
+    await eventually(`a frame of type ${type}`, () => (found = this.frames.find((sent) => sent.type === type && (type !== SETTINGS || (sent.flags & ACK) === 0))) !== undefined)
     if (found === undefined) throw new Error("no frame")
     return found
   }
@@ -237,7 +237,7 @@ describe("limits", () => {
   })
 
   test("10,000 requests that are reset at once end the connection and leave nothing", async () => {
-    await begin()
+    await begin(undefined, { settings: { drainTimeout: 200 } })
     const hand = await Hand.greeted()
     for (let stream = 1; stream < 20_000; stream += 2) hand.request(stream, request()).say(frame(RST_STREAM, 0, stream, u32(8)))
     expect(await hand.goawayCode()).toBe("ENHANCE_YOUR_CALM")
@@ -271,7 +271,7 @@ describe("the end", () => {
     const asked = ask(await connect())
     await (await backend?.accept())?.message()
     expect(await gateway.http.drain(100)).toBe(1)
-    await expect(asked).rejects.toThrow()
+    await expect(asked).rejects.toThrow(/closed|CANCEL/)
     await eventually("nothing is in flight", () => gateway.http.inFlight === 0)
   })
 

@@ -158,7 +158,7 @@ test("a backend that is lost in the middle of its answer resets the stream alone
   peer.say("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
   await once(cut, "data")
   peer.socket.destroy()
-  await expect(lost).rejects.toThrow()
+  await expect(lost).rejects.toThrow("NGHTTP2_INTERNAL_ERROR")
   expect(cut.rstCode).toBe(http2.constants.NGHTTP2_INTERNAL_ERROR)
   const none = ask(client, { ":method": "POST" }, "x")
   const other = await backend.accept()

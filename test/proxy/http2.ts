@@ -35,7 +35,7 @@ export const answer = (stream: http2.ClientHttp2Stream): Promise<Answered> =>
     stream.on("trailers", (given) => (trailers = given))
     stream.on("data", (part: Buffer) => parts.push(part))
     stream.on("error", reject)
-    stream.on("end", () => resolve({ status, headers, body: Buffer.concat(parts).toString("latin1"), trailers, interim }))
+    stream.on("end", () => status > 0 && resolve({ status, headers, body: Buffer.concat(parts).toString("latin1"), trailers, interim }))
     stream.on("close", () => reject(new Error(`closed with ${stream.rstCode}`)))
   })
 
