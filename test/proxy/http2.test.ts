@@ -180,6 +180,29 @@ test("an answer before the request is complete ends the stream without an error"
   expect(stream.rstCode).toBe(http2.constants.NGHTTP2_NO_ERROR)
 })
 
+test("what a backend says arrives as it says it, long before the end", async () => {
+  const client = await begin()
+  const stream = client.request({ ":path": "/events" })
+  const asked = answer(stream)
+  const peer = await backend.accept()
+  await peer.message()
+  peer.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+  await once(stream, "response")
+  for (const event of ["one", "two"]) {
+    const next = once(stream, "data")
+    peer.say(`3\r\n${event}\r\n`)
+    expect(String((await next)[0])).toBe(event)
+  }
+  peer.say("0\r\n\r\n")
+  expect((await asked).body).toBe("onetwo")
+})
+
+test("200 streams one after another on one connection use few objects and leave none behind", async () => {
+  const client = await begin(answering(() => OK))
+  for (let i = 0; i < 200; i++) expect((await ask(client, i % 2 === 0 ? {} : { ":method": "POST" }, i % 2 === 0 ? undefined : "x")).status).toBe(200)
+  expect([gateway.http.inFlight, gateway.metrics.listener(80).connections, backend.peers.length]).toEqual([0, 1, 1])
+})
+
 const mebibyte = 1_048_576
 
 test("20 MB each way at once, in any pieces, arrive as they were sent", async () => {
@@ -218,7 +241,7 @@ test("a client that reads nothing of one stream pauses its backend, and the othe
   stuck.pause()
   const peer = await backend.accept()
   await peer.message()
-  const size = 64 * mebibyte
+  const size = 40 * mebibyte
   peer.say(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`)
   const data = pattern(3, size)
   let written = 0
@@ -257,7 +280,7 @@ test("backends that take nothing of requests shut the client's window, and get a
   const asked = Array.from({ length: 4 }, () => ask(client, { ":method": "PUT", "content-length": String(size) }, data))
   // What the gateway holds then is the window of a connection, and what waits in its sockets.
   let looks = 0
-  await eventually("the window of the connection stays shut", () => (looks = sockets.length === 4 && client.state.remoteWindowSize === 0 ? looks + 1 : 0) === 50)
+  await eventually("the window of the connection stays shut", () => (looks = sockets.length === 4 && client.state.remoteWindowSize === 0 ? looks + 1 : 0) === 50, 20_000)
   for (const socket of sockets) {
     digests.push(bodyDigest(socket, size))
     socket.resume()
