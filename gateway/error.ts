@@ -39,7 +39,7 @@ const downstream = (reason: (Failure & { side: "downstream" })["reason"]): Verdi
     case "trailer-too-large":
       return verdict(431, "the request's header fields are too large", true)
     case "version":
-      return verdict(505, "HTTP/1.1 and HTTP/1.0 are spoken here", true)
+      return verdict(505, "HTTP/2, HTTP/1.1 and HTTP/1.0 are spoken here", true)
     case "transfer-coding":
       return verdict(501, "of transfer codings only chunked is understood", true)
     case "path":

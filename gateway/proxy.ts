@@ -1,7 +1,7 @@
 /**
  * A request's phases, in order, on one page:
  *
- *   head      downstream/connection.ts reads it → start()
+ *   head      downstream/http1-connection.ts or http2-stream.ts reads it → start()
  *   match     the table of this moment; the request keeps it                 → #match()
  *   filters   preflight, answer, redirect, then what the chosen backend's head shall be; mirrors → #route()
  *   pick      an endpoint that is well and not tried yet                     → #attempt()
@@ -10,23 +10,24 @@
  *   retry     what failed and may be sent again, if the rule wants that      → #isRepeated(), #wait()
  *   log       counted, written, the connections are free again               → #finish()
  *
- * An Exchange belongs to one client connection and is used for its requests one after another: no promise, closure
- * or object a request. What can go wrong arrives in fail() and onLost() and is judged by error.ts.
+ * An Exchange belongs to one client connection of HTTP/1.1, or to a stream of HTTP/2, whose object serves many streams,
+ * and is used for their requests one after another: no promise, closure or object a request. What can go wrong arrives in fail() and onLost() and is judged by error.ts.
  */
 import type { Answer } from "../bus/kinds/config.ts"
 import { pickEndpoint } from "./balance/endpoint.ts"
 import { clock, tick } from "./clock.ts"
-import type { ClientConnection } from "./downstream/connection.ts"
+import type { Client } from "./downstream/client.ts"
+import type { ClientConnection } from "./downstream/http1-connection.ts"
 import { KeptBody } from "./downstream/kept.ts"
-import { RequestRelay } from "./downstream/request.ts"
-import { BAD, DONE, HELD, MORE, REPEATED, ResponseRelay, UPGRADED } from "./downstream/response.ts"
+import type { RequestRelay } from "./downstream/request.ts"
+import { BAD, DONE, HELD, MORE, REPEATED, UPGRADED, type ResponseRelay } from "./downstream/response.ts"
 import { answerOf, isIdempotent, verdictOf, type Failure } from "./error.ts"
 import { Edits } from "./http1/edits.ts"
 import { NO_FILTERS } from "./filters/compile.ts"
 import { isPreflight } from "./filters/cors.ts"
 import { USER_AGENT, X_FORWARDED_FOR, X_REQUEST_ID } from "./http1/field.ts"
 import type { ResponseHead } from "./http1/response.ts"
-import { answerText, requestText } from "./http1/write.ts"
+import { TO_TUNNEL, requestText, responseText } from "./http1/write.ts"
 import { clientAddress } from "./downstream/client-address.ts"
 import { refusalOf } from "./downstream/refusal.ts"
 import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledRule, Cors, Mirror, Retry } from "./table/table.ts"
@@ -50,9 +51,9 @@ const responseEdits = new Edits()
 type UpstreamReason = (Failure & { side: "upstream" })["reason"]
 
 export class Exchange implements UpstreamUser {
-  readonly request = new RequestRelay()
+  readonly request: RequestRelay
   readonly response: ResponseRelay
-  readonly #client: ClientConnection
+  readonly #client: Client
   #state = IDLE
   #start = 0
   #id = ""
@@ -78,9 +79,10 @@ export class Exchange implements UpstreamUser {
   #halfClosedDeadline = 0
   #retryTime = 0
 
-  constructor(client: ClientConnection) {
+  constructor(client: Client, request: RequestRelay, response: ResponseRelay) {
     this.#client = client
-    this.response = new ResponseRelay(client)
+    this.request = request
+    this.response = response
   }
 
   // === Head and match
@@ -272,16 +274,6 @@ export class Exchange implements UpstreamUser {
     this.#client.pump()
   }
 
-  /** The client may go on with this connection, as far as is known when the response begins. */
-  mayPersist(): boolean {
-    const { head, server, requests } = this.#client
-    const { settings } = server
-    if (!head.isPersistent || server.isLeaving || (this.#client.hasEnded && !this.#client.hasPending) || (settings.requestsPerConnection > 0 && requests >= settings.requestsPerConnection)) return false
-    if (this.request.isDone) return true
-    // The answer comes before the request has: without a 100 it may never come, and too much of it is not waited for.
-    return this.request.refusal === null && (!head.expectsContinue || this.response.hasContinued) && (this.request.remaining === Infinity || this.request.remaining <= settings.drainBytes)
-  }
-
   // === Response
 
   onRead(buffer: Buffer, length: number, isLent: boolean): boolean {
@@ -318,7 +310,7 @@ export class Exchange implements UpstreamUser {
         return true
       }
       case UPGRADED:
-        if (this.#client.head.isWebSocket && this.response.head.isWebSocket) return this.#upgrade(connection)
+        if (this.#client.tunnelEnd !== null && this.#client.head.isWebSocket && this.response.head.isWebSocket) return this.#upgrade(this.#client.tunnelEnd, connection)
         this.fail({ side: "upstream", reason: "upgraded" })
         return false
       default:
@@ -327,15 +319,17 @@ export class Exchange implements UpstreamUser {
   }
 
   /** 101: the request is answered, its times are over, and both connections are a tunnel's. Its line is written at the end. */
-  #upgrade(connection: UpstreamConnection): boolean {
-    this.#status = this.response.head.status
+  #upgrade(client: ClientConnection, connection: UpstreamConnection): boolean {
+    const { head } = this.response
+    this.#status = head.status
     connection.endpoint.health.succeeded()
-    const rest = this.response.switchProtocols()
+    const rest = this.response.takeTail()
+    client.socket.write(responseText(head, this.responseEdits(head), TO_TUNNEL, true, 1), "latin1")
     this.#count()
-    const tunnel = new Tunnel(this.#client, connection, (end) => this.#onTunnelEnd(tunnel, end))
+    const tunnel = new Tunnel(client, connection, (end) => this.#onTunnelEnd(tunnel, end))
     connection.becomeTunnel(tunnel)
     const goesOn = rest === null || tunnel.onRead(rest, rest.length, true)
-    this.#client.enterTunnel(tunnel)
+    client.enterTunnel(tunnel)
     return goesOn
   }
 
@@ -525,14 +519,14 @@ export class Exchange implements UpstreamUser {
 
   /** An answer of the gateway's own. */
   #answer(plain: Answer, mustClose = false): void {
-    const { head, socket } = this.#client
+    const { head } = this.#client
     const answer = this.#cors === null ? plain : this.#cors.answered(head, plain)
-    const isPersistent = !mustClose && this.mayPersist()
+    const isPersistent = !mustClose && this.#client.mayPersist()
     this.#status = answer.status
     this.#bytes = head.method === "HEAD" ? 0 : Buffer.byteLength(answer.body)
     this.request.detach()
     this.response.isPersistent = isPersistent
-    socket.write(answerText(answer, head.method === "HEAD", isPersistent, head.minor), "latin1")
+    this.response.answer(answer)
     this.#log()
     this.#client.onAnswered(isPersistent)
   }
@@ -592,7 +586,7 @@ export class Exchange implements UpstreamUser {
       method: head.method,
       host: head.host,
       path: head.path,
-      minor: head.minor,
+      protocol: forwarding.major === 2 ? "HTTP/2" : head.minor === 1 ? "HTTP/1.1" : "HTTP/1.0",
       status: this.#status,
       bytes: this.#bytes + this.response.bytes,
       received,

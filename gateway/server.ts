@@ -1,5 +1,5 @@
 /**
- * HTTP/1.1 on one listening socket, over TLS where its table says HTTPS: its connections, their clock, and its end. The
+ * HTTP/1.1 and HTTP/2 on one listening socket, over TLS where its table says HTTPS: its connections, their clock, and its end. The
  * process decides which sockets there are and which table each serves; a request takes the table when its head is
  * complete and keeps it. Several workers are several HttpServers in several threads or processes on sockets of the same
  * address (reusePort).
@@ -7,7 +7,8 @@
 import { randomBytes } from "node:crypto"
 import type net from "node:net"
 import { clock, tick } from "./clock.ts"
-import { ClientConnection } from "./downstream/connection.ts"
+import { ClientConnection } from "./downstream/http1-connection.ts"
+import { Http2Connection } from "./downstream/http2-connection.ts"
 import type { Settings } from "./settings.ts"
 import type { PortTable } from "./table/table.ts"
 import { Mirrors } from "./upstream/mirrors.ts"
@@ -118,11 +119,21 @@ export class HttpServer {
     if (this.#timer === null) this.#schedule()
   }
 
-  /** The client speaks TLS: HTTP takes the place of the handshake. */
-  onSecure(handshake: Handshake, socket: net.Socket, secure: Secure): void {
-    const connection = new ClientConnection(socket, this, secure)
-    connection.index = handshake.index
-    this.#connections[handshake.index] = connection
+  /** The client speaks TLS: HTTP takes the place of the handshake, in the version that was agreed on. */
+  onSecure(handshake: Handshake, socket: net.Socket, secure: Secure, isHttp2: boolean): void {
+    this.#replace(handshake, isHttp2 ? new Http2Connection(socket, this, secure, false) : new ClientConnection(socket, this, secure))
+  }
+
+  /** The client speaks HTTP/2 with prior knowledge (RFC 9113 §3.3), `start` … `end` in `read` is what has come. */
+  onPreface(before: ClientConnection, socket: net.Socket, read: Buffer, start: number, end: number): void {
+    const connection = new Http2Connection(socket, this, null, true)
+    this.#replace(before, connection)
+    connection.onOctets(read, start, end)
+  }
+
+  #replace(before: Connection, connection: Connection): void {
+    connection.index = before.index
+    this.#connections[before.index] = connection
   }
 
   /** The connection is closed. */

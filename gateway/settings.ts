@@ -42,6 +42,8 @@ export interface Settings extends HeadLimits {
   readonly maxConnections: number
   /** Requests on one client connection, then `Connection: close`. 0: no limit. */
   readonly requestsPerConnection: number
+  /** Requests under way on one connection of HTTP/2: REFUSED_STREAM. */
+  readonly streamsPerConnection: number
   /** Connections to one endpoint, busy ones included; no other endpoint either: 503. */
   readonly endpointConnections: number
   /** Idle connections kept for one endpoint. */
@@ -97,6 +99,7 @@ export const defaults: Settings = {
   writeBytes: 131_072,
   maxConnections: 20_000,
   requestsPerConnection: 0,
+  streamsPerConnection: 128,
   endpointConnections: 4_096,
   endpointIdle: 256,
   attempts: 3,
@@ -135,6 +138,7 @@ export const parseSettings = (given: Readonly<Partial<Record<keyof Settings, str
   const parsed: Settings = { ...defaults, ...settings }
   if (parsed.headBytes < 1_024 || parsed.headBytes > 65_535) throw new TypeError(`${flagOf("headBytes")}: ${parsed.headBytes} is not between 1024 and 65535`)
   if (parsed.attempts < 1) throw new TypeError(`${flagOf("attempts")}: at least 1`)
+  if (parsed.streamsPerConnection < 1) throw new TypeError(`${flagOf("streamsPerConnection")}: at least 1`)
   if (parsed.fields < 1 || parsed.fields > 1_000) throw new TypeError(`${flagOf("fields")}: ${parsed.fields} is not between 1 and 1000`)
   return parsed
 }

@@ -16,7 +16,8 @@ import { reasonPhrase } from "./status.ts"
 
 const bits = (...kinds: number[]): number => kinds.reduce((sum, kind) => sum | (1 << kind), 0)
 
-const HOP_BY_HOP = bits(CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE, HTTP2_SETTINGS)
+/** Fields that end at this hop, and are written anew where the next one needs them. */
+export const HOP_BY_HOP = bits(CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE, HTTP2_SETTINGS)
 /** What a client may claim about earlier hops: nothing, unless hops before this one are trusted. */
 const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID, FORWARDED)
 /**
@@ -52,7 +53,8 @@ const fieldLines = (head: Head, dropped: number, edits: Edits | null): string =>
   return end > from ? lines + text.slice(from, end) : lines
 }
 
-const isOption = (head: Head, field: number, kind: number, options: readonly string[]): boolean => {
+/** `field` is named by the head's Connection field, and may be. */
+export const isOption = (head: Head, field: number, kind: number, options: readonly string[]): boolean => {
   if (((1 << kind) & NEVER_OPTIONS) !== 0) return false
   for (const option of options) if (head.isNamed(field, option)) return true
   return false
@@ -63,6 +65,8 @@ export interface Forwarding {
   /** Address of the peer, as X-Forwarded-For has it. */
   readonly address: string
   readonly scheme: string
+  /** Major version of HTTP on it. */
+  readonly major: 1 | 2
   readonly port: number
   /** X-Forwarded-Proto and -Port lines. */
   readonly lines: string
@@ -70,9 +74,10 @@ export interface Forwarding {
   readonly trustedHops: number
 }
 
-export const forwarding = (address: string, scheme: string, port: number, trustedHops: number): Forwarding => ({
+export const forwarding = (address: string, scheme: string, major: 1 | 2, port: number, trustedHops: number): Forwarding => ({
   address,
   scheme,
+  major,
   port,
   trustedHops,
   // Flat: a concatenation would be walked for every request.
@@ -114,7 +119,7 @@ export const requestText = (
   if (head.isWebSocket) lines += WEB_SOCKET
   else if (head.takesTrailers) lines += "TE: trailers\r\nConnection: TE\r\n"
   if (head.maxForwards > 0) lines += `Max-Forwards: ${head.maxForwards - 1}\r\n`
-  if (via !== "") lines += `Via: 1.${head.minor} ${via}\r\n`
+  if (via !== "") lines += viaLine(from, head, via)
   if (trace !== null && !givesTrace(edits)) {
     dropped |= trace.isNew ? TRACE_CONTEXT : 1 << TRACEPARENT
     lines += trace.line
@@ -130,6 +135,9 @@ export const requestText = (
   const line = isLineKept ? text.slice(0, head.fieldsStart) : `${head.method} ${target ?? head.target} HTTP/1.1\r\n`
   return `${line}${fieldLines(head, dropped, edits)}${lines}\r\n`
 }
+
+/** RFC 9110 §7.6.3: what the client spoke. */
+const viaLine = (from: Forwarding, head: RequestHead, via: string): string => `Via: ${from.major === 2 ? "2.0" : `1.${head.minor}`} ${via}\r\n`
 
 const givesTrace = (edits: Edits | null): boolean => edits?.gives("traceparent") ?? false
 

@@ -29,6 +29,12 @@ export const PRIORITIZED = 0x20
 /** §3.4: what a client sends first. */
 export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1")
 
+/** As far as it has come; some octets have. */
+export const isPreface = (octets: Buffer, start: number, end: number): boolean => {
+  const length = Math.min(end - start, PREFACE.length)
+  return octets.compare(PREFACE, 0, length, start, start + length) === 0
+}
+
 /** A stream must be named, must not be, or both are fine (RFC 9113 §6: PROTOCOL_ERROR else). */
 const NEVER = 1
 const ALWAYS = 2

@@ -20,7 +20,8 @@ export interface AccessRecord {
   readonly host: string
   /** Without the query: it may hold what must not be in a log. */
   readonly path: string
-  readonly minor: number
+  /** `HTTP/1.1` */
+  readonly protocol: string
   readonly status: number
   /** Octets of content sent. */
   readonly bytes: number
@@ -62,7 +63,7 @@ const timestamp = (monotonic: number): string => {
 }
 
 export const accessLine = (record: AccessRecord): string =>
-  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"HTTP/1.${record.minor}"${record.tls === "" ? "" : `,"tls":"${record.tls}"`},"status":${record.status},"bytes":${record.bytes}${record.received < 0 ? "" : `,"received":${record.received}`},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
+  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"${record.protocol}"${record.tls === "" ? "" : `,"tls":"${record.tls}"`},"status":${record.status},"bytes":${record.bytes}${record.received < 0 ? "" : `,"received":${record.received}`},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
 
 export class AccessLog {
   readonly #fd: number

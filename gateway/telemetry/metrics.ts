@@ -194,7 +194,7 @@ export class Metrics {
     }
     each("http_requests_in_flight", "gauge", "Requests being answered.", (own) => own.inFlight)
     each("http_requests_aborted_total", "counter", "Requests whose client went away before the answer was complete.", (own) => own.aborted)
-    each("http_requests_refused_total", "counter", "Messages that are not valid HTTP/1.1 or beyond a limit.", (own) => own.refusedMessages)
+    each("http_requests_refused_total", "counter", "Messages that are not valid HTTP or beyond a limit.", (own) => own.refusedMessages)
     each("http_connections_total", "counter", "Client connections accepted.", (own) => own.accepted)
     each("http_connections_turned_away_total", "counter", "Client connections closed on accept because there were too many.", (own) => own.turnedAway)
     each("http_connections", "gauge", "Client connections open.", (own) => own.connections)

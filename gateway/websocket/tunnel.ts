@@ -8,7 +8,7 @@
  * which may only stand between two frames. So headers of frames are read on the way (frames.ts).
  */
 import { clock } from "../clock.ts"
-import type { ClientConnection } from "../downstream/connection.ts"
+import type { ClientConnection } from "../downstream/http1-connection.ts"
 import type { TunnelEnd } from "../telemetry/metrics.ts"
 import type { UpstreamConnection, UpstreamTunnel } from "../upstream/connection.ts"
 import { READ_BYTES, slab } from "../slab.ts"
