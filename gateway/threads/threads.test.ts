@@ -152,6 +152,19 @@ describe("workers", () => {
   })
 })
 
+describe("health", () => {
+  it("is each worker's own: an endpoint that is down costs each three tries, no request fails, and it is told of as one", async () => {
+    const { threads } = await serving(2, ["--eject-base", "20000"])
+    const [down = 0] = await freePorts(1)
+    const [, up] = await backend("up")
+    await threads.apply({ clusters: new Map([["a", { ...up, endpoints: [{ address: "127.0.0.1", port: down }, ...up.endpoints] }]]) })
+    expect([...(await tally(60, ask, 1)).keys()].map(bodyOf)).toEqual(["up"])
+    const text = await threads.metrics()
+    expect(sample(text, `upstream_requests_total{outcome="refused"}`)).toBe(2 * 3)
+    expect(sample(text, "upstream_endpoints_ejected")).toBe(1)
+  })
+})
+
 describe("TLS of workers", () => {
   const ID = "secret/default/a"
   let authority: Authority
