@@ -253,6 +253,9 @@ describe("a gateway", () => {
 })
 
 describe("a gateway of two workers", () => {
+  // Threads start while others use the processors.
+  const slowly = { timeout: 10_000 }
+
   it("acks what both serve, tells of both as one, and starts again with it", async () => {
     const gateway = await attached(["--workers", "2"])
     expect(await get("/x")).toEqual([200, "a /x"])
@@ -274,15 +277,15 @@ describe("a gateway of two workers", () => {
     await gateway.stop()
     await expect(get("/")).rejects.toThrow("fetch failed")
     const again = await start(["--workers", "2"])
-    await expect.poll(() => again.applied().ready).toBe(true)
+    await expect.poll(() => again.applied().ready, slowly).toBe(true)
     expect(await get("/again")).toEqual([200, "a /again"])
   })
 
   it("serves who still comes while it lingers, whichever has it, each connection for one answer", async () => {
-    const gateway = await attached(["--workers", "2", "--linger", "400"])
+    const gateway = await attached(["--workers", "2", "--linger", "1000"])
     const stopping = gateway.stop()
     expect(gateway.applied().ready).toBe(false)
-    await expect.poll(async () => (await fetch(`http://127.0.0.1:${port}/late`)).headers.get("connection")).toBe("close")
+    await expect.poll(async () => (await fetch(`http://127.0.0.1:${port}/late`)).headers.get("connection"), slowly).toBe("close")
     const answers = await Promise.all(Array.from({ length: 8 }, () => once(http.get({ host: "127.0.0.1", port, agent: false }), "response")))
     for (const [answer] of answers) {
       answer.resume()
@@ -301,7 +304,7 @@ describe("a gateway of two workers", () => {
     expect(gateway.applied().listeners).toMatchObject([{ port: 0, error: `port ${at} is in use by another process` }])
     expect(gateway.applied().notes.filter(({ reason }) => reason === "PortUnavailable")).toHaveLength(1)
     taken.close()
-    await expect.poll(() => gateway.applied().listeners[0]?.port).toBe(at)
+    await expect.poll(() => gateway.applied().listeners[0]?.port, slowly).toBe(at)
     expect(gateway.applied().notes).toEqual([])
   })
 })
