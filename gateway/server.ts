@@ -50,6 +50,9 @@ interface Connection {
   destroy(): void
 }
 
+/** When it drains: for a connection that has asked nothing yet. */
+const FIRST_REQUEST_MS = 1_000
+
 const CHECK_MS = 50
 /** While nothing has been asked for a while. */
 const CHECK_IDLE_MS = 500
@@ -152,6 +155,12 @@ export class HttpServer {
     return milliseconds === 0 ? 0 : clock.now + milliseconds
   }
 
+  /** The deadline of a connection that has asked nothing yet when the server drains, for the one it had. */
+  untilAsked(deadline: number): number {
+    const soon = this.after(FIRST_REQUEST_MS)
+    return deadline === 0 ? soon : Math.min(deadline, soon)
+  }
+
   requestId(): string {
     const low = counter & 255
     if (low === 0) idStart = processPart + Math.floor(counter / 256).toString(16).padStart(10, "0")
@@ -203,6 +212,7 @@ export class HttpServer {
   async #drain(milliseconds: number): Promise<number> {
     this.isDraining = this.isLeaving = true
     this.#net.close()
+    tick()
     for (const connection of [...this.#connections]) connection.onDrain()
     await this.#emptied(milliseconds)
     const left = [...this.#connections]

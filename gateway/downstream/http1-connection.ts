@@ -384,9 +384,11 @@ export class ClientConnection implements Client {
     this.goOn()
   }
 
-  /** The process stops: an idle connection ends now, others after their answer. */
+  /** The process stops: an idle connection ends now, others after their answer. One that is new has a moment to ask: its request may be on its way, and its client would not send it again. */
   onDrain(): void {
-    if (this.#state === HEAD && this.#pending === null) this.#end()
+    if (this.#state !== HEAD || this.#pending !== null) return
+    if (this.requests === 0) this.#readDeadline = this.server.untilAsked(this.#readDeadline)
+    else this.#end()
   }
 
   mayPersist(): boolean {

@@ -161,9 +161,9 @@ export class Handshake {
     this.#socket.destroy()
   }
 
-  /** The process stops: who has begun is served yet. */
+  /** The process stops: who has begun is served yet, and who is new has a moment to begin. */
   onDrain(): void {
-    if (this.#received === null && this.#tls === null) this.#socket.destroy()
+    if (this.#received === null && this.#tls === null) this.#deadline = this.#server.untilAsked(this.#deadline)
   }
 
   onDrained(): void {
