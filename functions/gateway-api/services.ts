@@ -42,11 +42,17 @@ export const judgedService = (key: string, service: Pick<Service, "spec"> | unde
   const isH2c = said === H2C || (protocol === "h2c" && said === "")
   if (isH2c && abilities.http2) return { ok: true, port: found, protocol: "h2c" }
   if (!isH2c && protocol === undefined && HTTP_PROTOCOLS.includes(said)) return { ok: true, port: found, protocol: "http" }
-  const field = `spec.ports[${ports.indexOf(found)}].appProtocol`
-  const refused = (why: string, fix: string): ServiceVerdict => ({ ok: false, empty: "UnsupportedProtocol", finding: { severity: "error", reason: "UnsupportedProtocol", field, message: `Port ${port} of Service ${key} ${why}: ${so}.`, fix } })
-  if (isH2c) return refused(said === H2C ? `speaks ${said}, which is not supported` : "is sent gRPC, which needs HTTP/2 to the backend, and that is not supported", said === H2C && protocol === undefined ? HTTP_FIX : "Wait for a version of Headgate that speaks HTTP/2 to backends.")
-  if (SECURE_PROTOCOLS.includes(said)) return refused(`speaks ${said}, which needs TLS to the backend, and that is not supported`, protocol === "h2c" ? H2C_FIX : HTTP_FIX)
-  return protocol === "h2c" ? refused(`speaks ${said}, which gRPC is not carried by`, H2C_FIX) : refused(`speaks ${said}, which is not supported`, HTTP_FIX)
+  const [why, fix] = unspoken(said, protocol)
+  return { ok: false, empty: "UnsupportedProtocol", finding: { severity: "error", reason: "UnsupportedProtocol", field: `spec.ports[${ports.indexOf(found)}].appProtocol`, message: `Port ${port} of Service ${key} ${why}: ${so}.`, fix } }
+}
+
+/** Why nothing can be sent to a port of this appProtocol, and what can be done. */
+const unspoken = (said: string, protocol: "h2c" | undefined): readonly [why: string, fix: string] => {
+  const fix = protocol === "h2c" ? H2C_FIX : HTTP_FIX
+  if (SECURE_PROTOCOLS.includes(said)) return [`speaks ${said}, which needs TLS to the backend, and that is not supported`, fix]
+  if (protocol === undefined) return [`speaks ${said}, which is not supported`, fix]
+  if (said !== "" && said !== H2C) return [`speaks ${said}, which gRPC is not carried by`, fix]
+  return [said === H2C ? `speaks ${said}, which is not supported` : "is sent gRPC, which needs HTTP/2 to the backend, and that is not supported", "Wait for a version of Headgate that speaks HTTP/2 to backends."]
 }
 
 const HTTP_FIX = "Leave appProtocol out, or use http or kubernetes.io/ws."
