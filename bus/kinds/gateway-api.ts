@@ -244,7 +244,7 @@ export const GRPCRoute = Struct({
 export type GRPCRoute = typeof GRPCRoute.Type
 
 /** What all kinds of routes have. */
-export type AnyRoute = Pick<HTTPRoute, "metadata"> & { readonly spec: Pick<HTTPRoute["spec"], "parentRefs" | "hostnames" | "useDefaultGateways"> }
+export type AnyRoute = Pick<HTTPRoute, "metadata"> & { readonly spec: Pick<HTTPRoute["spec"], "parentRefs" | "hostnames" | "useDefaultGateways"> & { readonly rules?: readonly unknown[] } }
 
 export const ReferenceGrant = Struct({
   metadata: Metadata,

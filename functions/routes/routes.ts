@@ -74,6 +74,7 @@ const entriesOf = (kind: RouteKind, route: AnyRoute, rulesIn: (context: RuleCont
   const report = reporter(read, { kind, namespace: metadata.namespace, name: metadata.name })
   const attached = attachedTo(kind, route, places, read, report)
   if (spec.useDefaultGateways !== undefined) report("warning", "UnsupportedValue", "spec.useDefaultGateways", "useDefaultGateways is not supported and has no effect.", "Name Gateways in spec.parentRefs.")
+  if (spec.rules === undefined || spec.rules.length === 0) report("info", "NoRules", "spec.rules", "The route has no rule: it takes nothing.", "Add a rule.")
   const granted = (namespace: string, name: string): boolean =>
     isGranted({ from: { group: GATEWAY_GROUP, kind, namespace: metadata.namespace }, to: { group: "", kind: "Service", namespace, name } }, read(grants, namespace).map(([, grant]) => grant))
   const rules = rulesIn({ kind, namespace: metadata.namespace, report, isGranted: granted, onMatch: repetitions(report) })
