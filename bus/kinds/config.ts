@@ -41,8 +41,11 @@ const isPath = makeFilter(({ type, value }: { readonly type: string; readonly va
 const StringMatch = Struct({ name: String, type: Literals(["exact", "regex"]), value: String })
 
 export const Match = Struct({
-  /** prefix is segment-wise (`/a` takes `/a` and `/a/b`, not `/ab`); regex matches the whole path, linear time. */
-  path: Struct({ type: Literals(["exact", "prefix", "regex"]), value: String }).check(isPath),
+  /**
+   * prefix is segment-wise (`/a` takes `/a` and `/a/b`, not `/ab`); regex matches the whole path, linear time, and comes
+   * before prefixes. `late`, of a regex: after every prefix but `/`, because it says less than they do.
+   */
+  path: Struct({ type: Literals(["exact", "prefix", "regex"]), value: String, late: optionalKey(Literal(true)) }).check(isPath),
   method: optionalKey(String),
   /** Names lower case. All must hold. */
   headers: Array(StringMatch),
@@ -124,6 +127,11 @@ export type RuleOverlay = typeof RuleOverlay.Type
 
 export const Rule = Struct({
   name: optionalKey(String),
+  /**
+   * Its requests are calls of gRPC: what the gateway answers by itself is a grpc-status in trailers without a body, what
+   * an `answer` says as gRPC maps it from HTTP (503: UNAVAILABLE), and whatever is wrong with a backend UNAVAILABLE.
+   */
+  grpc: optionalKey(Literal(true)),
   /** Any of them; never empty. */
   matches: Array(Match),
   filters: Array(Filter),
@@ -170,7 +178,8 @@ export type Route = typeof Route.Type
  */
 export const Demand = Struct({
   ...schema1,
-  backend: optionalKey(Struct({ kind: Literals(["Service"]), namespace: String, name: String, port: Number })),
+  /** `protocol`: who asks speaks nothing else. */
+  backend: optionalKey(Struct({ kind: Literals(["Service"]), namespace: String, name: String, port: Number, protocol: optionalKey(Literal("h2c")) })),
   secret: optionalKey(Struct({ namespace: String, name: String })),
 })
 export type Demand = typeof Demand.Type
@@ -178,11 +187,12 @@ export type Demand = typeof Demand.Type
 export const Endpoint = Struct({ address: String, port: Number })
 export type Endpoint = typeof Endpoint.Type
 
-/** id: `service/<namespace>/<name>/<port>` */
+/** id: `service/<namespace>/<name>/<port>`; `…/h2c` follows where HTTP/2 is spoken to it whatever the Service says of its port. */
 export const Cluster = Struct({
   ...schema1,
   source: Source,
-  protocol: Literals(["http"]),
+  /** `http`: HTTP/1.1; `h2c`: HTTP/2 without TLS, by prior knowledge. */
+  protocol: Literals(["http", "h2c"]),
   /** Sorted by address, port. */
   endpoints: Array(Endpoint),
   /** Why `endpoints` is empty. A missing Service or port answers 500, no ready endpoint 503. */
@@ -238,7 +248,7 @@ export type Plan = typeof Plan.Type
  */
 export const Overlay = Struct({
   ...schema1,
-  target: Struct({ kind: Literals(["HTTPRoute", "Gateway"]), namespace: String, name: String, rule: optionalKey(String) }),
+  target: Struct({ kind: Literals(["HTTPRoute", "GRPCRoute", "Gateway"]), namespace: String, name: String, rule: optionalKey(String) }),
   match: optionalKey(Match),
   filters: optionalKey(Array(Filter)),
   /** cluster id → weight, in place of the rule's own. */

@@ -195,6 +195,57 @@ export const HTTPRoute = Struct({
 })
 export type HTTPRoute = typeof HTTPRoute.Type
 
+/** A gRPC call is a request for `/<service>/<method>`; absent or empty: any. */
+const GRPCMethodMatch = Struct({ type: defaulted(String, "Exact"), service: optionalKey(String), method: optionalKey(String) })
+
+export const GRPCRouteMatch = Struct({ method: optionalKey(GRPCMethodMatch), headers: optionalKey(Array(ValueMatch)) })
+export type GRPCRouteMatch = typeof GRPCRouteMatch.Type
+
+/** `type` stays open, as that of HTTPRouteFilter. */
+export const GRPCRouteFilter = Struct({
+  type: String,
+  requestHeaderModifier: optionalKey(HeaderModifier),
+  responseHeaderModifier: optionalKey(HeaderModifier),
+  requestMirror: optionalKey(RequestMirror),
+  extensionRef: optionalKey(Unknown),
+})
+export type GRPCRouteFilter = typeof GRPCRouteFilter.Type
+
+export const GRPCBackendRef = Struct({
+  group: defaulted(String, ""),
+  kind: defaulted(String, "Service"),
+  namespace: optionalKey(String),
+  name: String,
+  port: optionalKey(Number),
+  weight: defaulted(Number, 1),
+  filters: optionalKey(Array(GRPCRouteFilter)),
+})
+export type GRPCBackendRef = typeof GRPCBackendRef.Type
+
+/** Absent or empty `matches`: every call. The CRD has no defaults here. */
+export const GRPCRouteRule = Struct({
+  name: optionalKey(String),
+  matches: optionalKey(Array(GRPCRouteMatch)),
+  filters: optionalKey(Array(GRPCRouteFilter)),
+  backendRefs: optionalKey(Array(GRPCBackendRef)),
+  sessionPersistence: optionalKey(Unknown),
+})
+export type GRPCRouteRule = typeof GRPCRouteRule.Type
+
+export const GRPCRoute = Struct({
+  metadata: Metadata,
+  spec: Struct({
+    parentRefs: optionalKey(Array(ParentRef)),
+    hostnames: optionalKey(Array(String)),
+    rules: optionalKey(Array(GRPCRouteRule)),
+    useDefaultGateways: optionalKey(String),
+  }),
+})
+export type GRPCRoute = typeof GRPCRoute.Type
+
+/** What all kinds of routes have. */
+export type AnyRoute = Pick<HTTPRoute, "metadata"> & { readonly spec: Pick<HTTPRoute["spec"], "parentRefs" | "hostnames" | "useDefaultGateways"> & { readonly rules?: readonly unknown[] } }
+
 export const ReferenceGrant = Struct({
   metadata: Metadata,
   spec: Struct({
@@ -208,5 +259,6 @@ export const gatewayApi = {
   gatewayClass: resourceKind("gatewayclass", GatewayClass),
   gateway: resourceKind("gateway", Gateway),
   httpRoute: resourceKind("httproute", HTTPRoute),
+  grpcRoute: resourceKind("grpcroute", GRPCRoute),
   referenceGrant: resourceKind("referencegrant", ReferenceGrant),
 } as const

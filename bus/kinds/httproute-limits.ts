@@ -34,7 +34,7 @@ export const httpRouteLimits = ({ metadata, spec }: HTTPRoute): readonly Problem
   const problems = new Problems()
   problems.name("metadata.name", metadata.name)
   problems.label("metadata.namespace", metadata.namespace)
-  parents(problems, spec.parentRefs ?? [], metadata.namespace)
+  parentLimits(problems, spec.parentRefs ?? [], metadata.namespace)
   problems.count("spec.hostnames", spec.hostnames, 0, 16)
   for (const [i, hostname] of (spec.hostnames ?? []).entries()) problems.hostname(`spec.hostnames[${i}]`, hostname, true)
   problems.count("spec.rules", spec.rules, 1, 16)
@@ -45,7 +45,7 @@ export const httpRouteLimits = ({ metadata, spec }: HTTPRoute): readonly Problem
   return problems.found
 }
 
-const parents = (problems: Problems, refs: readonly ParentRef[], namespace: string): void => {
+export const parentLimits = (problems: Problems, refs: readonly ParentRef[], namespace: string): void => {
   problems.count("spec.parentRefs", refs, 0, 32)
   problems.unique("spec.parentRefs", refs, (ref) => JSON.stringify([ref.group, ref.kind, ref.namespace ?? namespace, ref.name, ref.sectionName ?? "", ref.port ?? 0]), "parent, sectionName and port")
   for (const [i, ref] of refs.entries()) {
@@ -124,7 +124,7 @@ const pathLimits = (problems: Problems, field: string, value: string): void => {
   if (!PATH_CHARACTERS.test(value) && value.startsWith("/") && !value.includes("#")) problems.add(field, "InvalidValue", "it holds a character that a URI path cannot", "Percent-encode it.")
 }
 
-const filterLimits = (problems: Problems, field: string, filters: readonly HTTPRouteFilter[] | undefined): void => {
+export const filterLimits = (problems: Problems, field: string, filters: readonly HTTPRouteFilter[] | undefined): void => {
   problems.count(field, filters, 0, 16)
   const types = (filters ?? []).map((filter) => filter.type)
   if (types.includes("RequestRedirect") && types.includes("URLRewrite")) problems.add(field, "Forbidden", "RequestRedirect and URLRewrite exclude each other", "Remove one of the two.")
@@ -211,7 +211,7 @@ const reference = (problems: Problems, at: string, ref: ParentRef | BackendObjec
   problems.range(`${at}.port`, ref.port, 1, 65535)
 }
 
-const backendReference = (problems: Problems, at: string, ref: BackendObjectRef): void => {
+export const backendReference = (problems: Problems, at: string, ref: BackendObjectRef): void => {
   reference(problems, at, ref)
   if (ref.group === "" && ref.kind === "Service" && ref.port === undefined) problems.add(`${at}.port`, "Required", "a reference to a Service needs it", `Add ${at}.port.`)
 }

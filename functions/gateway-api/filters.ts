@@ -1,10 +1,13 @@
-/** HTTPRouteFilter → Filter. */
+/** HTTPRouteFilter → Filter; those that GRPCRouteFilter has are the same. */
 import type { Filter } from "../../bus/kinds/config.ts"
 import type { CORSFilter, HeaderModifier, HTTPRouteFilter, PathModifier, RequestMirror } from "../../bus/kinds/gateway-api.ts"
 import { CORS_ORIGIN } from "../../bus/kinds/httproute-limits.ts"
-import { serviceClusterId } from "./names.ts"
+import { protocolOf, serviceClusterId } from "./names.ts"
 import { refFinding, type RefContext } from "./references.ts"
 import type { Report } from "./report.ts"
+
+/** What GRPCRouteFilter has of the union; a filter of any other type is one that cannot be done. */
+const OF_GRPC: ReadonlySet<string> = new Set(["RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror"])
 
 export interface FilterContext extends RefContext {
   readonly report: Report
@@ -35,6 +38,7 @@ export const filtersOf = (filters: readonly HTTPRouteFilter[] | undefined, field
 
 /** None: it does nothing, which is said. */
 const filterOf = (filter: HTTPRouteFilter, field: string, context: FilterContext): readonly Filter[] | undefined => {
+  if (context.kind === "GRPCRoute" && !OF_GRPC.has(filter.type)) return undefined
   if (filter.type === "RequestMirror") return filter.requestMirror === undefined ? undefined : mirrorOf(filter.requestMirror, `${field}.requestMirror`, context)
   const one = plainFilterOf(filter, field, context.report)
   return one === undefined ? undefined : [one]
@@ -79,7 +83,7 @@ const mirrorOf = ({ backendRef, percent, fraction = { numerator: percent ?? 100,
   const finding = refFinding(backendRef, `${field}.backendRef`, context, "nothing is mirrored to it")
   if (finding !== undefined) context.report(finding.severity, finding.reason, finding.field, finding.message, finding.fix)
   if (finding !== undefined || backendRef.port === undefined) return []
-  return [{ type: "mirror", cluster: serviceClusterId(backendRef.namespace ?? context.namespace, backendRef.name, backendRef.port), ...fraction }]
+  return [{ type: "mirror", cluster: serviceClusterId(backendRef.namespace ?? context.namespace, backendRef.name, backendRef.port, protocolOf(context.kind)), ...fraction }]
 }
 
 const corsOf = ({ allowOrigins = [], allowMethods = [], allowHeaders = [], exposeHeaders = [], allowCredentials = false, maxAge }: CORSFilter, field: string, report: Report): Filter => {

@@ -11,8 +11,9 @@ const whole = {
   listener: { ...listener("l", { protocol: "HTTPS", hostname: "*.a.test", addresses: ["127.0.0.1"], bindPort: 10_080, generation: 3, tls: { certificates: ["secret/default/a", "secret/default/b"] } }) },
   route: {
     ...route("r", [
-      rule([match("/a", { method: "GET", headers: [{ name: "h", type: "exact", value: "1" }], query: [{ name: "q", type: "regex", value: "." }] })], [backend("c", 2, [{ type: "requestHeaders", set: [["a", "b"]], add: [], remove: ["c"] }]), { weight: 1, answer: { status: 500, headers: [["x", "y"]], body: "no" }, filters: [] }], {
+      rule([match("/a", { method: "GET", headers: [{ name: "h", type: "exact", value: "1" }], query: [{ name: "q", type: "regex", value: "." }] }), { ...match("/"), path: { type: "regex", value: "/[^/]+/b", late: true } }], [backend("c", 2, [{ type: "requestHeaders", set: [["a", "b"]], add: [], remove: ["c"] }]), { weight: 1, answer: { status: 500, headers: [["x", "y"]], body: "no" }, filters: [] }], {
         name: "one",
+        grpc: true,
         filters: [{ type: "redirect", scheme: "https", hostname: "b.test", port: 443, path: { type: "prefix", value: "/n" }, status: 301 }, { type: "rewrite", hostname: "b.test", path: { type: "full", value: "/" } }, { type: "cors", origins: ["https://*.a.test:8443"], methods: ["PUT"], headers: ["x-a"], exposed: ["x-b"], credentials: true, maxAge: 5 }, { type: "mirror", cluster: "m", numerator: 1, denominator: 2 }],
         answer: { status: 503, headers: [], body: "" },
         timeouts: { request: 1000, backend: 0 },

@@ -248,6 +248,7 @@ const isAttachment = (item: unknown): void => {
 function isRule(value: unknown): value is Rule {
   const rule = record(value, "")
   optionalText(rule, "name")
+  if (rule["grpc"] !== undefined) oneOf(rule, "grpc", [true])
   each(rule, "matches", isMatch)
   each(rule, "filters", isFilter)
   each(rule, "backends", isBackend)
@@ -292,6 +293,7 @@ function isMatch(value: unknown): value is Match {
   inside(match, "path", (of) => {
     const path = record(of, "")
     oneOf(path, "type", ["exact", "prefix", "regex"])
+    if (path["late"] !== undefined) oneOf(path, "late", [true])
     const wanted = text(path, "value")
     if (path["type"] !== "regex" && !wanted.startsWith("/")) throw malformed("value", "does not begin with /")
   })
