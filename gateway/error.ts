@@ -1,23 +1,26 @@
 /** What can go wrong with a request, whose fault it is, and what the client is told: decided here and nowhere else. */
 import type { Answer } from "../bus/kinds/config.ts"
+import { DEADLINE_EXCEEDED, UNAVAILABLE, grpcStatusOf } from "./grpc.ts"
 import type { Fault } from "./http1/fault.ts"
 
 export type Failure =
   // The client's
-  | { readonly side: "downstream"; readonly reason: Fault | "head-timeout" | "body-timeout" | "body-too-large" | "expectation" | "scheme" | "misdirected" | "protocol-changed" | "connect" | "upgrade" | "trace" }
+  | { readonly side: "downstream"; readonly reason: Fault | "head-timeout" | "body-timeout" | "body-too-large" | "expectation" | "scheme" | "misdirected" | "protocol-changed" | "grpc-version" | "connect" | "upgrade" | "trace" }
   // The configuration's
-  | { readonly side: "route"; readonly reason: "no-route" | "no-backend" | "no-endpoint" | "no-such-service" }
+  | { readonly side: "route"; readonly reason: "no-route" | "no-backend" | "no-endpoint" | "no-such-service" | "no-websocket" }
   // The backend's
-  | { readonly side: "upstream"; readonly reason: "refused" | "connect-timeout" | "overloaded" | "reset" | "closed" | "bad-response" | "upgraded" | "head-timeout" | "timeout" | "truncated" | "idle" }
+  | { readonly side: "upstream"; readonly reason: "refused" | "connect-timeout" | "overloaded" | "not-http2" | "refused-stream" | "reset" | "closed" | "bad-response" | "upgraded" | "head-timeout" | "timeout" | "truncated" | "idle" }
 
-/** Status and one line of text; the connection is closed after it where the message's end is not known for sure. */
+/** Status, that of gRPC for its calls, and one line of text; the connection is closed after it where the message's end is not known for sure. */
 export interface Verdict {
   readonly status: number
+  readonly grpc: number
   readonly text: string
   readonly mustClose: boolean
 }
 
-const verdict = (status: number, text: string, mustClose = false): Verdict => ({ status, text, mustClose })
+const verdict = (status: number, text: string, mustClose = false): Verdict => ({ status, grpc: grpcStatusOf(status), text, mustClose })
+const asGrpc = (grpc: number, { status, text, mustClose }: Verdict): Verdict => ({ status, grpc, text, mustClose })
 
 export const verdictOf = (failure: Failure): Verdict => {
   switch (failure.side) {
@@ -57,6 +60,8 @@ const downstream = (reason: (Failure & { side: "downstream" })["reason"]): Verdi
       return verdict(421, "this connection was made for another host")
     case "protocol-changed":
       return verdict(421, "this port has changed between http and https", true)
+    case "grpc-version":
+      return verdict(505, "gRPC is spoken over HTTP/2", true)
     case "connect":
       return verdict(501, "CONNECT is not available here", true)
     case "upgrade":
@@ -86,11 +91,13 @@ const route = (reason: (Failure & { side: "route" })["reason"]): Verdict => {
     case "no-route":
       return verdict(404, "no route for this host and path")
     case "no-backend":
-      return verdict(500, "the route has no backend")
+      return asGrpc(UNAVAILABLE, verdict(500, "the route has no backend"))
     case "no-such-service":
-      return verdict(500, "the backend does not exist, or speaks a protocol that is not supported")
+      return asGrpc(UNAVAILABLE, verdict(500, "the backend does not exist, or speaks a protocol that is not supported"))
     case "no-endpoint":
       return verdict(503, "no endpoint is ready")
+    case "no-websocket":
+      return verdict(502, "the backend speaks HTTP/2, over which WebSocket is not available here")
   }
 }
 
@@ -104,12 +111,16 @@ const upstream = (reason: (Failure & { side: "upstream" })["reason"]): Verdict =
       return verdict(504, "the backend took too long to accept a connection")
     case "head-timeout":
     case "timeout":
-      return verdict(504, "the backend took too long to answer")
+      return asGrpc(DEADLINE_EXCEEDED, verdict(504, "the backend took too long to answer"))
     case "reset":
     case "closed":
       return verdict(502, "the backend closed the connection before it answered")
     case "bad-response":
-      return verdict(502, "the backend's answer is not valid HTTP/1.1")
+      return verdict(502, "the backend's answer is not valid HTTP")
+    case "not-http2":
+      return verdict(502, "the backend does not speak HTTP/2")
+    case "refused-stream":
+      return verdict(503, "the backend refused the request")
     case "upgraded":
       return verdict(502, "the backend switched to a protocol that was not asked for")
     case "truncated":

@@ -8,24 +8,26 @@ import { REFUSED } from "../http1/head.ts"
 import { RequestHead } from "../http1/request.ts"
 import type { Forwarding } from "../http1/write.ts"
 import { CANCEL, INTERNAL_ERROR, NO_ERROR } from "../http2/error-code.ts"
-import { KIND } from "../http2/field-kind.ts"
-import type { FieldList } from "../http2/field-list.ts"
+import { FieldList } from "../http2/field-list.ts"
+import { HeldContent } from "../http2/held-content.ts"
 import { http1Head } from "../http2/http1-head.ts"
 import type { MessageHead } from "../http2/message.ts"
 import type { Stream } from "../http2/stream.ts"
-import { OTHER } from "../http1/field.ts"
+import { addTrailers, trailerLines } from "../http2/trailers.ts"
 import { Exchange } from "../proxy.ts"
 import type { HttpServer } from "../server.ts"
 import type { Secure } from "../tls/handshake.ts"
 import type { Client } from "./client.ts"
-import { HeldContent } from "./held-content.ts"
 import type { Http2Connection } from "./http2-connection.ts"
 import { Http2Request } from "./http2-request.ts"
-import { Http2Response, trailerFields } from "./http2-response.ts"
+import { Http2Response } from "./http2-response.ts"
 
 const EMPTY = Buffer.alloc(0)
 /** A client that has content waiting for it must take so much of it within `writeTimeout`. */
 const LEAST_PROGRESS = 1_024
+
+/** Of the section that is being sent. */
+const trailers = new FieldList()
 
 /** Heads are written here for the parser. */
 let scratch = Buffer.allocUnsafeSlow(16_384)
@@ -94,6 +96,7 @@ export class Http2Stream implements Client {
       this.exchange.refuse(fault)
     } else if (message.scheme !== this.forwarding.scheme) this.exchange.refuse("scheme")
     else this.exchange.start()
+    if (this.exchange.isGrpc) this.#readDeadline = 0
   }
 
   #parse(text: string): Fault | null {
@@ -108,7 +111,7 @@ export class Http2Stream implements Client {
   onData(octets: Buffer, start: number, end: number, isEnd: boolean): void {
     if (isEnd) this.#hasEnd = true
     if (this.#isAnswered) return
-    const isTaken = this.#held.length === 0 && (start === end || this.request.take(octets, start, end))
+    const isTaken = this.#held.length === 0 && (start === end || this.request.take(octets, start, end, isEnd))
     if (isTaken) this.#consume(end - start)
     else this.#held.add(octets, start, end)
     this.#onReceived()
@@ -117,8 +120,7 @@ export class Http2Stream implements Client {
   onTrailers(fields: FieldList): void {
     this.#hasEnd = true
     if (this.#isAnswered) return
-    // As of HTTP/1.1: what frames, routes or authenticates ends here (RFC 9110 §6.5.1).
-    for (let field = 0; field < fields.count; field++) if ((fields.kind(field) & KIND) === OTHER) this.#trailers += `${fields.name(field)}: ${fields.value(field)}\r\n`
+    this.#trailers = trailerLines(fields)
     this.#onReceived()
   }
 
@@ -132,7 +134,7 @@ export class Http2Stream implements Client {
     const { refusal } = this.request
     if (refusal !== null) return this.exchange.fail({ side: "downstream", reason: refusal })
     // While something waits for the backend, not the client is slow.
-    this.#readDeadline = this.#hasEnd || this.#held.length > 0 ? 0 : this.server.after(this.server.settings.requestBodyIdle)
+    this.#readDeadline = this.#hasEnd || this.#held.length > 0 || this.exchange.isGrpc ? 0 : this.server.after(this.server.settings.requestBodyIdle)
     if (this.#hasEnd && this.hasEnded) this.exchange.onHalfClosed()
   }
 
@@ -140,7 +142,7 @@ export class Http2Stream implements Client {
     if (this.#isAnswered) return
     const { length } = this.#held
     if (length > 0) {
-      if (!this.request.take(this.#held.octets, 0, length)) return
+      if (!this.request.take(this.#held.octets, 0, length, this.#hasEnd && this.#trailers === "")) return
       this.#held.clear()
       this.#consume(length)
     }
@@ -164,11 +166,11 @@ export class Http2Stream implements Client {
    * Spans of `buffer`; with `isLast` the end follows, with these trailers (field lines) if there are any. What the client
    * does not take now is kept: copied if `isLent`, else the octets must stay. False: something is kept.
    */
-  sendContent(buffer: Buffer, spans: readonly number[], isLent: boolean, isLast: boolean, trailers: string): boolean {
+  sendContent(buffer: Buffer, spans: readonly number[], isLent: boolean, isLast: boolean, lines: string): boolean {
     const stream = this.#stream
     if (stream === null) return true
     const { engine } = this.#connection
-    const isEnd = isLast && trailers === ""
+    const isEnd = isLast && lines === ""
     let i = 0
     let at = 0
     if (this.#rest === null) {
@@ -180,14 +182,22 @@ export class Http2Stream implements Client {
       }
       if (i >= spans.length) {
         if (isEnd && spans.length === 0) engine.sendData(stream, EMPTY, 0, 0, true)
-        else if (isLast && trailers !== "") engine.sendHeaders(stream, trailerFields(trailers), true)
+        else if (isLast && lines !== "") engine.sendHeaders(stream, addTrailers(trailers.clear(), lines), true)
         return true
       }
     }
     this.#keep(buffer, spans, i, at, isLent)
     this.#isLast = isLast
-    this.#lastTrailers = trailers
+    this.#lastTrailers = lines
     return false
+  }
+
+  /** The end of the content. What may go on of a backend's trailers. */
+  sendTrailers(fields: FieldList): void {
+    if (this.#rest !== null) {
+      this.#isLast = true
+      this.#lastTrailers = trailerLines(fields)
+    } else if (this.#stream !== null) this.#connection.engine.sendHeaders(this.#stream, fields, true)
   }
 
   /** From `at` (0: from its start) in the span at `from` on. */
@@ -219,7 +229,7 @@ export class Http2Stream implements Client {
     this.#rest = null
     this.#writeDeadline = 0
     if (!this.#isLast) return this.exchange.onFlushed()
-    if (this.#lastTrailers !== "") engine.sendHeaders(stream, trailerFields(this.#lastTrailers), true)
+    if (this.#lastTrailers !== "") engine.sendHeaders(stream, addTrailers(trailers.clear(), this.#lastTrailers), true)
     this.#isLast = false
     this.#settle()
   }
@@ -239,8 +249,9 @@ export class Http2Stream implements Client {
 
   // === The end
 
-  destroy(): void {
-    this.#end(INTERNAL_ERROR)
+  /** A backend's code says more than ours; but an answer that is none is an error. */
+  destroy(code: number): void {
+    this.#end(code <= NO_ERROR ? INTERNAL_ERROR : code)
   }
 
   /** The stream is over: the client has reset it, or the connection is gone. */
