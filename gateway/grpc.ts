@@ -5,6 +5,7 @@
 import type { Answer } from "../bus/kinds/config.ts"
 import { CONTENT_TYPE } from "./http1/field.ts"
 import type { RequestHead } from "./http1/request.ts"
+import type { FieldList } from "./http2/field-list.ts"
 
 /** Statuses (doc/statuscodes.md), those that are used here. */
 export const UNKNOWN = 2
@@ -47,6 +48,9 @@ export const grpcAnswer = (status: number, message: string): Answer => ({
   headers: [["content-type", "application/grpc"], ["grpc-status", String(status)], ["grpc-message", encoded(message)]],
   body: "",
 })
+
+/** The same after content. Fills `fields`. */
+export const grpcTrailers = (fields: FieldList, status: number, message: string): FieldList => fields.add("grpc-status", String(status)).add("grpc-message", encoded(message))
 
 /** Percent-encoded UTF-8 but for visible ASCII and spaces. */
 const encoded = (message: string): string => message.replace(/[^\x20-\x24\x26-\x7e]/gu, encodeURIComponent)

@@ -25,7 +25,7 @@ import { BAD, DONE, HELD, MORE, REPEATED, UPGRADED, type ResponseRelay } from ".
 import { answerOf, isIdempotent, verdictOf, type Failure } from "./error.ts"
 import { Edits } from "./http1/edits.ts"
 import { isPreflight } from "./filters/cors.ts"
-import { deadlineOf, grpcAnswer, grpcStatusOf, isCall } from "./grpc.ts"
+import { deadlineOf, grpcAnswer, grpcStatusOf, grpcTrailers, isCall } from "./grpc.ts"
 import { GRPC_TIMEOUT, USER_AGENT, X_FORWARDED_FOR, X_REQUEST_ID } from "./http1/field.ts"
 import type { ResponseHead } from "./http1/response.ts"
 import { TO_TUNNEL, responseText } from "./http1/write.ts"
@@ -53,7 +53,7 @@ const RESPONDING = 3 // the answer is on its way
 const WAITING = 4 // an attempt has failed, another follows
 
 const responseEdits = new Edits()
-/** Of the head that is being sent. */
+/** Of the section that is being sent. */
 const requestFields = new FieldList()
 
 type UpstreamReason = (Failure & { side: "upstream" })["reason"]
@@ -497,13 +497,16 @@ export class Exchange implements UpstreamUser {
     if (this.#state === IDLE) return
     this.#reason = failure.reason
     this.#release(false, failure.side === "upstream" ? failure.reason : "cancelled")
-    if (this.response.hasBegun) {
-      this.#log()
-      this.#client.destroy(code)
-      return
-    }
     const verdict = verdictOf(failure)
     const { head, forwarding } = this.#client
+    if (this.response.hasBegun) {
+      if (this.isGrpc && code < 0) this.#endCall(verdict.grpc, verdict.text)
+      else {
+        this.#log()
+        this.#client.destroy(code)
+      }
+      return
+    }
     if (forwarding.major === 2 && (this.isGrpc || isCall(head))) this.#answerCall(verdict.grpc, verdict.text)
     else this.#answer(answerOf(verdict), verdict.mustClose)
   }
@@ -573,6 +576,14 @@ export class Exchange implements UpstreamUser {
   #answerBy(answer: Answer): void {
     if (this.isGrpc) this.#answerCall(grpcStatusOf(answer.status), answer.body)
     else this.#answer(answer)
+  }
+
+  /** Trailers can still say what has become of it. */
+  #endCall(status: number, message: string): void {
+    this.#grpcStatus = status
+    this.response.onTrailers(grpcTrailers(requestFields.clear(), status, message))
+    this.#log()
+    this.#client.onAnswered(true)
   }
 
   #answerCall(status: number, message: string): void {
