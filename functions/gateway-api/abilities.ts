@@ -11,7 +11,7 @@ export interface Abilities {
  * backends of appProtocol kubernetes.io/h2c get a cluster that has endpoints, and classes name the features. While it is
  * false GRPCRoutes are read and judged, their status says why they are not served, and no entry comes of them.
  */
-export const ABILITIES: Abilities = { http2: false }
+export const ABILITIES: Abilities = { http2: true }
 
 export type RouteKind = "HTTPRoute" | "GRPCRoute"
 

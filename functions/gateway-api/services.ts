@@ -55,7 +55,7 @@ const unspoken = (said: string, protocol: "h2c" | undefined): readonly [why: str
   return [said === H2C ? `speaks ${said}, which is not supported` : "is sent gRPC, which needs HTTP/2 to the backend, and that is not supported", "Wait for a version of Headgate that speaks HTTP/2 to backends."]
 }
 
-const HTTP_FIX = "Leave appProtocol out, or use http or kubernetes.io/ws."
+const HTTP_FIX = `Leave appProtocol out, or use http, ${H2C} or kubernetes.io/ws.`
 const H2C_FIX = `Leave appProtocol out, or use ${H2C}.`
 
 const portList = (ports: readonly ServicePort[]): string => (ports.length === 0 ? "no port" : ports.map(({ port, protocol }) => `${port}/${protocol}`).join(", "))

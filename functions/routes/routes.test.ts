@@ -3,4 +3,4 @@ import { goldens } from "../../test/fixtures/derive.ts"
 import { routes, routesBy } from "./routes.ts"
 
 goldens(join(import.meta.dirname, "testdata"), [routes])
-goldens(join(import.meta.dirname, "testdata/http2"), [routesBy({ http2: true })])
+goldens(join(import.meta.dirname, "testdata/without-http2"), [routesBy({ http2: false })])

@@ -30,7 +30,7 @@ const shown = (_kind: string, row: unknown): unknown => {
 }
 
 goldens(join(import.meta.dirname, "testdata"), [status], shown)
-goldens(join(import.meta.dirname, "testdata/http2"), [statusBy({ http2: true })], shown)
+goldens(join(import.meta.dirname, "testdata/without-http2"), [statusBy({ http2: false })], shown)
 
 test("a GatewayClass names what is supported, sorted and each once", () => {
   const { rows } = run(status, [given(gatewayApi.gatewayClass, { "/ours": { metadata: { name: "ours" }, spec: { controllerName: "headgate.dev/gateway" } } })])
