@@ -38,7 +38,7 @@ export const requestFields = (
 /** What is said anew here, or must not go on. */
 const replaced = (head: RequestHead, from: Forwarding, trace: TraceLine | null): number => {
   let dropped = from.trustedHops === 0 ? CLAIMS : 1 << X_FORWARDED_FOR
-  if (!head.hasBody) dropped |= 1 << EXPECT
+  if (head.minor === 0 || !head.hasBody) dropped |= 1 << EXPECT
   if (head.maxForwards >= 0) dropped |= 1 << MAX_FORWARDS
   if (trace !== null) dropped |= trace.isNew ? TRACE_CONTEXT : 1 << TRACEPARENT
   return dropped
