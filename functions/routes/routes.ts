@@ -45,7 +45,7 @@ export const routes: Reconciler = reconcile({
     const listeners = noted(judgedListeners(served, from(core.service)))
     const base = placesOf(gateways, served, listeners, namespaces)
     const yields = yieldsOf(httpRoutes, grpcRoutes, base)
-    const sources = { places: yields === undefined ? base : { ...base, yields }, grants: grantsByNamespace, overlays: overlaysByTarget }
+    const sources = { places: { ...base, yields }, grants: grantsByNamespace, overlays: overlaysByTarget }
 
     const ofHttp = httpRoutes.flatMap((route, read) => entriesOf("HTTPRoute", route, (context) => route.spec.rules.flatMap((rule, i) => ruleOf(rule, `spec.rules[${i}]`, context) ?? []), sources, read))
     const ofGrpc = grpcRoutes.flatMap((route, read) => entriesOf("GRPCRoute", route, (context) => (route.spec.rules ?? []).flatMap((rule, i) => grpcRuleOf(rule, `spec.rules[${i}]`, context) ?? []), sources, read)).named("entries of GRPCRoutes")

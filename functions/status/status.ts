@@ -46,7 +46,7 @@ export const status: Reconciler = reconcile({
     const listeners = contests.map(({ value }) => value).named("listeners")
     const base = placesOf(gateways, served, listeners, from(core.namespace))
     const yields = yieldsOf(from(gatewayApi.httpRoute), from(gatewayApi.grpcRoute), base)
-    const places = yields === undefined ? base : { ...base, yields }
+    const places = { ...base, yields }
     const overlaps = overlapping(listeners)
     const certificates = certificateFacts(from(kinds.certificate), from(core.secret), from(clock))
     const controllers = gateways.map(({ spec }, read) => read(classes, `/${spec.gatewayClassName}`)?.spec.controllerName).named("controllers")
