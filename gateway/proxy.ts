@@ -26,17 +26,16 @@ import { answerOf, isIdempotent, verdictOf, type Failure } from "./error.ts"
 import { Edits } from "./http1/edits.ts"
 import { isPreflight } from "./filters/cors.ts"
 import { deadlineOf, grpcAnswer, grpcStatusOf, grpcTrailers, isCall } from "./grpc.ts"
-import { GRPC_TIMEOUT, USER_AGENT, X_FORWARDED_FOR, X_REQUEST_ID } from "./http1/field.ts"
+import { GRPC_TIMEOUT } from "./http1/field.ts"
 import type { ResponseHead } from "./http1/response.ts"
 import { TO_TUNNEL, responseText } from "./http1/write.ts"
 import { FieldList } from "./http2/field-list.ts"
 import type { MessageHead } from "./http2/message.ts"
 import { outgoingFields, outgoingText } from "./outgoing.ts"
-import { clientAddress } from "./downstream/client-address.ts"
 import { refusalOf } from "./downstream/refusal.ts"
 import type { ClusterHandle, CompiledBackend, CompiledRule, Cors, Retry } from "./table/table.ts"
 import type { Outcome, TunnelEnd } from "./telemetry/metrics.ts"
-import type { RequestTrace } from "./telemetry/request-trace.ts"
+import { Account } from "./telemetry/account.ts"
 import { Attempts } from "./upstream/attempts.ts"
 import type { UpstreamConnection } from "./upstream/connection.ts"
 import { mirrorCopies } from "./upstream/copies.ts"
@@ -63,21 +62,13 @@ export class Exchange implements UpstreamUser {
   readonly response: ResponseRelay
   readonly #client: Client
   #state = IDLE
-  #start = 0
-  #id = ""
-  #status = 0
-  #reason = ""
-  #bytes = 0
-  /** Null: not sampled. */
-  #trace: RequestTrace | null = null
+  readonly #account: Account
   #rule: CompiledRule | null = null
   #backend: CompiledBackend | null = null
   #cluster: ClusterHandle | null = null
   #cors: Cors | null = null
   /** The request is a call of gRPC, as far as has been looked. */
   isGrpc = false
-  /** The gateway's own answer to one; -1: there is none. */
-  #grpcStatus = -1
   /** Backends are spoken to in HTTP/2; else #text is the head for them. */
   #isHttp2 = false
   #text = ""
@@ -94,6 +85,7 @@ export class Exchange implements UpstreamUser {
     this.#client = client
     this.request = request
     this.response = response
+    this.#account = new Account(client)
     this.#attempts = new Attempts(client.server.settings, client.server.upstreamMetrics)
   }
 
@@ -104,8 +96,8 @@ export class Exchange implements UpstreamUser {
     const { head, server } = this.#client
     this.#begin()
     this.request.start(head, server.settings.requestBodyBytes)
-    this.#id = server.requestId()
-    if (server.traces !== null) this.#trace = server.traces.begin(head)
+    this.#account.id = server.requestId()
+    if (server.traces !== null) this.#account.trace = server.traces.begin(head)
     if (this.#client.hasEnded) this.onHalfClosed()
     const refusal = refusalOf(head, this.#client.forwarding.scheme, server.settings)
     if (refusal !== null) this.fail({ side: "downstream", reason: refusal })
@@ -120,16 +112,14 @@ export class Exchange implements UpstreamUser {
     this.#begin()
     this.request.start(this.#client.head, 0)
     this.request.refusal = "request-line"
-    this.#id = this.#client.server.requestId()
+    this.#account.id = this.#client.server.requestId()
     this.fail({ side: "downstream", reason })
   }
 
   #begin(): void {
     this.#state = AWAITING
-    this.#start = tick()
-    this.#status = this.#bytes = 0
-    this.#grpcStatus = -1
-    this.#reason = this.#text = ""
+    this.#account.begin()
+    this.#text = ""
     this.isGrpc = false
     this.#rule = this.#backend = this.#cluster = this.#endpoint = this.#cors = null
     this.#requestDeadline = this.#attemptDeadline = this.#stepDeadline = this.#halfClosedDeadline = 0
@@ -147,6 +137,7 @@ export class Exchange implements UpstreamUser {
     else if (rule === null) this.fail({ side: "route", reason: "no-route" })
     else {
       this.#rule = rule
+      this.#account.route = rule.id
       this.#requestDeadline = server.after(rule.requestTimeout ?? server.settings.requestTimeout)
       if ((rule.isGrpc || head.takesTrailers) && !this.#isServedCall(rule)) this.fail({ side: "downstream", reason: "grpc-version" })
       else this.#route(rule, table.port)
@@ -183,9 +174,9 @@ export class Exchange implements UpstreamUser {
     this.#backend = backend
     this.#cluster = cluster
     this.#isHttp2 = cluster.isHttp2
-    if (rule.mirrors !== null || backend.mirrors !== null) mirrorCopies(this.#client, this.request, rule, backend, cluster, this.#id, this.#trace)
+    if (rule.mirrors !== null || backend.mirrors !== null) mirrorCopies(this.#client, this.request, rule, backend, cluster, this.#account.id, this.#account.trace)
     if (rule.retry !== null) this.#prepare(rule.retry, cluster)
-    if (!cluster.isHttp2) this.#text = outgoingText(this.#client, rule, backend, cluster, this.#id, this.#trace)
+    if (!cluster.isHttp2) this.#text = outgoingText(this.#client, rule, backend, cluster, this.#account.id, this.#account.trace)
     else if (head.isWebSocket) return this.fail({ side: "route", reason: "no-websocket" })
     // A backend may say that it has done nothing with it (RFC 9113 §8.7), which HTTP/1.1 cannot: then it is sent again.
     else if (head.hasBody && !this.request.isKept) this.request.keep(new KeptBody(this.#client.server.settings, null))
@@ -239,6 +230,7 @@ export class Exchange implements UpstreamUser {
       const upstream = endpoint.acquire(this, isFresh)
       if (upstream !== null) {
         this.#endpoint = endpoint
+        this.#account.upstream = endpoint.name
         this.#upstream = upstream
         this.#attemptDeadline = server.after(this.#rule?.backendTimeout ?? server.settings.backendTimeout)
         if (upstream.isConnected) this.#send(upstream)
@@ -263,7 +255,8 @@ export class Exchange implements UpstreamUser {
 
   #send(upstream: Upstream): void {
     this.#state = AWAITING
-    if (this.#trace !== null) this.#trace.sent = tick()
+    const { trace } = this.#account
+    if (trace !== null) trace.sent = tick()
     this.#stepDeadline = this.#client.server.after(this.#client.server.settings.responseHeadTimeout)
     if (upstream.version === 2) return this.#sendOver(upstream)
     this.request.sendOn(upstream, this.#attempts.made === 1 ? this.#text : this.#text + this.request.sent)
@@ -274,7 +267,7 @@ export class Exchange implements UpstreamUser {
     const { request } = this
     const { head } = this.#client
     if (this.#rule === null || this.#backend === null || this.#cluster === null) return
-    stream.open(outgoingFields(requestFields, this.#client, this.#rule, this.#backend, this.#cluster, this.#id, this.#trace), !head.hasBody)
+    stream.open(outgoingFields(requestFields, this.#client, this.#rule, this.#backend, this.#cluster, this.#account.id, this.#account.trace), !head.hasBody)
     if (this.#upstream !== stream || !head.hasBody) return
     if (request.isBodySent) sendFramed(stream, head.body, head.length, request.sent, request.isDone)
     request.goOnOver(stream)
@@ -317,8 +310,9 @@ export class Exchange implements UpstreamUser {
   /** The client has been told the head. */
   #onBegun({ endpoint }: Upstream): void {
     this.#state = RESPONDING
-    if (this.#trace !== null) this.#trace.answered = tick()
-    this.#status = this.response.head.status
+    const { trace } = this.#account
+    if (trace !== null) trace.answered = tick()
+    this.#account.status = this.response.head.status
     this.request.forgetSent()
     endpoint.health.succeeded()
   }
@@ -358,11 +352,11 @@ export class Exchange implements UpstreamUser {
   /** 101: the request is answered, its times are over, and both connections are a tunnel's. Its line is written at the end. */
   #upgrade(client: ClientConnection, connection: UpstreamConnection): boolean {
     const { head } = this.response
-    this.#status = head.status
+    this.#account.status = head.status
     connection.endpoint.health.succeeded()
     const rest = this.response.takeTail()
     client.socket.write(responseText(head, this.responseEdits(head), TO_TUNNEL, true, 1), "latin1")
-    this.#count()
+    this.#end()
     const tunnel = new Tunnel(client, connection, (end) => this.#onTunnelEnd(tunnel, end))
     connection.becomeTunnel(tunnel)
     const goesOn = rest === null || tunnel.onRead(rest, rest.length, true)
@@ -372,9 +366,9 @@ export class Exchange implements UpstreamUser {
 
   #onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void {
     if (end !== "closed") this.noteReason(end)
-    this.#bytes = tunnel.sent
+    this.#account.bytes = tunnel.sent
     this.#release(false, end === "closed" ? "ok" : end === "backend-gone" ? "reset" : "cancelled")
-    this.#write(tick() - this.#start, tunnel.received)
+    this.#account.write(tick() - this.#account.start, 0, tunnel.received)
   }
 
   #afterRead(): number {
@@ -495,7 +489,7 @@ export class Exchange implements UpstreamUser {
   /** Ends the exchange: with an answer if the client has none yet, else by cutting it off. `code`: of a backend's RST_STREAM. */
   fail(failure: Failure, code = -1): void {
     if (this.#state === IDLE) return
-    this.#reason = failure.reason
+    this.#account.reason = failure.reason
     this.#release(false, failure.side === "upstream" ? failure.reason : "cancelled")
     const verdict = verdictOf(failure)
     const { head, forwarding } = this.#client
@@ -516,7 +510,7 @@ export class Exchange implements UpstreamUser {
     if (this.#state === IDLE) return
     this.noteReason("client-gone")
     // For the log; nobody is there to read it.
-    if (this.#status === 0) this.#status = 499
+    if (this.#account.status === 0) this.#account.status = 499
     this.#client.server.metrics.aborted++
     this.#release(false, "cancelled")
     this.#log()
@@ -529,7 +523,7 @@ export class Exchange implements UpstreamUser {
   }
 
   noteReason(reason: string): void {
-    if (this.#reason === "") this.#reason = reason
+    this.#account.noteReason(reason)
   }
 
   /** Called several times a second. */
@@ -580,14 +574,14 @@ export class Exchange implements UpstreamUser {
 
   /** Trailers can still say what has become of it. */
   #endCall(status: number, message: string): void {
-    this.#grpcStatus = status
+    this.#account.grpc = status
     this.response.onTrailers(grpcTrailers(requestFields.clear(), status, message))
     this.#log()
     this.#client.onAnswered(true)
   }
 
   #answerCall(status: number, message: string): void {
-    this.#grpcStatus = status
+    this.#account.grpc = status
     this.#answer(grpcAnswer(status, message))
   }
 
@@ -596,8 +590,8 @@ export class Exchange implements UpstreamUser {
     const { head } = this.#client
     const answer = this.#cors === null ? plain : this.#cors.answered(head, plain)
     const isPersistent = !mustClose && this.#client.mayPersist()
-    this.#status = answer.status
-    this.#bytes = head.method === "HEAD" ? 0 : Buffer.byteLength(answer.body)
+    this.#account.status = answer.status
+    this.#account.bytes = head.method === "HEAD" ? 0 : Buffer.byteLength(answer.body)
     this.request.detach()
     this.response.isPersistent = isPersistent
     this.response.answer(answer)
@@ -630,57 +624,14 @@ export class Exchange implements UpstreamUser {
   }
 
   #log(): void {
-    this.#write(this.#count(), -1)
+    this.#account.write(this.#end(), this.response.bytes, -1)
   }
 
   /** The request is answered. Returns the milliseconds it took. */
-  #count(): number {
-    const { metrics } = this.#client.server
-    const milliseconds = tick() - this.#start
+  #end(): number {
     this.#state = IDLE
     this.request.end()
-    metrics.inFlight--
-    metrics.done(this.#status, milliseconds)
-    if (this.#trace !== null) this.#endTrace(this.#trace, milliseconds)
-    return milliseconds
-  }
-
-  /** `received`: octets a tunnel took from the client; -1: there was none. */
-  #write(milliseconds: number, received: number): void {
-    const { server, head, forwarding } = this.#client
-    const { accessLog } = server
-    if (accessLog === null) return
-    const isTrusted = forwarding.trustedHops > 0
-    const endpoint = this.#endpoint
-    accessLog.write({
-      start: this.#start,
-      milliseconds,
-      id: (isTrusted ? head.known(X_REQUEST_ID) : undefined) ?? this.#id,
-      client: isTrusted ? clientAddress(forwarding.address, head.known(X_FORWARDED_FOR), forwarding.trustedHops) : forwarding.address,
-      method: head.method,
-      host: head.host,
-      path: head.path,
-      protocol: forwarding.major === 2 ? "HTTP/2" : head.minor === 1 ? "HTTP/1.1" : "HTTP/1.0",
-      status: this.#status,
-      bytes: this.#bytes + this.response.bytes,
-      received,
-      userAgent: head.has(USER_AGENT) ? (head.known(USER_AGENT) ?? "") : "",
-      route: this.#rule?.id ?? "",
-      upstream: this.#attempts.made === 0 || endpoint === null ? "" : endpoint.name,
-      attempts: this.#attempts.made,
-      grpc: this.#grpcStatus,
-      reason: this.#reason,
-      tls: this.#client.secure?.version ?? "",
-    })
-  }
-
-  #endTrace(trace: RequestTrace, milliseconds: number): void {
-    const { server, head, forwarding } = this.#client
-    const endpoint = this.#endpoint
-    this.#trace = null
-    server.traces?.end(trace, {
-      start: this.#start, milliseconds, scheme: forwarding.scheme, method: head.method, host: head.host, status: this.#status, route: this.#rule?.id ?? "",
-      upstream: this.#attempts.made === 0 || endpoint === null ? "" : endpoint.name, attempts: this.#attempts.made, reason: this.#reason,
-    })
+    this.#account.attempts = this.#attempts.made
+    return this.#account.count()
   }
 }

@@ -19,7 +19,7 @@ const parsed = (text: string): unknown[] => text.trimEnd().split("\n").map((line
 test("a line is JSON with every field", () => {
   expect(parsed(accessLine(record))).toEqual([{
     time: new Date(Math.floor(performance.timeOrigin + 1234.5)).toISOString(), type: "access", id: "abc", client: "127.0.0.1", method: "GET", host: "a.example", path: "/x",
-    protocol: "HTTP/1.1", status: 200, bytes: 5, ms: 1.23, route: "httproute/default/a#0", upstream: "127.0.0.1:80", attempts: 1, grpc: -1, agent: "curl/8",
+    protocol: "HTTP/1.1", status: 200, bytes: 5, ms: 1.23, route: "httproute/default/a#0", upstream: "127.0.0.1:80", attempts: 1, agent: "curl/8",
   }])
 })
 

@@ -114,7 +114,7 @@ export class Http2UpstreamConnection implements ConnectionOwner<UpstreamStream> 
 
   /** Nothing comes for a request: who does not answer a PING either is gone, and other requests need not find it out for themselves. */
   ask(): void {
-    if (this.#probe !== undefined || this.#isLeaving) return
+    if (this.#probe !== undefined || this.#isClosed) return
     this.engine.ping()
     this.#probe = setTimeout(() => this.#lose("reset"), this.#endpoint.limits.connectTimeout).unref()
   }
