@@ -114,9 +114,10 @@ export class Http2UpstreamConnection implements ConnectionOwner<UpstreamStream> 
 
   /** Nothing comes for a request: who does not answer a PING either is gone, and other requests need not find it out for themselves. */
   ask(): void {
-    if (this.#probe !== undefined || this.#isClosed) return
+    const { connectTimeout } = this.#endpoint.limits
+    if (this.#probe !== undefined || this.#isClosed || connectTimeout === 0) return
     this.engine.ping()
-    this.#probe = setTimeout(() => this.#lose("reset"), this.#endpoint.limits.connectTimeout).unref()
+    this.#probe = setTimeout(() => this.#lose("reset"), connectTimeout).unref()
   }
 
   // === Reading
