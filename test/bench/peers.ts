@@ -57,7 +57,8 @@ export const nginxBackend = (place: Place, grpc?: number): Command => {
   writeFileSync(join(place.folder, "message"), GRPC_MESSAGE)
   // A file is not for POST: what nginx says to that is made the answer.
   const calls = `server { listen ${place.address}:${grpc} http2 backlog=4096; root "${place.folder}"; default_type application/grpc; location / { error_page 405 =200 /message; return 405; } location = /message { error_page 405 =200 /message; add_trailer grpc-status 0; } }`
-  writeFileSync(path, `${nginxBase(place, "backend")}
+  // Started by root its workers would be nobody, who may not read a folder of the bench.
+  writeFileSync(path, `${nginxBase(place, "backend")} ${process.getuid?.() === 0 ? "user root;" : ""}
   http {
     access_log off; keepalive_requests 1000000000; sendfile on; open_file_cache max=16; ${nginxPaths(place)}
     server { listen ${place.address}:${place.backend} backlog=4096; default_type text/plain; location / { return 200 "${"x".repeat(1024)}"; } location ~ /large$ { alias "${place.folder}/large"; } }
