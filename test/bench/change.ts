@@ -52,7 +52,7 @@ const isLive = async ({ url, host, path }: Changed, version: number): Promise<bo
   const { hostname, port } = new URL(url)
   const prober = await Prober.connect(Number(port), hostname)
   try {
-    return (await prober.ask(host, path)).toLowerCase().includes(`\r\nx-version: ${version}\r`)
+    return `${(await prober.ask(host, path)).toLowerCase()}\r`.includes(`\r\nx-version: ${version}\r`)
   } finally {
     prober.close()
   }
