@@ -65,6 +65,8 @@ class Acceptor {
   readonly address: string
   readonly port: number
   isForAny: boolean
+  /** … and for nobody else: where a connection came to is not asked, which is a system call. */
+  isForAnyOnly = false
   /** undefined before the first attempt has ended. */
   bound: Bound | undefined
   server: net.Server | undefined
@@ -189,6 +191,7 @@ export class Listening {
       const open = this.#acceptors.get(key)
       if (open !== undefined) {
         open.isForAny = acceptor.isForAny
+        open.isForAnyOnly = acceptor.isForAnyOnly
         continue
       }
       this.#acceptors.set(key, acceptor)
@@ -266,7 +269,7 @@ export class Listening {
 
   #accept(acceptor: Acceptor, socket: net.Socket): void {
     acceptor.accepted++
-    const to = socket.localAddress
+    const to = acceptor.isForAnyOnly && this.#closing.size === 0 ? undefined : socket.localAddress
     const own = to === undefined ? undefined : this.#doorAt(`${to.startsWith("::ffff:") ? to.slice(7) : to}:${acceptor.port}`)
     const door = own ?? (acceptor.isForAny ? this.#doorAt(`${ANY}:${acceptor.port}`) : undefined)
     if (door === undefined) socket.destroy()
@@ -288,10 +291,14 @@ const wanted = (keys: Iterable<string>, bind: string): ReadonlyMap<string, Accep
     byPort.set(port, [...(byPort.get(port) ?? []), address])
   }
   const acceptors = new Map<string, Acceptor>()
-  const add = (address: string, port: number, isForAny: boolean): void => void acceptors.set(`${address}|${port}`, new Acceptor(address, port, isForAny))
+  const add = (address: string, port: number, isForAny: boolean, isForAnyOnly = false): void => {
+    const acceptor = new Acceptor(address, port, isForAny)
+    acceptor.isForAnyOnly = isForAnyOnly
+    acceptors.set(`${address}|${port}`, acceptor)
+  }
   for (const [port, addresses] of byPort) {
     if (addresses.includes(ANY)) {
-      add(bind, port, true)
+      add(bind, port, true, addresses.length === 1)
       // A process bound to one address by default still serves the others that were asked for by name.
       if (bind !== "::" && bind !== "0.0.0.0") for (const address of addresses) if (address !== ANY && address !== bind) add(address, port, false)
     } else for (const address of addresses) add(address, port, false)
