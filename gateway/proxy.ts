@@ -534,6 +534,7 @@ export class Exchange implements UpstreamUser {
   /** The response is complete. */
   #finish(): void {
     const { isPersistent } = this.response
+    if (!this.response.isReferenced) this.#connection?.freeBuffer()
     // Before its request: the rest is nobody's, and the backend must not wait for it on a pooled connection.
     this.#release(this.response.head.isPersistent && this.request.isDone, "ok")
     this.#log()

@@ -9,7 +9,7 @@ import { INCOMPLETE, REFUSED } from "../http1/head.ts"
 import { RequestHead } from "../http1/request.ts"
 import { forwarding, type Forwarding } from "../http1/write.ts"
 import { isPreface } from "../http2/frame.ts"
-import { READ_BYTES, slab } from "../slab.ts"
+import { READ_BYTES, giveBuffer, slab, takeBuffer } from "../slab.ts"
 import { Exchange } from "../proxy.ts"
 import type { HttpServer } from "../server.ts"
 import type { Secure } from "../tls/handshake.ts"
@@ -21,6 +21,8 @@ import { peerAddress, queuedOctets, readInto } from "./socket.ts"
 
 const EMPTY = Buffer.alloc(0)
 const SMALLEST_READ = 4_096
+/** From here on what is kept of a body is in a buffer that is used again. */
+const LARGE_READ = 16_384
 /** TLS gives no more at once (RFC 8446 §5.1). */
 const RECORD_BYTES = 16_384
 const END_OF_HEAD = Buffer.from("\r\n\r\n")
@@ -85,7 +87,9 @@ export class ClientConnection implements Client {
   /** Where the next read goes: bodies, and tunnels in bulk, keep what they are read into until it is written on. */
   readBuffer(): Buffer {
     if (this.#state === TUNNEL && this.#tunnel?.isClientBulky === true) return Buffer.allocUnsafeSlow(READ_BYTES)
-    return this.#state === BODY ? Buffer.allocUnsafeSlow(Math.min(this.secure === null ? READ_BYTES : RECORD_BYTES, Math.max(this.request.remaining, SMALLEST_READ))) : slab
+    if (this.#state !== BODY) return slab
+    if (this.secure === null && this.request.remaining > LARGE_READ) return takeBuffer()
+    return Buffer.allocUnsafeSlow(Math.min(RECORD_BYTES, Math.max(this.request.remaining, SMALLEST_READ)))
   }
 
   onRead(buffer: Buffer, length: number): void {
@@ -110,9 +114,11 @@ export class ClientConnection implements Client {
   /** What is left in the slab would be overwritten by the next read of any socket. */
   #own(): void {
     if (this.#pending !== slab) return
-    this.#pending = Buffer.from(slab.subarray(this.#at, this.#to))
+    const size = this.#to - this.#at
+    this.#pending = size > LARGE_READ ? takeBuffer() : Buffer.allocUnsafeSlow(size)
+    slab.copy(this.#pending, 0, this.#at, this.#to)
     this.#at = 0
-    this.#to = this.#pending.length
+    this.#to = size
   }
 
   /** Hands on what is pending, as far as it is wanted. Safe to call from anywhere, also from inside itself. */
@@ -217,6 +223,7 @@ export class ClientConnection implements Client {
     }
     if (next === this.#at) return false
     this.#take(next)
+    if (this.#pending === null && pending.length === READ_BYTES && pending !== slab && request.isTaken) giveBuffer(pending)
     if (request.isDone) {
       this.#state = NEXT
       this.#readDeadline = 0
