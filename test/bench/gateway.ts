@@ -1,6 +1,7 @@
 /** The gateway to compare: the program as `up` starts it, serving from a snapshot on disk, without a bus. */
 import { randomBytes } from "node:crypto"
 import { writeFileSync } from "node:fs"
+import { createServer } from "node:net"
 import { join } from "node:path"
 import { canonical } from "../../bus/canonical.ts"
 import { Redacted } from "../../bus/redacted.ts"
@@ -53,6 +54,9 @@ const writeSnapshot = async (folder: string, entries: ReadonlyMap<string, string
   if (failures.length > 0) throw new Error(`no snapshot: ${String(failures[0])}`)
 }
 
+/** In place of a bus, who takes connections and says nothing: one that refused them would be asked twenty times a second, which counts. */
+const silent = (port: number) => createServer((socket) => socket.unref().on("error", () => socket.destroy())).listen(port, "127.0.0.1").unref()
+
 /** Resolves when it is ready. */
 export const startGateway = async (place: Place, start: Start, { name = "headgate", issued, profile, args = [] }: GatewayOptions = {}): Promise<Candidate> => {
   const data = join(place.folder, "gateway")
@@ -60,8 +64,9 @@ export const startGateway = async (place: Place, start: Start, { name = "headgat
   const keyFile = join(place.folder, "plane.key")
   writeFileSync(keyFile, secret, { mode: 0o600 })
   await writeSnapshot(data, entriesOf(place, issued === undefined ? undefined : certificateEntry("a", issued, planeKey(new Redacted(secret)))))
-  const [admin = 0, nowhere = 0] = await freePorts(2)
-  const flags = ["--plane", PLANE, "--pod", "bench", "--bind", place.address, "--admin", `127.0.0.1:${admin}`, "--data", data, "--plane-key", keyFile, "--nats", `nats://127.0.0.1:${nowhere}`, ...args]
+  const [admin = 0, bus = 0] = await freePorts(2)
+  silent(bus)
+  const flags = ["--plane", PLANE, "--pod", "bench", "--bind", place.address, "--admin", `127.0.0.1:${admin}`, "--data", data, "--plane-key", keyFile, "--nats", `nats://127.0.0.1:${bus}`, ...args]
   const profiling = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`]
   const child = start(name, [process.execPath, ...NODE_FLAGS, ...profiling, join(root, "infra/cli/headgate.mjs"), "gateway", ...flags], PROXY_CORE, NODE_ENVIRONMENT)
   await until("the gateway is ready", () => isReady(`http://127.0.0.1:${admin}`), 60_000)
