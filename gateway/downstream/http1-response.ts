@@ -57,8 +57,7 @@ export class Http1Response extends ResponseRelay {
       return BAD
     }
     if (next < end) this.head.isPersistent = false
-    let size = 0
-    for (let i = 0; i < spans.length; i += 2) size += (spans[i + 1] ?? 0) - (spans[i] ?? 0)
+    const size = octetsIn(spans)
     const before = this.#mode === TO_CHUNKS && size > 0 ? `${text}${size.toString(16)}\r\n` : text
     let after = this.#mode === TO_CHUNKS && size > 0 ? "\r\n" : ""
     if (body.isDone && body.kind === CHUNKED && body.trailers !== null && this.#mode === AS_IS) after = `${body.trailers}\r\n`
@@ -101,6 +100,12 @@ export class Http1Response extends ResponseRelay {
     const { head, socket } = this.#client
     socket.write(answerText(answer, head.method === "HEAD", this.isPersistent, head.minor), "latin1")
   }
+}
+
+const octetsIn = (spans: readonly number[]): number => {
+  let size = 0
+  for (let i = 0; i < spans.length; i += 2) size += (spans[i + 1] ?? 0) - (spans[i] ?? 0)
+  return size
 }
 
 /** The spans one after the other at the start of `into`. */

@@ -27,7 +27,7 @@ export interface Round extends Load {
 /** System daemons live where an ordinary PATH does not look. */
 const searched = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", "/sbin"]
 
-const isInstalled = (program: string) =>
+export const isInstalled = (program: string) =>
   searched.some((folder) => {
     try {
       accessSync(join(folder, program), constants.X_OK)

@@ -14,6 +14,7 @@ import { CALL, MANY, ONE, rows, type Row } from "./edge-rows.ts"
 import { backendOf, commands, gateway, mib, peer, places, remarksOf, type Scene } from "./edge-scene.ts"
 import { ENVOY, findEnvoy } from "./envoy.ts"
 import { profileFolder } from "./gateway.ts"
+import { hotPath } from "./hot-path.ts"
 import { load, writeMix } from "./load.ts"
 import { hostOf } from "./peers.ts"
 import { middle, option, report } from "./report.ts"
@@ -94,6 +95,7 @@ const all: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
   routes,
   workers,
   change,
+  profile: hotPath,
 }
 
 /** `--only NAME --rounds 5 --seconds 5`; `--profile FOLDER` writes CPU profiles of the gateway there. */

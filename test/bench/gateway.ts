@@ -28,6 +28,8 @@ export interface GatewayOptions {
   /** A CPU profile goes there. */
   readonly profile?: string | undefined
   readonly args?: readonly string[]
+  /** Of Node. */
+  readonly flags?: readonly string[]
 }
 
 /** What functions would have committed for these routes, and the certificate. */
@@ -58,7 +60,7 @@ const writeSnapshot = async (folder: string, entries: ReadonlyMap<string, string
 const silent = (port: number) => createServer((socket) => socket.unref().on("error", () => socket.destroy())).listen(port, "127.0.0.1").unref()
 
 /** Resolves when it is ready. */
-export const startGateway = async (place: Place, start: Start, { name = "headgate", issued, profile, args = [] }: GatewayOptions = {}): Promise<Candidate> => {
+export const startGateway = async (place: Place, start: Start, { name = "headgate", issued, profile, args = [], flags: ofNode = [] }: GatewayOptions = {}): Promise<Candidate> => {
   const data = join(place.folder, "gateway")
   const secret = randomBytes(32)
   const keyFile = join(place.folder, "plane.key")
@@ -68,7 +70,7 @@ export const startGateway = async (place: Place, start: Start, { name = "headgat
   silent(bus)
   const flags = ["--plane", PLANE, "--pod", "bench", "--bind", place.address, "--admin", `127.0.0.1:${admin}`, "--data", data, "--plane-key", keyFile, "--nats", `nats://127.0.0.1:${bus}`, ...args]
   const profiling = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`]
-  const child = start(name, [process.execPath, ...NODE_FLAGS, ...profiling, join(root, "infra/cli/headgate.mjs"), "gateway", ...flags], PROXY_CORE, NODE_ENVIRONMENT)
+  const child = start(name, [process.execPath, ...NODE_FLAGS, ...ofNode, ...profiling, join(root, "infra/cli/headgate.mjs"), "gateway", ...flags], PROXY_CORE, NODE_ENVIRONMENT)
   await until("the gateway is ready", () => isReady(`http://127.0.0.1:${admin}`), 60_000)
   return { name, url: `${issued === undefined ? "http" : "https"}://${place.address}:${place.port}`, pid: child.pid ?? 0 }
 }
