@@ -10,7 +10,7 @@ import { load, writeMix } from "./load.ts"
 import { middle, quantile, report } from "./report.ts"
 
 /** Names for perf of what V8 compiles, and of what it interprets. */
-const NAMES = ["--perf-basic-prof", "--interpreted-frames-native-stack"] as const
+const names = (folder: string) => ["--perf-basic-prof", "--interpreted-frames-native-stack", "--no-logfile-per-isolate", `--logfile=${join(folder, "v8.log")}`]
 
 const kernel = { write: "kernel: writes, with what TCP over loopback does in them", read: "kernel: reads", wait: "kernel: waiting for events", other: "kernel: the rest" } as const
 const collecting = "garbage collection"
@@ -70,10 +70,10 @@ export const hotPath = async (scene: Scene): Promise<void> => {
   if (!isInstalled("perf")) return console.log("The hot path is left out: perf is not installed (Debian: linux-perf).")
   const next = await places(scene, await backendOf("nginx", scene), false, {})
   const floor = next(ONE)
-  const relay = scene.start("relay", [process.execPath, ...NAMES, join(import.meta.dirname, "relay.ts"), floor.address, String(floor.port), String(floor.backend)], PROXY_CORE)
-  const beside = next(ONE)
+  const relay = scene.start("relay", [process.execPath, ...names(floor.folder), join(import.meta.dirname, "relay.ts"), floor.address, String(floor.port), String(floor.backend)], PROXY_CORE)
+  const [own, beside] = [next(ONE), next(ONE)]
   const candidates: readonly Candidate[] = [
-    await startGateway(next(ONE), scene.start, { flags: NAMES }),
+    await startGateway(own, scene.start, { flags: names(own.folder) }),
     { name: "blind relay", url: `http://${floor.address}:${floor.port}`, pid: relay.pid ?? 0 },
     peer(scene, "nginx", beside, commands.nginx(beside, scene)),
   ]
