@@ -18,7 +18,7 @@ export interface ProbeOptions {
   readonly host: string
   readonly port: number
   readonly applied: () => Applied
-  readonly metrics: () => string
+  readonly metrics: () => string | Promise<string>
 }
 
 export interface AdminOptions extends ProbeOptions {
@@ -41,7 +41,7 @@ export const listenAdmin = (options: AdminOptions): Promise<http.Server> => list
 
 /** Likewise. */
 export const listenProbes = (options: ProbeOptions): Promise<http.Server> =>
-  listen("probes", options, false, (request) => Promise.resolve(probed(request, options) ?? text(404, "/healthz /readyz /metrics")))
+  listen("probes", options, false, async (request) => (await probed(request, options)) ?? text(404, "/healthz /readyz /metrics"))
 
 const listen = async (what: "admin" | "probes", { host, port }: ProbeOptions, another: boolean, reply: (request: http.IncomingMessage) => Promise<Reply>): Promise<http.Server> => {
   const server = http.createServer((request, response) => {
@@ -70,7 +70,7 @@ const json = (status: number, body: string): Reply => ({ status, type: "applicat
 const urlOf = ({ url = "/" }: http.IncomingMessage): URL => new URL(url, "http://admin")
 
 /** Undefined: another path than those of probes. */
-const probed = (request: http.IncomingMessage, options: ProbeOptions): Reply | undefined => {
+const probed = async (request: http.IncomingMessage, options: ProbeOptions): Promise<Reply | undefined> => {
   if (request.method !== "GET" && request.method !== "HEAD") return text(405, "GET only")
   switch (urlOf(request).pathname) {
     case "/healthz":
@@ -80,7 +80,7 @@ const probed = (request: http.IncomingMessage, options: ProbeOptions): Reply | u
       return ready ? text(200, "ready") : text(503, waiting ?? "not ready")
     }
     case "/metrics":
-      return { status: 200, type: "text/plain; version=0.0.4; charset=utf-8", body: options.metrics() }
+      return { status: 200, type: "text/plain; version=0.0.4; charset=utf-8", body: await options.metrics() }
     default:
       return undefined
   }
@@ -89,7 +89,7 @@ const probed = (request: http.IncomingMessage, options: ProbeOptions): Reply | u
 const replyTo = async (request: http.IncomingMessage, options: AdminOptions): Promise<Reply> => {
   const { pathname, searchParams } = urlOf(request)
   if (pathname === "/reload") return request.method === "POST" ? reload(options) : text(405, "POST reloads")
-  const reply = probed(request, options)
+  const reply = await probed(request, options)
   if (reply !== undefined) return reply
   return pathname === "/config" ? json(200, config(options, searchParams.get("section"), searchParams.get("id"))) : text(404, "/healthz /readyz /config /reload /metrics")
 }

@@ -39,7 +39,7 @@ const downstream = (reason: (Failure & { side: "downstream" })["reason"]): Verdi
     case "trailer-too-large":
       return verdict(431, "the request's header fields are too large", true)
     case "version":
-      return verdict(505, "HTTP/1.1 and HTTP/1.0 are spoken here", true)
+      return verdict(505, "HTTP/2, HTTP/1.1 and HTTP/1.0 are spoken here", true)
     case "transfer-coding":
       return verdict(501, "of transfer codings only chunked is understood", true)
     case "path":
@@ -60,7 +60,7 @@ const downstream = (reason: (Failure & { side: "downstream" })["reason"]): Verdi
     case "connect":
       return verdict(501, "CONNECT is not available here", true)
     case "upgrade":
-      return verdict(501, "this protocol upgrade is not available here", true)
+      return verdict(400, "a WebSocket begins with a GET without content", true)
     case "trace":
       return verdict(405, "TRACE is not allowed")
     case "request-line":
@@ -111,7 +111,7 @@ const upstream = (reason: (Failure & { side: "upstream" })["reason"]): Verdict =
     case "bad-response":
       return verdict(502, "the backend's answer is not valid HTTP/1.1")
     case "upgraded":
-      return verdict(502, "the backend switched protocols unasked")
+      return verdict(502, "the backend switched to a protocol that was not asked for")
     case "truncated":
     case "idle":
       return verdict(502, "the backend's answer ended early")

@@ -1,5 +1,5 @@
 /** What `headgate gateway` can be told: flags, then the environment, then defaults. */
-import { hostname } from "node:os"
+import { availableParallelism, hostname } from "node:os"
 import { join } from "node:path"
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util"
 import { type Targets, targetsOf } from "../bus/trace/targets.ts"
@@ -29,6 +29,8 @@ export interface Flags {
   readonly natsPassword: string | undefined
   /** Undefined: tracing is off. `sampler` null: no request is traced. */
   readonly tracing: { readonly targets: Targets; readonly sampler: Sampler | null } | undefined
+  /** Threads that serve; 1: the process's only one does. */
+  readonly workers: number
   readonly settings: Settings
 }
 
@@ -43,6 +45,7 @@ export const usage = `headgate gateway: serves what functions have put on the bu
   --data FOLDER                 where the snapshot is kept ($HEADGATE_DATA/gateway, .headgate/gateway)
   --port-offset-on-eacces N     ports that may not be bound are served N higher (8000; 0: not at all)
   --plane-key FILE              key of the data plane, for HTTPS: 64 hexadecimal digits or 32 octets ($HEADGATE_PLANE_KEY_FILE)
+  --workers N                   threads that serve, on ports they share; auto: as many as there are processors ($HEADGATE_WORKERS, 1)
   --linger MS                   how long connections are still taken on SIGTERM, not ready and each for one answer (0)
   --drain MS                    how long requests may finish then (10000)
   --nats URL                    the bus ($HEADGATE_NATS_URL, nats://127.0.0.1:4222)
@@ -58,7 +61,7 @@ Limits and time-outs, in octets and milliseconds (a time-out of 0: none); --head
 /** Throws TypeError that says what is wrong. "help" when asked for it. */
 export const parseFlags = (argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Flags | "help" => {
   const options: ParseArgsOptionsConfig = { help: { type: "boolean" }, "admin-or-another": { type: "boolean" } }
-  for (const name of ["plane", "pod", "bind", "admin", "probes", "data", "port-offset-on-eacces", "plane-key", "linger", "drain", "nats", "nats-password-file", "trace-requests"]) options[name] = { type: "string" }
+  for (const name of ["plane", "pod", "bind", "admin", "probes", "data", "port-offset-on-eacces", "plane-key", "workers", "linger", "drain", "nats", "nats-password-file", "trace-requests"]) options[name] = { type: "string" }
   for (const name of settingNames) options[flagOf(name).slice(2)] = { type: "string" }
   const given = new Map(Object.entries(parseArgs({ args: [...argv], strict: true, options }).values))
   if (given.get("help") === true) return "help"
@@ -93,8 +96,18 @@ export const parseFlags = (argv: readonly string[], env: Readonly<Record<string,
     tracing: targets && { targets, sampler: samplerOf(flag("trace-requests") ?? (env["HEADGATE_TRACE_REQUESTS"] || undefined), env) },
     natsPassword: flag("nats-password-file"),
     natsUrl: flag("nats") ?? env["HEADGATE_NATS_URL"] ?? "nats://127.0.0.1:4222",
+    workers: workersOf(flag("workers"), env),
     settings: parseSettings(limits),
   }
+}
+
+const MOST_WORKERS = 256
+
+const workersOf = (flag: string | undefined, env: Readonly<Record<string, string | undefined>>): number => {
+  const text = flag ?? (env["HEADGATE_WORKERS"] || "1")
+  if (text === "auto") return availableParallelism()
+  if (!/^[1-9]\d{0,2}$/.test(text) || Number(text) > MOST_WORKERS) throw new TypeError(`--workers: "${text}" is neither auto nor a whole number from 1 to ${MOST_WORKERS}`)
+  return Number(text)
 }
 
 const addressOf = (of: string, text: string): { readonly host: string; readonly port: number } => {

@@ -7,8 +7,12 @@
  * A port that cannot be bound harms nothing else: it is noted and tried again until it can. One that this process may
  * not bind (EACCES, below 1024) is served `offset` higher, unless a listener wants that very port. A door whose
  * listeners are gone drains: it answers 404, ends its connections, and is forgotten.
+ *
+ * Several workers have a socket each for the same address (reusePort). What waits in one's queue is reset when that is
+ * closed, although others would take it: it is closed once its queue is empty (close-emptied.ts).
  */
 import net from "node:net"
+import { closeEmptied } from "./close-emptied.ts"
 import type { Notes } from "./notes.ts"
 import { HostIndex } from "./table/host.ts"
 import { type CompiledListener, CompiledPort } from "./table/port.ts"
@@ -30,6 +34,8 @@ export interface ListenOptions {
   readonly drain: number
   readonly open: (server: net.Server, port: number, table: () => PortTable) => Door
   readonly socketOptions: net.ServerOpts
+  /** Others of this process listen where this does. */
+  readonly sharesPorts?: boolean
   readonly notes: Notes
   /** A socket was bound, or could not be. */
   readonly onChange: () => void
@@ -65,6 +71,8 @@ class Acceptor {
   retry: NodeJS.Timeout | undefined
   attempts = 0
   isClosed = false
+  /** Connections that came. */
+  accepted = 0
 
   constructor(address: string, port: number, isForAny: boolean) {
     this.address = address
@@ -80,6 +88,8 @@ class Acceptor {
 export class Listening {
   readonly #options: ListenOptions
   readonly #doors = new Map<string, OpenDoor>()
+  /** Gone, while what waited for them is still accepted. */
+  readonly #closing = new Map<string, OpenDoor>()
   /** By `<address>|<port>`. */
   readonly #acceptors = new Map<string, Acceptor>()
   readonly #drains = new Set<Promise<unknown>>()
@@ -114,8 +124,22 @@ export class Listening {
         this.#openDoor(key, table)
       }
     }
-    for (const [key, open] of this.#doors) if (!ports.has(key)) this.#closeDoor(key, open)
-    this.#bindWanted(wanted(ports.keys(), this.#options.bind))
+    const gone = [...this.#doors].filter(([key]) => !ports.has(key))
+    for (const [key, open] of gone) {
+      this.#doors.delete(key)
+      open.table = emptyPort(open.table)
+    }
+    const emptied = this.#bindWanted(wanted(ports.keys(), this.#options.bind))
+    if (emptied.length === 0 || gone.length === 0) for (const [, open] of gone) this.#drainDoor(open)
+    else {
+      for (const [key, open] of gone) this.#closing.set(key, open)
+      void Promise.all(emptied).then(() => {
+        for (const [key, open] of gone) {
+          if (this.#closing.get(key) === open) this.#closing.delete(key)
+          this.#drainDoor(open)
+        }
+      })
+    }
   }
 
   /** Clients are to go elsewhere; who comes all the same is served. */
@@ -127,7 +151,8 @@ export class Listening {
   /** Takes no more connections, lets requests finish for at most `milliseconds`, cuts the rest. Resolves with how many. */
   async drain(milliseconds: number): Promise<number> {
     this.#isStopped = true
-    for (const acceptor of this.#acceptors.values()) this.#close(acceptor)
+    const emptied = [...this.#acceptors.values()].map((acceptor) => this.#close(acceptor)).filter((one) => one !== null)
+    if (emptied.length > 0) await Promise.all(emptied)
     const cut = await Promise.all([...this.#doors.values()].map(({ door }) => door.drain(milliseconds)))
     await Promise.all(this.#drains)
     return cut.reduce((sum, one) => sum + one, 0)
@@ -142,16 +167,23 @@ export class Listening {
 
   #closeDoor(key: string, open: OpenDoor): void {
     this.#doors.delete(key)
-    open.table = new CompiledPort(open.table.port, open.table.protocol, HostIndex.empty<CompiledListener>())
+    open.table = emptyPort(open.table)
+    this.#drainDoor(open)
+  }
+
+  #drainDoor(open: OpenDoor): void {
     const drained = open.door.drain(this.#options.drain).finally(() => this.#drains.delete(drained))
     this.#drains.add(drained)
   }
 
-  #bindWanted(acceptors: ReadonlyMap<string, Acceptor>): void {
+  /** Resolve when what waited at sockets that go has been accepted; none where they are closed at once. */
+  #bindWanted(acceptors: ReadonlyMap<string, Acceptor>): Promise<void>[] {
+    const emptied: Promise<void>[] = []
     for (const [key, acceptor] of this.#acceptors) {
       if (acceptors.has(key)) continue
       this.#acceptors.delete(key)
-      this.#close(acceptor)
+      const closing = this.#close(acceptor)
+      if (closing !== null) emptied.push(closing)
     }
     for (const [key, acceptor] of acceptors) {
       const open = this.#acceptors.get(key)
@@ -163,6 +195,7 @@ export class Listening {
       this.#giveWay(acceptor)
       this.#listen(acceptor, acceptor.port, acceptor.address)
     }
+    return emptied
   }
 
   /** A port served elsewhere yields to the listener that asked for that very port. */
@@ -191,7 +224,7 @@ export class Listening {
       else this.#failed(acceptor, reasonOf(error, port), error.code === "EADDRNOTAVAIL" ? "AddressNotUsable" : "PortUnavailable")
     }
     server.once("error", onError)
-    server.listen({ port, host: address, exclusive: true, backlog: 511 }, () => {
+    server.listen({ port, host: address, exclusive: true, backlog: 511, reusePort: this.#options.sharesPorts === true }, () => {
       if (acceptor.isClosed || acceptor.server !== server) {
         server.close()
         return
@@ -218,22 +251,34 @@ export class Listening {
     acceptor.retry.unref()
   }
 
-  #close(acceptor: Acceptor): void {
+  /** null: it is closed. Else what waits is accepted first. */
+  #close(acceptor: Acceptor): Promise<void> | null {
     acceptor.isClosed = true
     clearTimeout(acceptor.retry)
-    acceptor.server?.close()
     this.#options.notes.clear(`socket/${acceptor.name}`)
     this.#options.notes.clear(`accept/${acceptor.name}`)
+    const { server } = acceptor
+    if (server === undefined) return null
+    if (this.#options.sharesPorts === true && server.listening) return closeEmptied(server, () => acceptor.accepted)
+    server.close()
+    return null
   }
 
   #accept(acceptor: Acceptor, socket: net.Socket): void {
+    acceptor.accepted++
     const to = socket.localAddress
-    const own = to === undefined ? undefined : this.#doors.get(`${to.startsWith("::ffff:") ? to.slice(7) : to}:${acceptor.port}`)
-    const door = own ?? (acceptor.isForAny ? this.#doors.get(`${ANY}:${acceptor.port}`) : undefined)
+    const own = to === undefined ? undefined : this.#doorAt(`${to.startsWith("::ffff:") ? to.slice(7) : to}:${acceptor.port}`)
+    const door = own ?? (acceptor.isForAny ? this.#doorAt(`${ANY}:${acceptor.port}`) : undefined)
     if (door === undefined) socket.destroy()
     else door.server.emit("connection", socket)
   }
+
+  #doorAt(key: string): OpenDoor | undefined {
+    return this.#doors.get(key) ?? this.#closing.get(key)
+  }
 }
+
+const emptyPort = ({ port, protocol }: PortTable): PortTable => new CompiledPort(port, protocol, HostIndex.empty<CompiledListener>())
 
 /** One acceptor a port for any address if a door wants that, else one an address. */
 const wanted = (keys: Iterable<string>, bind: string): ReadonlyMap<string, Acceptor> => {

@@ -2,8 +2,9 @@ import http from "node:http"
 import net from "node:net"
 import { once } from "node:events"
 import { mkdtemp, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
+import { text } from "node:stream/consumers"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { canonical } from "../bus/canonical.ts"
 import { memoryStore, type MemoryStore } from "../bus/memory.ts"
@@ -47,8 +48,20 @@ const start = async (flags: readonly string[] = []): Promise<Gateway> => {
   gateways.push(gateway)
   return gateway
 }
-const attached = async (): Promise<Gateway> => {
-  const gateway = await start()
+/** Resolves with the ack of a revision. */
+const acked = (fn: string, rev: number): Promise<void> =>
+  new Promise((resolve) => {
+    const following = store.bus().follow({
+      stream: "APPLIED", filter: appliedSubject("default", "p"), from: { after: 0 },
+      onMessage: ({ data }) => {
+        if (JSON.parse(new TextDecoder().decode(data)).units[fn]?.rev !== rev) return
+        void following.stop()
+        resolve()
+      },
+    })
+  })
+const attached = async (flags: readonly string[] = []): Promise<Gateway> => {
+  const gateway = await start(flags)
   const ready = new Promise<void>((resolve) => {
     const following = store.bus().follow({
       stream: "APPLIED", filter: appliedSubject("default", "p"), from: { after: 0 },
@@ -239,14 +252,74 @@ describe("a gateway", () => {
   })
 })
 
+describe("a gateway of two workers", () => {
+  // Threads start while others use the processors.
+  const slowly = { timeout: 10_000 }
+
+  it("acks what both serve, tells of both as one, and starts again with it", async () => {
+    const gateway = await attached(["--workers", "2"])
+    expect(await get("/x")).toEqual([200, "a /x"])
+    for (let rev = 2; rev < 12; rev++) {
+      const to = rev % 2 === 0 ? "b" : "a"
+      const told = acked("routes", rev)
+      routes.stage([web(to)])
+      await told
+      const answers = await Promise.all(Array.from({ length: 8 }, () => once(http.get({ host: "127.0.0.1", port, agent: false }), "response")))
+      const bodies = await Promise.all(answers.map(([answer]) => text(answer)))
+      expect(bodies).toEqual(Array.from({ length: 8 }, () => `${to} /`))
+    }
+    const metrics = await (await admin(gateway, "/metrics")).text()
+    expect(metrics).toMatch(/^headgate_workers 2$/m)
+    expect(metrics).toMatch(/^headgate_unit_revision\{function="routes"\} 11$/m)
+    expect(metrics).toContain(`headgate_http_requests_total{port="${port}",code="2xx"} 81\n`)
+    expect(await (await admin(gateway, "/reload", "POST")).json()).toMatchObject({ reloaded: true, units: { routes: { rev: 11 } } })
+    expect(gateway.applied().listeners).toMatchObject([{ id: "gw/http", address: "127.0.0.1", port }])
+    await gateway.stop()
+    await expect(get("/")).rejects.toThrow("fetch failed")
+    const again = await start(["--workers", "2"])
+    await expect.poll(() => again.applied().ready, slowly).toBe(true)
+    expect(await get("/again")).toEqual([200, "a /again"])
+  })
+
+  it("serves who still comes while it lingers, whichever has it, each connection for one answer", async () => {
+    const gateway = await attached(["--workers", "2", "--linger", "1000"])
+    const stopping = gateway.stop()
+    expect(gateway.applied().ready).toBe(false)
+    await expect.poll(async () => (await fetch(`http://127.0.0.1:${port}/late`)).headers.get("connection"), slowly).toBe("close")
+    const answers = await Promise.all(Array.from({ length: 8 }, () => once(http.get({ host: "127.0.0.1", port, agent: false }), "response")))
+    for (const [answer] of answers) {
+      answer.resume()
+      expect(answer.statusCode).toBe(200)
+    }
+    await stopping
+    await expect(get("/")).rejects.toThrow("fetch failed")
+  })
+
+  it("notes a port that neither can have", async () => {
+    const taken = net.createServer()
+    const at = await listening(taken)
+    routes.stage([entry("listener", "gw/http", listener("http", { port: at }))])
+    await routes.settled()
+    const gateway = await attached(["--workers", "2"])
+    expect(gateway.applied().listeners).toMatchObject([{ port: 0, error: `port ${at} is in use by another process` }])
+    expect(gateway.applied().notes.filter(({ reason }) => reason === "PortUnavailable")).toHaveLength(1)
+    taken.close()
+    await expect.poll(() => gateway.applied().listeners[0]?.port, slowly).toBe(at)
+    expect(gateway.applied().notes).toEqual([])
+  })
+})
+
 describe("flags", () => {
   it("come before the environment, and that before the defaults", () => {
     const parsed = parseFlags(["--pod", "p", "--admin", "[::1]:1", "--head-timeout", "5"], { HEADGATE_HEAD_TIMEOUT: "7", HEADGATE_KEEP_ALIVE_TIMEOUT: "8", HEADGATE_DATA: "/d", HEADGATE_NATS_URL: "nats://n:1" })
     expect(parsed).toMatchObject({ plane: "default", pod: "p", bind: "::", admin: { host: "::1", port: 1 }, data: "/d/gateway", portOffset: 8000, natsUrl: "nats://n:1", settings: { headTimeout: 5, keepAliveTimeout: 8 } })
+    expect(parseFlags([], {})).toMatchObject({ workers: 1 })
+    expect(parseFlags(["--workers", "auto"], { HEADGATE_WORKERS: "3" })).toMatchObject({ workers: availableParallelism() })
+    expect(parseFlags([], { HEADGATE_WORKERS: "3" })).toMatchObject({ workers: 3 })
     expect(parseFlags(["--help"], {})).toBe("help")
   })
 
-  it.each([[["--admin", "here"]], [["--drain", "soon"]], [["--balance", "worst"]], [["--nonsense"]], [["stray"]]])("refuse %j", (argv) => {
+  it.each([[["--admin", "here"]], [["--drain", "soon"]], [["--balance", "worst"]], [["--nonsense"]], [["--workers", "0"]], [["--workers", "many"]], [["stray"]]])("refuse %j", (argv) => {
     expect(() => parseFlags(argv, {})).toThrow(TypeError)
   })
 })

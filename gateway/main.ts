@@ -12,21 +12,17 @@ import { encodeToken } from "../bus/subject.ts"
 import { Acks } from "./ack.ts"
 import { listenAdmin, listenProbes } from "./admin.ts"
 import { parseFlags, usage, type Flags } from "./flags.ts"
-import { type Bound, Listening } from "./listen.ts"
+import type { Bound } from "./listen.ts"
 import { stdoutLog, type Log } from "./log.ts"
 import { Notes } from "./notes.ts"
-import { HttpServer, socketOptions } from "./server.ts"
+import { Serving, type Serves } from "./serving.ts"
 import { loadSnapshot, SnapshotWriter } from "./snapshot.ts"
 import { Subscription } from "./subscribe.ts"
 import { bindKeys } from "./table/compile.ts"
-import { Certificates } from "./tls/certificates.ts"
-import { PlaneKeyFile } from "./tls/plane-key.ts"
-import { AccessLog } from "./telemetry/access-log.ts"
-import { Metrics } from "./telemetry/metrics.ts"
-import { Endpoints } from "./upstream/endpoints.ts"
-import { LocalWorker } from "./workers.ts"
+import type { GatewayTracing } from "./telemetry/tracing.ts"
+import { toDescriptor } from "./telemetry/output.ts"
 
-const SWEEP_MS = 5000
+const STDOUT = 1
 /** It reads one, and writes the other; neither is a gateway's to make. */
 const STREAMS = ["CONFIG", "APPLIED"] as const
 
@@ -79,34 +75,19 @@ export interface Gateway {
 
 /** A gateway in this process that serves what is on disk; `attach` gives it a bus. */
 export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => {
-  const { plane, pod, settings } = flags
-  const metrics = new Metrics()
-  const endpoints = new Endpoints(settings, metrics.upstream)
-  const accessLog = settings.accessLog ? new AccessLog(1, metrics) : null
+  const { plane, pod } = flags
   let isStopping = false
   const tracing = flags.tracing && (await (await import("./telemetry/tracing.ts")).startTracing({ ...flags.tracing, plane, pod, env: process.env, log }))
   const acks = new Acks(() => applied(), tracing?.swaps)
   const notes = new Notes(() => acks.request())
-  const listening = new Listening({
-    bind: flags.bind, offset: flags.portOffset, drain: flags.drain, notes, socketOptions,
-    open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, accessLog, traces: tracing?.requests ?? null }),
-    onChange: () => {
-      acks.request()
-      logListeners()
-    },
-  })
-  const certificates = new Certificates({ plane, key: new PlaneKeyFile(flags.planeKey), onNotes: () => acks.request() })
-  const worker = new LocalWorker({
-    endpoints, certificates,
-    onSwap: (table) => {
-      tracing?.swaps.swapping()
-      metrics.swaps++
-      listening.update(table.ports)
-    },
-  })
+  const onChange = (): void => {
+    acks.request()
+    logListeners()
+  }
+  const serving = await serve(flags, { notes, log, tracing, onChange, onSwap: () => tracing?.swaps.swapping() })
   let snapshot: SnapshotWriter | undefined
   const subscription = new Subscription({
-    plane, workers: [worker], notes,
+    plane, workers: [serving], notes,
     onStep: (fn, head, rows) => snapshot?.step(fn, head, rows),
     onReplaced: () => snapshot?.replaced(),
     onApplied: () => acks.request(),
@@ -116,11 +97,11 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
 
   const listeners = (): AppliedListener[] => {
     const all: AppliedListener[] = []
-    const tableNotes = worker.notes
-    for (const [id, listener] of [...worker.listeners].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const tableNotes = serving.notes
+    for (const [id, listener] of [...serving.listeners].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const conflict = tableNotes.get(`listener/${id}`)
       for (const key of bindKeys(listener)) {
-        const bound: Bound | undefined = conflict === undefined ? listening.boundAt(key) : { address: flags.bind, port: 0, error: conflict.message }
+        const bound: Bound | undefined = conflict === undefined ? serving.boundAt(key) : { address: flags.bind, port: 0, error: conflict.message }
         const { address, port, error, reason }: Bound = bound ?? { address: flags.bind, port: 0 }
         const { protocol, hostname, generation } = listener
         all.push({ id, protocol, ...(hostname === undefined ? {} : { hostname }), address, port, specPort: listener.port, ...(generation === undefined ? {} : { generation }), ...(error === undefined ? {} : { error }), ...(reason === undefined ? {} : { reason }) })
@@ -131,14 +112,14 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
   /** Once ready, a new listener's port does not take that back. */
   let wasBound = false
   const applied = (): Applied => {
-    if (subscription.waiting === undefined && listening.isSettled) wasBound = true
+    if (subscription.waiting === undefined && serving.isSettled) wasBound = true
     const waiting = isStopping ? "The gateway is stopping." : (subscription.waiting ?? (wasBound ? undefined : "Ports are being bound."))
     return {
       schema: 1, pod, plane, ready: waiting === undefined, ...(waiting === undefined ? {} : { waiting }),
       admin: `http://${flags.admin.host.includes(":") ? `[${flags.admin.host}]` : flags.admin.host}:${adminPort}`,
       units: Object.fromEntries([...subscription.units].map(([fn, { head: { rev, epoch, seq, digest } }]) => [fn, { rev, epoch, seq, digest }])),
       listeners: listeners(),
-      notes: notes.list(worker.notes),
+      notes: notes.list(serving.notes),
     }
   }
   let logged = ""
@@ -150,16 +131,20 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
     log("info", "listening", { listeners: now })
   }
 
-  const allMetrics = (): string => metrics.text(endpoints.all()) + ownMetrics(applied(), subscription, worker)
+  const allMetrics = async (): Promise<string> => (await serving.metrics()) + ownMetrics(applied(), subscription, serving)
   let adminPort = flags.admin.port
+  const orStop = async (error: unknown): Promise<never> => {
+    await serving.stop()
+    throw error
+  }
   const admin = await listenAdmin({
     ...flags.admin, applied,
-    state: () => ({ generation: worker.table.generation, held: subscription.held, busAway: subscription.isStalled, incarnation: subscription.incarnation }),
+    state: () => ({ generation: serving.generation, held: subscription.held, busAway: subscription.isStalled, incarnation: subscription.incarnation }),
     units: () => subscription.units,
     reload: () => subscription.reload(),
     metrics: allMetrics,
-  })
-  const probes = flags.probes && (await listenProbes({ ...flags.probes, applied, metrics: allMetrics }))
+  }).catch(orStop)
+  const probes = flags.probes && (await listenProbes({ ...flags.probes, applied, metrics: allMetrics }).catch(orStop))
   const bound = admin.address()
   if (bound !== null && typeof bound === "object") adminPort = bound.port
 
@@ -183,8 +168,6 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
     onSnapshotError(error)
   }
   snapshot = new SnapshotWriter({ path, plane, current: () => ({ incarnation: subscription.incarnation, units: subscription.units }), onError: onSnapshotError }, loaded === undefined)
-  const sweep = setInterval(() => endpoints.sweep(), SWEEP_MS)
-  sweep.unref()
 
   return {
     adminPort,
@@ -197,23 +180,44 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
     stop: async () => {
       isStopping = true
       acks.request()
-      listening.leave()
+      serving.leave()
       if (flags.linger > 0) await new Promise((resolve) => setTimeout(resolve, flags.linger))
-      const cut = await listening.drain(flags.drain)
+      const cut = await serving.drain(flags.drain)
       if (cut > 0) log("warning", "connections were cut off", { connections: cut })
-      await Promise.all([subscription.stop(), acks.flush(), snapshot.flush(), accessLog?.flushed()])
+      await Promise.all([subscription.stop(), acks.flush(), snapshot.flush()])
+      await serving.stop()
       await tracing?.stop()
-      clearInterval(sweep)
       acks.stop()
-      worker.stop()
-      certificates.stop()
-      endpoints.close()
       for (const server of [admin, probes]) {
         server?.close()
         server?.closeAllConnections()
       }
     },
   }
+}
+
+interface ServeOptions {
+  readonly notes: Notes
+  readonly log: Log
+  readonly tracing: GatewayTracing | undefined
+  readonly onChange: () => void
+  readonly onSwap: () => void
+}
+
+/** This thread, or as many others as were asked for. */
+const serve = async (flags: Flags, { notes, log, tracing, onChange, onSwap }: ServeOptions): Promise<Serves> => {
+  const { workers: count } = flags
+  if (count > 1) {
+    const { migratesRequests, sharingRefused } = await import("./threads/shared-ports.ts")
+    const refused = await sharingRefused()
+    if (refused === undefined) {
+      const { Threads } = await import("./threads/threads.ts")
+      log("info", "workers", { count, ...(migratesRequests() === false ? { hint: "with net.ipv4.tcp_migrate_req=1 not even a worker that crashes loses a connection that waits for it" } : {}) })
+      return new Threads({ ...flags, count, notes, log, onChange, onSwap, output: toDescriptor(STDOUT), sampler: tracing?.requests ? (flags.tracing?.sampler ?? null) : null, onSpan: (span) => tracing?.add(span) })
+    }
+    notes.set("workers", { severity: "warning", reason: "OneWorker", message: `There is one worker in place of ${count}: sockets cannot share an address here (${refused}).`, fix: "Ask for one worker, or run where they can: Linux, FreeBSD." })
+  }
+  return new Serving({ ...flags, notes, output: STDOUT, traces: tracing?.requests ?? null, onChange, onSwap })
 }
 
 const CONNECT_FIRST_MS = 50
@@ -269,7 +273,7 @@ const stopSignal = (log: Log): Promise<void> =>
     process.on("SIGINT", onSignal)
   })
 
-const ownMetrics = ({ ready, notes, units }: Applied, { held, isStalled }: Subscription, worker: LocalWorker): string => {
+const ownMetrics = ({ ready, notes, units }: Applied, { held, isStalled }: Subscription, { clusters }: Serves): string => {
   const lines: string[] = []
   const gauge = (name: string, help: string, samples: readonly (readonly [labels: string, value: number])[]): void => {
     lines.push(`# HELP headgate_${name} ${help}`, `# TYPE headgate_${name} gauge`, ...samples.map(([labels, value]) => `headgate_${name}${labels} ${value}`))
@@ -278,7 +282,7 @@ const ownMetrics = ({ ready, notes, units }: Applied, { held, isStalled }: Subsc
   gauge("bus_away", "1 while the bus cannot be reached.", [["", isStalled ? 1 : 0]])
   gauge("commits_held", "Commits that wait for clusters or certificates.", [["", held]])
   gauge("notes", "Notes on what is not served as asked for.", [["", notes.length]])
-  gauge("clusters", "Clusters known.", [["", worker.table.clusters.size]])
+  gauge("clusters", "Clusters known.", [["", clusters]])
   gauge("unit_revision", "Revision served, by function.", Object.entries(units).map(([fn, { rev }]) => [`{function="${fn}"}`, rev]))
   return `${lines.join("\n")}\n`
 }

@@ -22,6 +22,11 @@ export class Notes {
     if (this.#notes.delete(key)) this.#onChange()
   }
 
+  /** By key. */
+  get all(): ReadonlyMap<string, TableNote> {
+    return this.#notes
+  }
+
   get(key: string): TableNote | undefined {
     return this.#notes.get(key)
   }

@@ -1,5 +1,5 @@
 /**
- * HTTP/1.1 on one listening socket, over TLS where its table says HTTPS: its connections, their clock, and its end. The
+ * HTTP/1.1 and HTTP/2 on one listening socket, over TLS where its table says HTTPS: its connections, their clock, and its end. The
  * process decides which sockets there are and which table each serves; a request takes the table when its head is
  * complete and keeps it. Several workers are several HttpServers in several threads or processes on sockets of the same
  * address (reusePort).
@@ -7,9 +7,11 @@
 import { randomBytes } from "node:crypto"
 import type net from "node:net"
 import { clock, tick } from "./clock.ts"
-import { ClientConnection } from "./downstream/connection.ts"
+import { ClientConnection } from "./downstream/http1-connection.ts"
+import { Http2Connection } from "./downstream/http2-connection.ts"
 import type { Settings } from "./settings.ts"
 import type { PortTable } from "./table/table.ts"
+import { Mirrors } from "./upstream/mirrors.ts"
 import { Handshake, type Secure } from "./tls/handshake.ts"
 import type { AccessLog } from "./telemetry/access-log.ts"
 import type { ListenerMetrics, Metrics, UpstreamMetrics } from "./telemetry/metrics.ts"
@@ -41,13 +43,22 @@ interface Connection {
   index: number
   check(now: number): void
   onDrain(): void
+  /** The time for that is over. */
+  onDrained(): void
+  /** It is not HTTP any more: it does not end with a request, and is told to go. */
+  readonly isTunnel: boolean
   destroy(): void
 }
+
+/** When it drains: for a connection that has asked nothing yet. */
+const FIRST_REQUEST_MS = 1_000
 
 const CHECK_MS = 50
 /** While nothing has been asked for a while. */
 const CHECK_IDLE_MS = 500
 const STAYS_FAST_MS = 2_000
+/** For both sides of a tunnel to take the news that it ends. */
+const CLOSING_MS = 1_000
 
 // Ids are unique without being read from a random source each time: a random process part and a counter.
 const processPart = randomBytes(8).toString("hex")
@@ -63,6 +74,7 @@ export class HttpServer {
   readonly accessLog: AccessLog | null
   readonly traces: RequestTraces | null
   readonly table: () => PortTable
+  readonly mirrors: Mirrors
   /** Answers say `Connection: close`. */
   isLeaving = false
   isDraining = false
@@ -82,6 +94,7 @@ export class HttpServer {
     this.upstreamMetrics = options.metrics.upstream
     this.accessLog = options.accessLog
     this.traces = options.traces ?? null
+    this.mirrors = new Mirrors(options.settings, options.metrics.mirrors)
     options.net.on("connection", (socket) => this.#accept(socket))
   }
 
@@ -109,11 +122,21 @@ export class HttpServer {
     if (this.#timer === null) this.#schedule()
   }
 
-  /** The client speaks TLS: HTTP takes the place of the handshake. */
-  onSecure(handshake: Handshake, socket: net.Socket, secure: Secure): void {
-    const connection = new ClientConnection(socket, this, secure)
-    connection.index = handshake.index
-    this.#connections[handshake.index] = connection
+  /** The client speaks TLS: HTTP takes the place of the handshake, in the version that was agreed on. */
+  onSecure(handshake: Handshake, socket: net.Socket, secure: Secure, isHttp2: boolean): void {
+    this.#replace(handshake, isHttp2 ? new Http2Connection(socket, this, secure, false) : new ClientConnection(socket, this, secure))
+  }
+
+  /** The client speaks HTTP/2 with prior knowledge (RFC 9113 §3.3), `start` … `end` in `read` is what has come. */
+  onPreface(before: ClientConnection, socket: net.Socket, read: Buffer, start: number, end: number): void {
+    const connection = new Http2Connection(socket, this, null, true)
+    this.#replace(before, connection)
+    connection.onOctets(read, start, end)
+  }
+
+  #replace(before: Connection, connection: Connection): void {
+    connection.index = before.index
+    this.#connections[before.index] = connection
   }
 
   /** The connection is closed. */
@@ -130,6 +153,12 @@ export class HttpServer {
   /** A deadline for check(): `milliseconds` from the last tick; 0 stays 0, none. */
   after(milliseconds: number): number {
     return milliseconds === 0 ? 0 : clock.now + milliseconds
+  }
+
+  /** The deadline of a connection that has asked nothing yet when the server drains, for the one it had. */
+  untilAsked(deadline: number): number {
+    const soon = this.after(FIRST_REQUEST_MS)
+    return deadline === 0 ? soon : Math.min(deadline, soon)
   }
 
   requestId(): string {
@@ -171,20 +200,36 @@ export class HttpServer {
 
   /**
    * Takes no more connections; idle ones end, answers in progress say `Connection: close`. Resolves when all are
-   * gone; after `milliseconds` the rest is cut off. Resolves with how many that were.
+   * gone; after `milliseconds` tunnels are told to go and get a moment for it, and the rest is cut off. Resolves with
+   * how many that were.
    */
   async drain(milliseconds: number): Promise<number> {
+    const left = await this.#drain(milliseconds)
+    this.mirrors.close()
+    return left
+  }
+
+  async #drain(milliseconds: number): Promise<number> {
     this.isDraining = this.isLeaving = true
     this.#net.close()
+    tick()
     for (const connection of [...this.#connections]) connection.onDrain()
-    if (this.#connections.length === 0) return 0
+    await this.#emptied(milliseconds)
+    const left = [...this.#connections]
+    const told = left.filter(({ isTunnel }) => isTunnel)
+    for (const connection of left) connection.onDrained()
+    if (told.length > 0) await this.#emptied(CLOSING_MS)
+    for (const connection of [...this.#connections]) connection.destroy()
+    return left.length - told.length
+  }
+
+  /** Resolves when there is no connection, or the time is over. */
+  async #emptied(milliseconds: number): Promise<void> {
+    if (this.#connections.length === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, milliseconds)
     this.#onEmpty = resolve
     await promise
     clearTimeout(timer)
-    const left = [...this.#connections]
-    for (const connection of left) connection.destroy()
-    return left.length
   }
 }

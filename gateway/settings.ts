@@ -21,6 +21,8 @@ export interface Settings extends HeadLimits {
   readonly responseHeadTimeout: number
   /** Between two reads of a response body: cut off. Long, for event streams. */
   readonly responseBodyIdle: number
+  /** A tunnel (WebSocket) through which nothing has gone either way for this long is ended, with Close 1001. */
+  readonly tunnelIdle: number
   readonly connectTimeout: number
   /** An idle pooled connection upstream is closed after this. Below the usual 60 s of servers, so that we close first. */
   readonly poolIdleTimeout: number
@@ -40,12 +42,26 @@ export interface Settings extends HeadLimits {
   readonly maxConnections: number
   /** Requests on one client connection, then `Connection: close`. 0: no limit. */
   readonly requestsPerConnection: number
+  /** Requests under way on one connection of HTTP/2: REFUSED_STREAM. */
+  readonly streamsPerConnection: number
   /** Connections to one endpoint, busy ones included; no other endpoint either: 503. */
   readonly endpointConnections: number
   /** Idle connections kept for one endpoint. */
   readonly endpointIdle: number
-  /** Endpoints tried for one request when connecting fails, and fresh connections after a stale pooled one. */
+  /** Endpoints tried for one request when connecting fails, where its rule says nothing of retries, and fresh connections after a stale pooled one. */
   readonly attempts: number
+  /** Retries that rules ask for, of the requests a cluster gets from such rules; in percent. */
+  readonly retryPercent: number
+  /** … and a second, so that it works with little traffic too. What ten seconds save can be used at once. */
+  readonly retryRate: number
+  /** Octets kept of one request's body, for a mirror or a retry; more of it and there is neither. */
+  readonly keptBodyBytes: number
+  /** … and of all requests together. */
+  readonly keptBytes: number
+  /** Mirrored requests under way for one socket; more are dropped. */
+  readonly mirrorsInFlight: number
+  /** A mirrored request, from choosing its endpoint to the end of its response; then it is given up. */
+  readonly mirrorTimeout: number
   /** Consecutive failures to connect, or connections lost before any answer, that eject an endpoint. */
   readonly ejectAfter: number
   /** First ejection; doubles each time up to ejectMax. */
@@ -72,6 +88,7 @@ export const defaults: Settings = {
   backendTimeout: 0,
   responseHeadTimeout: 60_000,
   responseBodyIdle: 300_000,
+  tunnelIdle: 300_000,
   connectTimeout: 5_000,
   poolIdleTimeout: 50_000,
   halfCloseTimeout: 1_000,
@@ -82,9 +99,16 @@ export const defaults: Settings = {
   writeBytes: 131_072,
   maxConnections: 20_000,
   requestsPerConnection: 0,
+  streamsPerConnection: 128,
   endpointConnections: 4_096,
   endpointIdle: 256,
   attempts: 3,
+  retryPercent: 20,
+  retryRate: 10,
+  keptBodyBytes: 65_536,
+  keptBytes: 16_777_216,
+  mirrorsInFlight: 256,
+  mirrorTimeout: 10_000,
   ejectAfter: 3,
   ejectBase: 1_000,
   ejectMax: 30_000,
@@ -114,6 +138,7 @@ export const parseSettings = (given: Readonly<Partial<Record<keyof Settings, str
   const parsed: Settings = { ...defaults, ...settings }
   if (parsed.headBytes < 1_024 || parsed.headBytes > 65_535) throw new TypeError(`${flagOf("headBytes")}: ${parsed.headBytes} is not between 1024 and 65535`)
   if (parsed.attempts < 1) throw new TypeError(`${flagOf("attempts")}: at least 1`)
+  if (parsed.streamsPerConnection < 1) throw new TypeError(`${flagOf("streamsPerConnection")}: at least 1`)
   if (parsed.fields < 1 || parsed.fields > 1_000) throw new TypeError(`${flagOf("fields")}: ${parsed.fields} is not between 1 and 1000`)
   return parsed
 }

@@ -72,6 +72,9 @@ export class Subscription {
   #isStalled = false
   #isStopped = false
   #isReady = false
+  /** Workers that are threads of their own have been handed a batch that not all serve yet. */
+  #isSwapping = false
+  #whenSwapped: (() => void)[] = []
   #incarnation = ""
   /** Functions whose commits must be served before this gateway is ready. */
   #required: readonly string[] | undefined
@@ -204,7 +207,8 @@ export class Subscription {
 
   #promoteIfComplete(): void {
     const next = this.#next
-    if (next?.incarnation === undefined) return
+    // The step to it begins where all workers are.
+    if (next?.incarnation === undefined || this.#isSwapping) return
     const functions = this.#planned(next)
     if (functions === undefined || functions.some((fn) => !next.heads.has(fn))) return
     void this.#live?.reader.stop()
@@ -214,7 +218,10 @@ export class Subscription {
     this.#replace(this.#statesOf(next))
     this.#options.notes.clear("store")
     this.#options.onRestored()
-    for (const resolve of this.#waiters.splice(0)) resolve()
+    const waiters = this.#waiters.splice(0)
+    this.#onceSwapped(() => {
+      for (const resolve of waiters) resolve()
+    })
   }
 
   /** The functions the plan of a fold names; undefined: it has none. */
@@ -253,7 +260,7 @@ export class Subscription {
     for (const offer of offers) this.#barrier.offer(offer, now)
     this.#required = [...target.keys()]
     this.#advance()
-    this.#options.onReplaced()
+    this.#onceSwapped(this.#options.onReplaced)
   }
 
   /** Parked ones do not count, nor do certificates that have not been read. */
@@ -280,6 +287,7 @@ export class Subscription {
   }
 
   #advance(): void {
+    if (this.#isSwapping) return
     const step = this.#barrier.advance(this.#now())
     if (step !== undefined) this.#take(step)
     clearTimeout(this.#timer)
@@ -292,19 +300,46 @@ export class Subscription {
   /** One swap. */
   #take(step: Step<Pending>): void {
     const { clusters, certificates, listeners, routes, commits } = step
-    const { workers, onStep, onApplied, traces } = this.#options
+    const { workers, onApplied, traces } = this.#options
     traces?.compiling(commits.map(({ commit }) => commit.trace))
-    const served = Promise.all(workers.map((worker) => worker.apply({ clusters, certificates, listeners, routes })))
+    const swapping = workers.map((worker) => worker.apply({ clusters, certificates, listeners, routes })).filter((one) => one !== null)
+    if (swapping.length === 0) {
+      this.#served(step)
+      queueMicrotask(onApplied)
+      return
+    }
+    // What comes meanwhile gathers in the barrier and goes as one batch.
+    this.#isSwapping = true
+    Promise.all(swapping).then(() => {
+      this.#isSwapping = false
+      this.#served(step)
+      onApplied()
+      for (const run of this.#whenSwapped.splice(0)) run()
+      if (this.#isStopped) return
+      this.#promoteIfComplete()
+      this.#advance()
+    }, (error: unknown) => {
+      throw error
+    })
+  }
+
+  /** Now, or when what is being swapped to is served. */
+  #onceSwapped(run: () => void): void {
+    if (this.#isSwapping) this.#whenSwapped.push(run)
+    else run()
+  }
+
+  /** In the tick of the swap; of the last one, where there are several workers. */
+  #served(step: Step<Pending>): void {
+    const { onStep, traces } = this.#options
     traces?.swapped()
     this.#lacking.update(step)
+    const { commits } = step
     for (const { unit, commit } of commits) {
       this.#record(unit, commit)
       if (commit.head !== undefined) onStep(unit, commit.head, commit.rows)
     }
     if (!this.#isReady && this.#required?.every((fn) => this.#units.has(fn)) === true) this.#isReady = true
-    served.then(onApplied, (error: unknown) => {
-      throw error
-    })
   }
 
   #record(fn: string, { head, rows }: Pending): void {

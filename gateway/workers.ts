@@ -1,7 +1,7 @@
 /**
  * The seam between what takes effect and who serves it. Every worker gets every batch, in order, compiles for itself
- * and swaps on its own; a batch counts as applied once all have. There is one, in this process and thread; more would
- * be threads that share the port (reusePort) and get batches as messages.
+ * and swaps on its own; a batch counts as applied once all have. One worker is this thread; several are threads of
+ * their own that share ports and get batches as messages (threads/).
  */
 import type { Listener } from "../bus/kinds/config.ts"
 import { type Batch, type CertificateStore, TableCompiler, type TableNote } from "./table/compile.ts"
@@ -9,8 +9,8 @@ import type { EndpointHandle, Table } from "./table/table.ts"
 import { weighted } from "./balance/weighted.ts"
 
 export interface Worker {
-  /** Swaps before it returns when the worker is this thread; resolves when the batch is served. */
-  apply(batch: Batch): Promise<void>
+  /** null: it is served, this thread has swapped. Else it will be when the promise resolves; the next one is for after that. */
+  apply(batch: Batch): Promise<void> | null
 }
 
 export interface LocalWorkerOptions {
@@ -53,7 +53,7 @@ export class LocalWorker implements Worker {
     return this.#compiler.listeners
   }
 
-  apply(batch: Batch): Promise<void> {
+  apply(batch: Batch): null {
     this.#current = this.#compiler.apply(batch)
     this.#options.onSwap(this.#current)
     if (this.#letGo === undefined) {
@@ -63,7 +63,7 @@ export class LocalWorker implements Worker {
       }, LET_GO_MS)
       this.#letGo.unref()
     }
-    return Promise.resolve()
+    return null
   }
 
   stop(): void {

@@ -9,6 +9,7 @@ import { defaultsOf } from "./defaults.ts"
 import { desired } from "./desired.ts"
 import { gatewayClassLimits, gatewayLimits, referenceGrantLimits } from "./gateway-api-limits.ts"
 import { GATEWAY_GROUP, gatewayApi } from "./gateway-api.ts"
+import { grpcRouteLimits } from "./grpcroute-limits.ts"
 import { httpRouteLimits } from "./httproute-limits.ts"
 import { gatewayParametersLimits } from "./installation-limits.ts"
 import { headgate, HEADGATE_GROUP } from "./installation.ts"
@@ -107,6 +108,7 @@ export const resourceApis: readonly ResourceApi[] = [
   api(gatewayApi.gateway, [GATEWAY_GROUP, GATEWAY_VERSIONS, "Gateway", "gateways", true], gatewayLimits),
   api(gatewayApi.gatewayClass, [GATEWAY_GROUP, GATEWAY_VERSIONS, "GatewayClass", "gatewayclasses", false], gatewayClassLimits),
   api(headgate.gatewayParameters, [HEADGATE_GROUP, ["v1alpha1"], "GatewayParameters", "gatewayparameters", true], gatewayParametersLimits),
+  api(gatewayApi.grpcRoute, [GATEWAY_GROUP, ["v1"], "GRPCRoute", "grpcroutes", true], grpcRouteLimits),
   api(gatewayApi.httpRoute, [GATEWAY_GROUP, GATEWAY_VERSIONS, "HTTPRoute", "httproutes", true], httpRouteLimits),
   api(core.namespace, ["", ["v1"], "Namespace", "namespaces", false], namespaceLimits),
   api(gatewayApi.referenceGrant, [GATEWAY_GROUP, GATEWAY_VERSIONS, "ReferenceGrant", "referencegrants", true], referenceGrantLimits),

@@ -41,8 +41,11 @@ const isPath = makeFilter(({ type, value }: { readonly type: string; readonly va
 const StringMatch = Struct({ name: String, type: Literals(["exact", "regex"]), value: String })
 
 export const Match = Struct({
-  /** prefix is segment-wise (`/a` takes `/a` and `/a/b`, not `/ab`); regex matches the whole path, linear time. */
-  path: Struct({ type: Literals(["exact", "prefix", "regex"]), value: String }).check(isPath),
+  /**
+   * prefix is segment-wise (`/a` takes `/a` and `/a/b`, not `/ab`); regex matches the whole path, linear time, and comes
+   * before prefixes. `late`, of a regex: after every prefix but `/`, because it says less than they do.
+   */
+  path: Struct({ type: Literals(["exact", "prefix", "regex"]), value: String, late: optionalKey(Literal(true)) }).check(isPath),
   method: optionalKey(String),
   /** Names lower case. All must hold. */
   headers: Array(StringMatch),
@@ -60,6 +63,7 @@ const between = (minimum: number, maximum: number) => Number.check(isBetween({ m
 const whole = (minimum: number, maximum: number) => between(minimum, maximum).check(isInt())
 /** RFC 3986 §3.1. */
 const Scheme = String.check(isPattern(/^[A-Za-z][A-Za-z0-9+.-]*$/, { message: "is not a scheme" }))
+const Origin = String.check(isPattern(/^(\*|https?:\/\/(\*|(\*\.)?([a-z0-9-]+\.)*[a-z0-9-]+)(:[0-9]{1,5})?)$/, { message: "is not an origin" }))
 const Weight = between(0, 1_000_000)
 
 const NameValue = Tuple([FieldName, FieldValue])
@@ -78,6 +82,20 @@ export const Filter = Union([
     status: whole(300, 399),
   }),
   Struct({ type: Literal("rewrite"), hostname: optionalKey(Host), path: optionalKey(PathEdit) }),
+  Struct({
+    type: Literal("cors"),
+    /** `*`, or scheme, host and port: `https://*.example.com:8443` with any number of labels for the `*`, `https://*`. Lower case, a scheme's own port left out. */
+    origins: Array(Origin),
+    /** `*`: whatever is asked for; empty: what needs no permission. */
+    methods: Array(FieldName),
+    headers: Array(FieldName),
+    exposed: Array(FieldName),
+    credentials: Schema.Boolean,
+    /** Seconds. */
+    maxAge: whole(0, 2 ** 31 - 1),
+  }),
+  /** A copy of numerator in denominator requests goes to a cluster, whatever becomes of it. */
+  Struct({ type: Literal("mirror"), cluster: String, numerator: whole(0, 2 ** 31 - 1), denominator: whole(1, 2 ** 31 - 1) }),
 ])
 export type Filter = typeof Filter.Type
 
@@ -109,6 +127,11 @@ export type RuleOverlay = typeof RuleOverlay.Type
 
 export const Rule = Struct({
   name: optionalKey(String),
+  /**
+   * Its requests are calls of gRPC: what the gateway answers by itself is a grpc-status in trailers without a body, what
+   * an `answer` says as gRPC maps it from HTTP (503: UNAVAILABLE), and whatever is wrong with a backend UNAVAILABLE.
+   */
+  grpc: optionalKey(Literal(true)),
   /** Any of them; never empty. */
   matches: Array(Match),
   filters: Array(Filter),
@@ -118,6 +141,12 @@ export const Rule = Struct({
   answer: optionalKey(Answer),
   /** Milliseconds; absent: the gateway's default; 0: none. */
   timeouts: optionalKey(Struct({ request: optionalKey(Number), backend: optionalKey(Number) })),
+  /**
+   * Requests that are sent again: how often at most, beside the first time, and after which statuses, besides lost
+   * connections and time-outs of one attempt. Milliseconds before the first of it; absent: the gateway's default. Only
+   * what has the same effect twice, unless nothing of it was sent. Absent: other endpoints are tried when connecting fails.
+   */
+  retry: optionalKey(Struct({ codes: Array(whole(400, 599)), attempts: whole(0, 2 ** 31 - 1), backoff: optionalKey(between(0, 2 ** 31 - 1)) })),
   /**
    * Looked at once the rule is chosen for a request; they have no part in the choice. Of those that match the request,
    * in this order, header filters add up, and the last has its way in answer, weights, and redirect or rewrite.
@@ -149,7 +178,8 @@ export type Route = typeof Route.Type
  */
 export const Demand = Struct({
   ...schema1,
-  backend: optionalKey(Struct({ kind: Literals(["Service"]), namespace: String, name: String, port: Number })),
+  /** `protocol`: who asks speaks nothing else. */
+  backend: optionalKey(Struct({ kind: Literals(["Service"]), namespace: String, name: String, port: Number, protocol: optionalKey(Literal("h2c")) })),
   secret: optionalKey(Struct({ namespace: String, name: String })),
 })
 export type Demand = typeof Demand.Type
@@ -157,11 +187,12 @@ export type Demand = typeof Demand.Type
 export const Endpoint = Struct({ address: String, port: Number })
 export type Endpoint = typeof Endpoint.Type
 
-/** id: `service/<namespace>/<name>/<port>` */
+/** id: `service/<namespace>/<name>/<port>`; `…/h2c` follows where HTTP/2 is spoken to it whatever the Service says of its port. */
 export const Cluster = Struct({
   ...schema1,
   source: Source,
-  protocol: Literals(["http"]),
+  /** `http`: HTTP/1.1; `h2c`: HTTP/2 without TLS, by prior knowledge. */
+  protocol: Literals(["http", "h2c"]),
   /** Sorted by address, port. */
   endpoints: Array(Endpoint),
   /** Why `endpoints` is empty. A missing Service or port answers 500, no ready endpoint 503. */
@@ -217,7 +248,7 @@ export type Plan = typeof Plan.Type
  */
 export const Overlay = Struct({
   ...schema1,
-  target: Struct({ kind: Literals(["HTTPRoute", "Gateway"]), namespace: String, name: String, rule: optionalKey(String) }),
+  target: Struct({ kind: Literals(["HTTPRoute", "GRPCRoute", "Gateway"]), namespace: String, name: String, rule: optionalKey(String) }),
   match: optionalKey(Match),
   filters: optionalKey(Array(Filter)),
   /** cluster id → weight, in place of the rule's own. */

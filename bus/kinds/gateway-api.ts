@@ -8,7 +8,7 @@ import { Schema } from "effect"
 import { resourceKind } from "./kind.ts"
 import { defaulted, LabelSelector, Metadata } from "./metadata.ts"
 
-const { Struct, String, Number, Array, Literals, Unknown, optionalKey } = Schema
+const { Struct, String, Number, Boolean, Array, Literals, Unknown, optionalKey } = Schema
 
 export const GATEWAY_GROUP = "gateway.networking.k8s.io"
 
@@ -115,6 +115,29 @@ export type HeaderModifier = typeof HeaderModifier.Type
 const PathModifier = Struct({ type: String, replaceFullPath: optionalKey(String), replacePrefixMatch: optionalKey(String) })
 export type PathModifier = typeof PathModifier.Type
 
+/** What a filter refers to: a backend without weight and filters. */
+const BackendObjectRef = Struct({ group: defaulted(String, ""), kind: defaulted(String, "Service"), namespace: optionalKey(String), name: String, port: optionalKey(Number) })
+export type BackendObjectRef = typeof BackendObjectRef.Type
+
+/** At most one of percent and fraction; neither: every request. */
+const RequestMirror = Struct({
+  backendRef: BackendObjectRef,
+  percent: optionalKey(Number),
+  fraction: optionalKey(Struct({ numerator: Number, denominator: defaulted(Number, 100) })),
+})
+export type RequestMirror = typeof RequestMirror.Type
+
+/** `maxAge` in seconds. */
+const CORSFilter = Struct({
+  allowOrigins: optionalKey(Array(String)),
+  allowCredentials: optionalKey(Boolean),
+  allowMethods: optionalKey(Array(String)),
+  allowHeaders: optionalKey(Array(String)),
+  exposeHeaders: optionalKey(Array(String)),
+  maxAge: defaulted(Number, 5),
+})
+export type CORSFilter = typeof CORSFilter.Type
+
 /** `type` stays open: a filter newer than this program is answered with 500 and a note, not refused here. */
 export const HTTPRouteFilter = Struct({
   type: String,
@@ -130,8 +153,8 @@ export const HTTPRouteFilter = Struct({
     }),
   ),
   urlRewrite: optionalKey(Struct({ hostname: optionalKey(String), path: optionalKey(PathModifier) })),
-  requestMirror: optionalKey(Unknown),
-  cors: optionalKey(Unknown),
+  requestMirror: optionalKey(RequestMirror),
+  cors: optionalKey(CORSFilter),
   externalAuth: optionalKey(Unknown),
   extensionRef: optionalKey(Unknown),
 })
@@ -155,7 +178,8 @@ export const HTTPRouteRule = Struct({
   backendRefs: optionalKey(Array(HTTPBackendRef)),
   /** GEP-2257 durations: `10s`, `1h30m`; `0s`: none. */
   timeouts: optionalKey(Struct({ request: optionalKey(String), backendRequest: optionalKey(String) })),
-  retry: optionalKey(Unknown),
+  /** `backoff` is such a duration too. */
+  retry: optionalKey(Struct({ codes: optionalKey(Array(Number)), attempts: defaulted(Number, 1), backoff: optionalKey(String) })),
   sessionPersistence: optionalKey(Unknown),
 })
 export type HTTPRouteRule = typeof HTTPRouteRule.Type
@@ -171,6 +195,57 @@ export const HTTPRoute = Struct({
 })
 export type HTTPRoute = typeof HTTPRoute.Type
 
+/** A gRPC call is a request for `/<service>/<method>`; absent or empty: any. */
+const GRPCMethodMatch = Struct({ type: defaulted(String, "Exact"), service: optionalKey(String), method: optionalKey(String) })
+
+export const GRPCRouteMatch = Struct({ method: optionalKey(GRPCMethodMatch), headers: optionalKey(Array(ValueMatch)) })
+export type GRPCRouteMatch = typeof GRPCRouteMatch.Type
+
+/** `type` stays open, as that of HTTPRouteFilter. */
+export const GRPCRouteFilter = Struct({
+  type: String,
+  requestHeaderModifier: optionalKey(HeaderModifier),
+  responseHeaderModifier: optionalKey(HeaderModifier),
+  requestMirror: optionalKey(RequestMirror),
+  extensionRef: optionalKey(Unknown),
+})
+export type GRPCRouteFilter = typeof GRPCRouteFilter.Type
+
+export const GRPCBackendRef = Struct({
+  group: defaulted(String, ""),
+  kind: defaulted(String, "Service"),
+  namespace: optionalKey(String),
+  name: String,
+  port: optionalKey(Number),
+  weight: defaulted(Number, 1),
+  filters: optionalKey(Array(GRPCRouteFilter)),
+})
+export type GRPCBackendRef = typeof GRPCBackendRef.Type
+
+/** Absent or empty `matches`: every call. The CRD has no defaults here. */
+export const GRPCRouteRule = Struct({
+  name: optionalKey(String),
+  matches: optionalKey(Array(GRPCRouteMatch)),
+  filters: optionalKey(Array(GRPCRouteFilter)),
+  backendRefs: optionalKey(Array(GRPCBackendRef)),
+  sessionPersistence: optionalKey(Unknown),
+})
+export type GRPCRouteRule = typeof GRPCRouteRule.Type
+
+export const GRPCRoute = Struct({
+  metadata: Metadata,
+  spec: Struct({
+    parentRefs: optionalKey(Array(ParentRef)),
+    hostnames: optionalKey(Array(String)),
+    rules: optionalKey(Array(GRPCRouteRule)),
+    useDefaultGateways: optionalKey(String),
+  }),
+})
+export type GRPCRoute = typeof GRPCRoute.Type
+
+/** What all kinds of routes have. */
+export type AnyRoute = Pick<HTTPRoute, "metadata"> & { readonly spec: Pick<HTTPRoute["spec"], "parentRefs" | "hostnames" | "useDefaultGateways"> & { readonly rules?: readonly unknown[] } }
+
 export const ReferenceGrant = Struct({
   metadata: Metadata,
   spec: Struct({
@@ -184,5 +259,6 @@ export const gatewayApi = {
   gatewayClass: resourceKind("gatewayclass", GatewayClass),
   gateway: resourceKind("gateway", Gateway),
   httpRoute: resourceKind("httproute", HTTPRoute),
+  grpcRoute: resourceKind("grpcroute", GRPCRoute),
   referenceGrant: resourceKind("referencegrant", ReferenceGrant),
 } as const

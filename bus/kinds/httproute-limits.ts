@@ -1,6 +1,6 @@
 /** What the HTTPRoute CRD checks beyond shapes (v1.7, standard channel). */
 import { group, kindName } from "./gateway-api-limits.ts"
-import type { HeaderModifier, HTTPBackendRef, HTTPRoute, HTTPRouteFilter, HTTPRouteMatch, HTTPRouteRule, ParentRef, PathModifier } from "./gateway-api.ts"
+import type { BackendObjectRef, CORSFilter, HeaderModifier, HTTPBackendRef, HTTPRoute, HTTPRouteFilter, HTTPRouteMatch, HTTPRouteRule, ParentRef, PathModifier, RequestMirror } from "./gateway-api.ts"
 import { Problems, TOKEN, type Problem } from "./limits.ts"
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
@@ -34,7 +34,7 @@ export const httpRouteLimits = ({ metadata, spec }: HTTPRoute): readonly Problem
   const problems = new Problems()
   problems.name("metadata.name", metadata.name)
   problems.label("metadata.namespace", metadata.namespace)
-  parents(problems, spec.parentRefs ?? [], metadata.namespace)
+  parentLimits(problems, spec.parentRefs ?? [], metadata.namespace)
   problems.count("spec.hostnames", spec.hostnames, 0, 16)
   for (const [i, hostname] of (spec.hostnames ?? []).entries()) problems.hostname(`spec.hostnames[${i}]`, hostname, true)
   problems.count("spec.rules", spec.rules, 1, 16)
@@ -45,7 +45,7 @@ export const httpRouteLimits = ({ metadata, spec }: HTTPRoute): readonly Problem
   return problems.found
 }
 
-const parents = (problems: Problems, refs: readonly ParentRef[], namespace: string): void => {
+export const parentLimits = (problems: Problems, refs: readonly ParentRef[], namespace: string): void => {
   problems.count("spec.parentRefs", refs, 0, 32)
   problems.unique("spec.parentRefs", refs, (ref) => JSON.stringify([ref.group, ref.kind, ref.namespace ?? namespace, ref.name, ref.sectionName ?? "", ref.port ?? 0]), "parent, sectionName and port")
   for (const [i, ref] of refs.entries()) {
@@ -75,6 +75,16 @@ const ruleLimits = (problems: Problems, at: string, rule: HTTPRouteRule): void =
     }
   }
   timeoutLimits(problems, `${at}.timeouts`, rule.timeouts)
+  retryLimits(problems, `${at}.retry`, rule.retry)
+}
+
+const retryLimits = (problems: Problems, at: string, retry: HTTPRouteRule["retry"]): void => {
+  if (retry === undefined) return
+  const { codes, attempts, backoff } = retry
+  problems.unique(`${at}.codes`, codes, String, "code")
+  for (const [i, code] of (codes ?? []).entries()) problems.range(`${at}.codes[${i}]`, code, 400, 599)
+  problems.range(`${at}.attempts`, attempts, 0, 2 ** 31 - 1)
+  if (backoff !== undefined && durationMs(backoff) === undefined) problems.add(`${at}.backoff`, "InvalidValue", `"${backoff}" is not a duration`, "Write something like 100ms or 1s.")
 }
 
 const timeoutLimits = (problems: Problems, at: string, timeouts: HTTPRouteRule["timeouts"]): void => {
@@ -114,7 +124,7 @@ const pathLimits = (problems: Problems, field: string, value: string): void => {
   if (!PATH_CHARACTERS.test(value) && value.startsWith("/") && !value.includes("#")) problems.add(field, "InvalidValue", "it holds a character that a URI path cannot", "Percent-encode it.")
 }
 
-const filterLimits = (problems: Problems, field: string, filters: readonly HTTPRouteFilter[] | undefined): void => {
+export const filterLimits = (problems: Problems, field: string, filters: readonly HTTPRouteFilter[] | undefined): void => {
   problems.count(field, filters, 0, 16)
   const types = (filters ?? []).map((filter) => filter.type)
   if (types.includes("RequestRedirect") && types.includes("URLRewrite")) problems.add(field, "Forbidden", "RequestRedirect and URLRewrite exclude each other", "Remove one of the two.")
@@ -134,9 +144,38 @@ const filterLimits = (problems: Problems, field: string, filters: readonly HTTPR
       problems.oneOf(`${at}.requestRedirect.statusCode`, filter.requestRedirect.statusCode, [301, 302, 303, 307, 308])
       modifierLimits(problems, `${at}.requestRedirect.path`, filter.requestRedirect.path)
     }
+    if (filter.requestMirror !== undefined) mirrorLimits(problems, `${at}.requestMirror`, filter.requestMirror)
+    if (filter.cors !== undefined) corsLimits(problems, `${at}.cors`, filter.cors)
     problems.hostname(`${at}.urlRewrite.hostname`, filter.urlRewrite?.hostname, false)
     modifierLimits(problems, `${at}.urlRewrite.path`, filter.urlRewrite?.path)
   }
+}
+
+const mirrorLimits = (problems: Problems, at: string, { backendRef, percent, fraction }: RequestMirror): void => {
+  backendReference(problems, `${at}.backendRef`, backendRef)
+  problems.range(`${at}.percent`, percent, 0, 100)
+  if (fraction === undefined) return
+  if (percent !== undefined) problems.add(`${at}.fraction`, "Forbidden", "percent and fraction exclude each other", "Remove one of the two.")
+  problems.range(`${at}.fraction.denominator`, fraction.denominator, 1, 2 ** 31 - 1)
+  problems.range(`${at}.fraction.numerator`, fraction.numerator, 0, fraction.denominator)
+}
+
+/** As the CRD has it: the host may be `*`, or begin with `*.`. */
+export const CORS_ORIGIN = /^(\*|https?:\/\/(\*|(\*\.)?([a-zA-Z0-9-]+\.)*[a-zA-Z0-9-]+)(:[0-9]{1,5})?)$/
+
+const corsLimits = (problems: Problems, at: string, cors: CORSFilter): void => {
+  for (const [list, most] of [["allowOrigins", 64], ["allowMethods", 9], ["allowHeaders", 64], ["exposeHeaders", 64]] as const) {
+    const items = cors[list]
+    problems.count(`${at}.${list}`, items, 0, most)
+    problems.unique(`${at}.${list}`, items, (item) => item, "value")
+    if (list !== "exposeHeaders" && items !== undefined && items.length > 1 && items.includes("*")) problems.add(`${at}.${list}`, "InvalidValue", '"*" stands for all, so nothing else may stand beside it', 'Leave "*" alone, or remove it.')
+    for (const [i, item] of (items ?? []).entries()) {
+      if (list === "allowOrigins") problems.pattern(`${at}.${list}[${i}]`, item, CORS_ORIGIN, 253, 'an origin of scheme, host and port, or "*"', "https://*.example.com")
+      else if (list === "allowMethods") problems.oneOf(`${at}.${list}[${i}]`, item, [...METHODS, "*"])
+      else problems.pattern(`${at}.${list}[${i}]`, item, TOKEN, 256, "a header name", "x-version")
+    }
+  }
+  problems.range(`${at}.maxAge`, cors.maxAge, 1, 2 ** 31 - 1)
 }
 
 const headerLimits = (problems: Problems, at: string, modifier: HeaderModifier | undefined): void => {
@@ -164,7 +203,7 @@ const modifierLimits = (problems: Problems, at: string, modifier: PathModifier |
   }
 }
 
-const reference = (problems: Problems, at: string, ref: ParentRef | HTTPBackendRef): void => {
+const reference = (problems: Problems, at: string, ref: ParentRef | BackendObjectRef): void => {
   group(problems, `${at}.group`, ref.group)
   kindName(problems, `${at}.kind`, ref.kind)
   problems.length(`${at}.name`, ref.name, 1, 253)
@@ -172,9 +211,13 @@ const reference = (problems: Problems, at: string, ref: ParentRef | HTTPBackendR
   problems.range(`${at}.port`, ref.port, 1, 65535)
 }
 
-const backendLimits = (problems: Problems, at: string, ref: HTTPBackendRef): void => {
+export const backendReference = (problems: Problems, at: string, ref: BackendObjectRef): void => {
   reference(problems, at, ref)
-  problems.range(`${at}.weight`, ref.weight, 0, 1_000_000)
   if (ref.group === "" && ref.kind === "Service" && ref.port === undefined) problems.add(`${at}.port`, "Required", "a reference to a Service needs it", `Add ${at}.port.`)
+}
+
+const backendLimits = (problems: Problems, at: string, ref: HTTPBackendRef): void => {
+  backendReference(problems, at, ref)
+  problems.range(`${at}.weight`, ref.weight, 0, 1_000_000)
   filterLimits(problems, `${at}.filters`, ref.filters)
 }

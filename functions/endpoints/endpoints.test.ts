@@ -1,5 +1,6 @@
 import { join } from "node:path"
 import { goldens } from "../../test/fixtures/derive.ts"
-import { endpoints } from "./endpoints.ts"
+import { endpoints, endpointsBy } from "./endpoints.ts"
 
 goldens(join(import.meta.dirname, "testdata"), [endpoints])
+goldens(join(import.meta.dirname, "testdata/http2"), [endpointsBy({ http2: true })])

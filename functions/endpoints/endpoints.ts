@@ -4,13 +4,14 @@
  */
 import { kinds, type Cluster, type Note } from "../../bus/kinds/config.ts"
 import { core } from "../../bus/kinds/core.ts"
+import { ABILITIES, type Abilities } from "../gateway-api/abilities.ts"
 import { judgedService } from "../gateway-api/services.ts"
-import { reconcile } from "../reconcile.ts"
+import { reconcile, type Reconciler } from "../reconcile.ts"
 import { fromLegacy, fromSlices } from "./addresses.ts"
 
 const SERVICE_NAME = "kubernetes.io/service-name"
 
-export const endpoints = reconcile({
+export const endpointsBy = (abilities: Abilities): Reconciler => reconcile({
   name: "endpoints",
   version: "1",
   reads: [kinds.demand, core.service, core.endpointSlice, core.endpoints],
@@ -28,9 +29,9 @@ export const endpoints = reconcile({
       const source = { kind: "Service", namespace: backend.namespace, name: backend.name }
       const key = `${backend.namespace}/${backend.name}`
       const say = (note: Pick<Note, "severity" | "reason" | "message" | "fix"> & { readonly field?: string }) => read.note({ ...note, about: source })
-      const cluster = { schema: 1, source, protocol: "http", endpoints: [] } as const
 
-      const verdict = judgedService(key, read(services, key), backend.port)
+      const verdict = judgedService(key, read(services, key), backend.port, { protocol: backend.protocol, abilities })
+      const cluster: Cluster = { schema: 1, source, protocol: verdict.ok ? verdict.protocol : (backend.protocol ?? "http"), endpoints: [] }
       if (!verdict.ok) {
         const { field, ...finding } = verdict.finding
         say({ ...finding, ...(field === "" ? {} : { field }) })
@@ -51,9 +52,11 @@ export const endpoints = reconcile({
       const why =
         slices.length === 0 && old === undefined ? "there is no EndpointSlice or Endpoints object for it" : found.hasPort ? "no address is ready" : `no EndpointSlice or Endpoints object has ${name}`
       const fix = found.hasPort ? "Wait for an endpoint to become ready, or start one." : `Create an EndpointSlice with label ${SERVICE_NAME}: ${backend.name} that has ${name}.`
-      say({ severity: "warning", reason: "NoReadyEndpoints", message: `Service ${key}, port ${port.port}: ${why}. What goes to it answers 503.`, fix })
+      say({ severity: "warning", reason: "NoReadyEndpoints", message: `Service ${key}, port ${port.port}: ${why}. What goes to it answers ${backend.protocol === "h2c" ? "UNAVAILABLE" : "503"}.`, fix })
       return { ...cluster, empty: "NoReadyEndpoints" }
     })
     into(kinds.cluster, clusters)
   },
 })
+
+export const endpoints = endpointsBy(ABILITIES)

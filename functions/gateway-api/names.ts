@@ -1,6 +1,7 @@
 /** Names and places functions agree on. */
 import type { Gateway } from "../../bus/kinds/gateway-api.ts"
 import { classPlane, gatewayPlane, objectName } from "../../bus/planes.ts"
+import type { RouteKind } from "./abilities.ts"
 import type { Run } from "./runs.ts"
 
 /**
@@ -33,10 +34,13 @@ export const gatewayService = (gateway: Gateway, run: Run): { readonly namespace
 export const listenerId = (namespace: string, gateway: string, listener: string): string => `${namespace}/${gateway}/${listener}`
 
 /** Of the route's entry; `@<namespace>/<name>` of a Gateway follows where an overlay acts on that Gateway alone. */
-export const routeId = (namespace: string, name: string): string => `httproute/${namespace}/${name}`
+export const routeId = (kind: RouteKind, namespace: string, name: string): string => `${kind.toLowerCase()}/${namespace}/${name}`
 
-/** Cluster and demand id of a Service port. */
-export const serviceClusterId = (namespace: string, name: string, port: number): string => `service/${namespace}/${name}/${port}`
+/** Cluster and demand id of a Service port; `protocol`: the one that is spoken to it, whatever the Service says. */
+export const serviceClusterId = (namespace: string, name: string, port: number, protocol?: "h2c"): string => `service/${namespace}/${name}/${port}${protocol === undefined ? "" : `/${protocol}`}`
+
+/** What gRPC is carried by, said of the backends of a kind of route (GRPCBackendRef; HTTP routes leave it to the Service). */
+export const protocolOf = (kind: RouteKind): "h2c" | undefined => (kind === "GRPCRoute" ? "h2c" : undefined)
 
 /** Certificate and demand id of a Secret. */
 export const secretCertificateId = (namespace: string, name: string): string => `secret/${namespace}/${name}`

@@ -1,8 +1,9 @@
-/** HTTPRoute → its parentRefs, each judged: what they lead to, and why to nothing. */
-import type { Listener } from "../../bus/kinds/config.ts"
+/** Route → its parentRefs, each judged: what they lead to, and why to nothing. */
+import type { Listener, Source } from "../../bus/kinds/config.ts"
 import type { Namespace } from "../../bus/kinds/core.ts"
-import type { Gateway, GatewayListener, HTTPRoute, ParentRef } from "../../bus/kinds/gateway-api.ts"
+import type { AnyRoute, Gateway, GatewayListener, ParentRef } from "../../bus/kinds/gateway-api.ts"
 import type { Collection, Read } from "../reconcile.ts"
+import { type Abilities, servedKinds, type RouteKind } from "./abilities.ts"
 import { attach, isGatewayRef, type Refusal } from "./attachment.ts"
 import type { ServedGateway } from "./listeners.ts"
 import type { Finding } from "./report.ts"
@@ -24,7 +25,19 @@ export interface Places {
   /** By `<plane>/<listener id>`. */
   readonly listeners: Collection<true>
   readonly namespaces: Collection<Namespace>
+  readonly abilities: Abilities
+  /** Where a route gives way to one of the other kind, by `yieldKey`; absent: that is not looked at (yet). */
+  readonly yields?: Collection<Yield>
 }
+
+/** A route that has a hostname of another on a listener both want to attach to. */
+export interface Yield {
+  readonly hostname: string
+  readonly to: Source
+}
+
+/** @param listener `<plane>/<listener id>` */
+export const yieldKey = (kind: RouteKind, { namespace, name }: { readonly namespace: string; readonly name: string }, listener: string): string => `${kind}/${namespace}/${name} ${listener}`
 
 interface Attachable {
   readonly plane: string
@@ -32,15 +45,16 @@ interface Attachable {
   readonly listeners: readonly { readonly id: string; readonly listener: GatewayListener }[]
 }
 
-export const placesOf = (gateways: Collection<Gateway>, served: Collection<ServedGateway>, listeners: Collection<Listener>, namespaces: Collection<Namespace>): Places => ({
+export const placesOf = (gateways: Collection<Gateway>, served: Collection<ServedGateway>, listeners: Collection<Listener>, namespaces: Collection<Namespace>, abilities: Abilities): Places => ({
   gateways: gateways.map(() => true as const).named("gateways there are"),
   attachable: served.map(({ plane, namespace, listeners: all }) => ({ plane, namespace, listeners: all.map(({ id, listener }) => ({ id, listener })) })).named("attachable listeners"),
   listeners: listeners.map(() => true as const).named("served listeners"),
   namespaces,
+  abilities,
 })
 
 /** One for each parentRef, in their order. */
-export const parentsOf = ({ metadata, spec }: HTTPRoute, places: Places, read: Read): readonly Parent[] =>
+export const parentsOf = (kind: RouteKind, { metadata, spec }: AnyRoute, places: Places, read: Read): readonly Parent[] =>
   (spec.parentRefs ?? []).map((ref, i): Parent => {
     const field = `spec.parentRefs[${i}]`
     const nowhere = (severity: Finding["severity"], reason: string, at: string, message: string, fix: string): Parent => ({ ref, gateway: undefined, attached: [], finding: { severity, reason, field: at, message, fix } })
@@ -52,10 +66,21 @@ export const parentsOf = ({ metadata, spec }: HTTPRoute, places: Places, read: R
       return nowhere("error", "NoMatchingParent", `${field}.name`, `There is no Gateway ${key}.`, "Create the Gateway, or correct name and namespace.")
     }
     const labels = () => read(places.namespaces, `/${metadata.namespace}`)?.metadata.labels ?? labelsOfMissing(metadata.namespace)
-    const result = attach(ref, gateway.namespace, gateway.listeners, { kind: "HTTPRoute", namespace: metadata.namespace, hostnames: spec.hostnames }, labels)
+    const result = attach(ref, gateway.namespace, gateway.listeners, { kind, namespace: metadata.namespace, hostnames: spec.hostnames }, labels, places.abilities)
     const parent = { ref, gateway: { key, plane: gateway.plane } }
-    if (!result.ok) return { ...parent, attached: [], finding: refusalFinding(result.refusal, field, key) }
-    const attached = result.attached.map(({ listener: { id }, hostnames }) => ({ listener: id, hostnames, isServed: read(places.listeners, `${gateway.plane}/${id}`) === true }))
+    if (!result.ok) return { ...parent, attached: [], finding: refusalFinding(result.refusal, field, key, kind, places.abilities) }
+    const taken = result.attached.map(({ listener: { id }, hostnames }) => ({ listener: id, hostnames, isServed: read(places.listeners, `${gateway.plane}/${id}`) === true }))
+    const yielded: string[] = []
+    const attached = taken.filter(({ listener }) => {
+      const to = places.yields && read(places.yields, yieldKey(kind, metadata, `${gateway.plane}/${listener}`))
+      if (to !== undefined) yielded.push(`${to.to.kind} ${to.to.namespace}/${to.to.name} has hostname ${to.hostname} on listener ${listener}`)
+      return to === undefined
+    })
+    if (yielded.length > 0) {
+      const message = `${yielded.join(", ")}, and is older or comes first by name: HTTPRoutes and GRPCRoutes do not share a hostname of a listener.`
+      const finding: Finding = { severity: attached.length === 0 ? "error" : "warning", reason: "HostnameConflict", field: "spec.hostnames", message, fix: "Give the routes hostnames of their own, or attach one of them to another listener." }
+      return { ...parent, attached, finding }
+    }
     if (attached.some(({ isServed }) => isServed)) return { ...parent, attached, finding: undefined }
     const message = `The route attaches to ${attached.map(({ listener }) => listener).join(", ")}, which cannot be served.`
     return { ...parent, attached, finding: { severity: "error", reason: "ListenerNotServed", field, message, fix: `See the notes of Gateway ${key}.` } }
@@ -65,7 +90,7 @@ export const parentsOf = ({ metadata, spec }: HTTPRoute, places: Places, read: R
 const labelsOfMissing = (namespace: string): Readonly<Record<string, string>> => ({ "kubernetes.io/metadata.name": namespace })
 
 /** `field`: of the parent reference. */
-const refusalFinding = (refusal: Refusal, field: string, gateway: string): Finding => {
+const refusalFinding = (refusal: Refusal, field: string, gateway: string, kind: RouteKind, abilities: Abilities): Finding => {
   const { reason } = refusal
   const because = (at: string, message: string, fix: string): Finding => ({ severity: "error", reason, field: at, message, fix })
   switch (reason) {
@@ -74,9 +99,10 @@ const refusalFinding = (refusal: Refusal, field: string, gateway: string): Findi
       return because(part === "" ? field : `${field}.${part}`, `No listener of Gateway ${gateway} has this ${part === "" ? "name" : part}.`, `Name a listener's ${part === "port" ? "port" : "name"}, or leave it out.`)
     }
     case "NotAllowedByListeners":
+      if (refusal.by === "release") return because(field, `${kind}s are not served by this version of Headgate: no listener of Gateway ${gateway} takes one.`, `Wait for a version that serves ${kind}s; until then only ${servedKinds(abilities).join(" and ")} is.`)
       return refusal.by === "namespaces"
-        ? because(field, `No listener of Gateway ${gateway} allows HTTPRoutes of this namespace (allowedRoutes).`, "Allow the namespace in the listener's allowedRoutes, or move the route.")
-        : because(field, `No listener of Gateway ${gateway} takes HTTPRoutes: ${kindsText(refusal.takes)} (protocol and allowedRoutes.kinds).`, "Add HTTPRoute to allowedRoutes.kinds of a listener with protocol HTTP, or attach to another listener.")
+        ? because(field, `No listener of Gateway ${gateway} allows ${kind}s of this namespace (allowedRoutes).`, "Allow the namespace in the listener's allowedRoutes, or move the route.")
+        : because(field, `No listener of Gateway ${gateway} takes ${kind}s: ${kindsText(refusal.takes)} (protocol and allowedRoutes.kinds).`, `Add ${kind} to allowedRoutes.kinds of a listener with protocol HTTP, or attach to another listener.`)
     case "NoMatchingListenerHostname":
       return because("spec.hostnames", `The route has no hostname in common with a listener of Gateway ${gateway}.`, "Use a hostname the listener covers.")
   }

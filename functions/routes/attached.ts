@@ -1,5 +1,6 @@
-/** HTTPRoute → where it is reachable. */
-import type { HTTPRoute } from "../../bus/kinds/gateway-api.ts"
+/** Route → where it is reachable. */
+import type { AnyRoute } from "../../bus/kinds/gateway-api.ts"
+import type { RouteKind } from "../gateway-api/abilities.ts"
 import { parentsOf, type Places } from "../gateway-api/parents.ts"
 import type { Report } from "../gateway-api/report.ts"
 import type { Read } from "../reconcile.ts"
@@ -14,9 +15,9 @@ export interface Attached {
 }
 
 /** Every served listener that takes the route, hostnames intersected. A parentRef that leads nowhere is in a note. */
-export const attachedTo = (route: HTTPRoute, places: Places, read: Read, report: Report): readonly Attached[] => {
+export const attachedTo = (kind: RouteKind, route: AnyRoute, places: Places, read: Read, report: Report): readonly Attached[] => {
   const found = new Map<string, { readonly plane: string; readonly gateway: string; readonly hostnames: ReadonlyMap<string, string> }>()
-  const parents = parentsOf(route, places, read)
+  const parents = parentsOf(kind, route, places, read)
   if (parents.length === 0) report("warning", "NoMatchingParent", "spec.parentRefs", "The route has no parentRef: nothing sends it requests.", "Name a Gateway in spec.parentRefs.")
   for (const { gateway, attached, finding } of parents) {
     if (finding !== undefined) report(finding.severity, finding.reason, finding.field, finding.message, finding.fix)

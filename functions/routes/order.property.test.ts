@@ -3,14 +3,22 @@ import { expect, test } from "vitest"
 import { canonical } from "../../bus/canonical.ts"
 import { engineOf, notesOf, outputs, readManifests, type Input } from "../../test/fixtures/derive.ts"
 import type { Engine } from "../engine/engine.ts"
-import { endpoints } from "../endpoints/endpoints.ts"
-import { routes } from "./routes.ts"
+import { endpointsBy } from "../endpoints/endpoints.ts"
+import { routesBy } from "./routes.ts"
+
+const [routes, endpoints] = [routesBy({ http2: true }), endpointsBy({ http2: true })]
 
 const gateway = (name: string, port: number, hostname: string, from: string) => `
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: ${name}, namespace: a}
 spec: {gatewayClassName: c, listeners: [{name: one, protocol: HTTP, port: ${port}, hostname: "${hostname}", allowedRoutes: {namespaces: {from: ${from}, selector: {matchLabels: {team: x}}}}}, {name: two, protocol: HTTP, port: 81}]}
+`
+const grpcRoute = (name: string, namespace: string, hostname: string) => `
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: ${name}, namespace: ${namespace}}
+spec: {parentRefs: [{name: g1, namespace: a}], hostnames: [${hostname}], rules: [{matches: [{method: {service: s}}], backendRefs: [{name: s, namespace: b, port: 80}]}]}
 `
 const route = (name: string, namespace: string, parent: string, path: string, service: string) => `
 apiVersion: gateway.networking.k8s.io/v1
@@ -31,6 +39,8 @@ const world: readonly Input[] = readManifests(
     route("r2", "b", "g1", "/", "s"),
     route("r3", "b", "g2", "/p", "t"),
     route("r4", "a", "g3", "/", "s"),
+    grpcRoute("shares", "b", "x.com"),
+    grpcRoute("alone", "b", "y.com"),
     "apiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {name: g, namespace: b}\nspec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: a}], to: [{group: '', kind: Service}]}\n",
     "config: overlay\nkey: default/o/1\nvalue: {schema: 1, target: {kind: HTTPRoute, namespace: a, name: r1}, answer: {status: 503, headers: [], body: ''}, priority: 1}\n",
     "config: overlay\nkey: default/o/2\nvalue: {schema: 1, target: {kind: Gateway, namespace: a, name: g1}, weights: {service/b/s/80: 5}, priority: 2}\n",
@@ -52,7 +62,7 @@ const fresh = (inputs: readonly Input[]): string => {
 }
 
 test("every object of the world matters", () => {
-  expect(world).toHaveLength(16)
+  expect(world).toHaveLength(18)
   const whole = fresh(world)
   // Legacy Endpoints matter only where there is no slice.
   for (const input of world.filter(({ kind }) => kind.name !== "endpoints")) expect(fresh(world.filter((each) => each !== input)), `${input.kind.name}/${input.key}`).not.toBe(whole)

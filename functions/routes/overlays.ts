@@ -10,14 +10,22 @@ const byRank = ([a, one]: Member<Overlay>, [b, two]: Member<Overlay>): number =>
 /** As the object a note is about. */
 export const overlayReporter = (read: Read, key: string): Report => reporter(read, { kind: "Overlay", namespace: "", name: key })
 
+/** What `endpoints` can be asked for. */
+const CLUSTER = /^service\/[^/]+\/[^/]+\/[1-9][0-9]{0,4}(\/h2c)?$/
+
 /** Overlays that a gateway can apply; the others are in a note and act on nothing. */
 export const soundOverlays = (overlays: Collection<Overlay>): Collection<Overlay> =>
   overlays.map((overlay, read, key) => {
     const report = overlayReporter(read, key)
     const { match, filters = [] } = overlay
-    if (match === undefined) return overlay
-    const expressions = [["match.path", match.path] as const, ...(["headers", "query"] as const).flatMap((list) => match[list].map((test, i) => [`match.${list}[${i}]`, test] as const))]
     let isSound = true
+    for (const [i, filter] of filters.entries()) {
+      if (filter.type !== "mirror" || CLUSTER.test(filter.cluster)) continue
+      isSound = false
+      report("error", "UnsupportedValue", `filters[${i}].cluster`, `Overlay ${key} has no effect: "${filter.cluster}" is no id of a cluster.`, "Write service/<namespace>/<name>/<port>, with /h2c behind it for one of a GRPCRoute.")
+    }
+    if (match === undefined) return isSound ? overlay : undefined
+    const expressions = [["match.path", match.path] as const, ...(["headers", "query"] as const).flatMap((list) => match[list].map((test, i) => [`match.${list}[${i}]`, test] as const))]
     for (const [field, { type, value }] of expressions) {
       const problem = type === "regex" ? regexProblem(value) : undefined
       if (problem === undefined) continue

@@ -1,16 +1,18 @@
 /**
- * GatewayClasses, Gateways and HTTPRoutes → listeners, routes and what they demand of `endpoints` and `certs`, in one unit, so that
+ * GatewayClasses, Gateways, HTTPRoutes and GRPCRoutes → listeners, routes and what they demand of `endpoints` and `certs`, in one unit, so that
  * all of it goes live together. Precedence among matches is the gateway's: entries carry what it is decided by.
  */
 import { kinds, type Demand, type Listener, type Overlay, type Plan, type Route, type Rule } from "../../bus/kinds/config.ts"
 import { core } from "../../bus/kinds/core.ts"
-import { GATEWAY_GROUP, gatewayApi, type HTTPRoute } from "../../bus/kinds/gateway-api.ts"
+import { type AnyRoute, GATEWAY_GROUP, gatewayApi, type ReferenceGrant } from "../../bus/kinds/gateway-api.ts"
 import { headgate } from "../../bus/kinds/installation.ts"
+import { ABILITIES, type Abilities, type RouteKind } from "../gateway-api/abilities.ts"
 import { isGranted } from "../gateway-api/grants.ts"
+import { yieldsOf } from "../gateway-api/hostname-shares.ts"
 import { planeOfKey, routeId } from "../gateway-api/names.ts"
-import { placesOf } from "../gateway-api/parents.ts"
-import { ruleOf } from "../gateway-api/rules.ts"
-import { reconcile, type Collection, type Index, type Member, type Read } from "../reconcile.ts"
+import { placesOf, type Places } from "../gateway-api/parents.ts"
+import { grpcRuleOf, ruleOf, type RuleContext } from "../gateway-api/rules.ts"
+import { reconcile, type Collection, type Index, type Member, type Read, type Reconciler } from "../reconcile.ts"
 import { attachedTo, type Attached } from "./attached.ts"
 import { noteClasses } from "./classes.ts"
 import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
@@ -20,10 +22,10 @@ import { runsOf } from "../gateway-api/runs.ts"
 import { noteShadows, repetitions } from "./shadows.ts"
 import { noteTargets } from "./targets.ts"
 
-export const routes = reconcile({
+export const routesBy = (abilities: Abilities): Reconciler => reconcile({
   name: "routes",
   version: "1",
-  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.namespace, core.service, kinds.overlay],
+  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.grpcRoute, gatewayApi.referenceGrant, core.namespace, core.service, kinds.overlay],
   writes: [kinds.listener, kinds.route, kinds.demand, kinds.plan],
   derive: ({ from, into }) => {
     const classes = from(gatewayApi.gatewayClass)
@@ -31,6 +33,7 @@ export const routes = reconcile({
     const namespaces = from(core.namespace)
     const grantsByNamespace = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
     const httpRoutes = from(gatewayApi.httpRoute)
+    const grpcRoutes = from(gatewayApi.grpcRoute)
     const overlays = soundOverlays(from(kinds.overlay))
     const overlaysByTarget = overlays.index(({ target }) => [`${target.kind}/${target.namespace}/${target.name}`])
 
@@ -38,23 +41,17 @@ export const routes = reconcile({
     const parameters = from(headgate.gatewayParameters)
     noteClasses(gateways, { classes, installations, parameters })
     const runs = runsOf(gateways, { classes, installations, parameters, services: from(core.service) })
-    const served = noted(judgedGateways(gateways, { runs, parameters, grants: grantsByNamespace })).named("served gateways")
+    const served = noted(judgedGateways(gateways, { runs, parameters, grants: grantsByNamespace, abilities })).named("served gateways")
     const listeners = noted(judgedListeners(served, from(core.service)))
-    const places = placesOf(gateways, served, listeners, namespaces)
+    const base = placesOf(gateways, served, listeners, namespaces, abilities)
+    const yields = yieldsOf(httpRoutes, grpcRoutes, base)
+    const sources = { places: yields === undefined ? base : { ...base, yields }, grants: grantsByNamespace, overlays: overlaysByTarget }
 
-    const entries = httpRoutes.flatMap((route, read): Member<Route>[] => {
-      const { metadata, spec } = route
-      const report = reporter(read, { kind: "HTTPRoute", namespace: metadata.namespace, name: metadata.name })
-      const attached = attachedTo(route, places, read, report)
-      if (spec.useDefaultGateways !== undefined) report("warning", "UnsupportedValue", "spec.useDefaultGateways", "useDefaultGateways is not supported and has no effect.", "Name Gateways in spec.parentRefs.")
-      const granted = (namespace: string, name: string): boolean =>
-        isGranted({ from: { group: GATEWAY_GROUP, kind: "HTTPRoute", namespace: metadata.namespace }, to: { group: "", kind: "Service", namespace, name } }, read(grantsByNamespace, namespace).map(([, grant]) => grant))
-      const context = { namespace: metadata.namespace, report, isGranted: granted, onMatch: repetitions(report) }
-      const rules = spec.rules.flatMap((rule, i) => ruleOf(rule, `spec.rules[${i}]`, context) ?? [])
-      return attached.length === 0 || rules.length === 0 ? [] : variants(route, attached, rules, read, overlaysByTarget, report)
-    })
+    const ofHttp = httpRoutes.flatMap((route, read) => entriesOf("HTTPRoute", route, (context) => route.spec.rules.flatMap((rule, i) => ruleOf(rule, `spec.rules[${i}]`, context) ?? []), sources, read))
+    const ofGrpc = grpcRoutes.flatMap((route, read) => entriesOf("GRPCRoute", route, (context) => (route.spec.rules ?? []).flatMap((rule, i) => grpcRuleOf(rule, `spec.rules[${i}]`, context) ?? []), sources, read)).named("entries of GRPCRoutes")
+    const entries = ofHttp.named("entries of HTTPRoutes").union(ofGrpc)
     noteShadows(entries)
-    noteTargets(overlays, { gateways, served, httpRoutes, entries })
+    noteTargets(overlays, { gateways, served, httpRoutes, grpcRoutes, entries })
 
     const demand = entries.flatMap(demandOf).named("clusters demanded").union(listeners.flatMap(certificateDemand).named("certs demanded"))
     into(kinds.listener, listeners)
@@ -64,10 +61,30 @@ export const routes = reconcile({
   },
 })
 
+export const routes = routesBy(ABILITIES)
+
+interface RouteSources {
+  readonly places: Places
+  readonly grants: Index<ReferenceGrant>
+  readonly overlays: Index<Overlay>
+}
+
+const entriesOf = (kind: RouteKind, route: AnyRoute, rulesIn: (context: RuleContext) => readonly Rule[], { places, grants, overlays }: RouteSources, read: Read): readonly Member<Route>[] => {
+  const { metadata, spec } = route
+  const report = reporter(read, { kind, namespace: metadata.namespace, name: metadata.name })
+  const attached = attachedTo(kind, route, places, read, report)
+  if (spec.useDefaultGateways !== undefined) report("warning", "UnsupportedValue", "spec.useDefaultGateways", "useDefaultGateways is not supported and has no effect.", "Name Gateways in spec.parentRefs.")
+  if (spec.rules === undefined || spec.rules.length === 0) report("info", "NoRules", "spec.rules", "The route has no rule: it takes nothing.", "Add a rule.")
+  const granted = (namespace: string, name: string): boolean =>
+    isGranted({ from: { group: GATEWAY_GROUP, kind, namespace: metadata.namespace }, to: { group: "", kind: "Service", namespace, name } }, read(grants, namespace).map(([, grant]) => grant))
+  const rules = rulesIn({ kind, namespace: metadata.namespace, report, isGranted: granted, onMatch: repetitions(report) })
+  return attached.length === 0 || rules.length === 0 ? [] : variants(kind, route, attached, rules, read, overlays, report)
+}
+
 /** One entry a plane; one more for each Gateway that an overlay targets, for there the rules differ. */
-const variants = ({ metadata }: HTTPRoute, attached: readonly Attached[], rules: readonly Rule[], read: Read, overlays: Index<Overlay>, report: Report): Member<Route>[] => {
-  const id = routeId(metadata.namespace, metadata.name)
-  const own = read(overlays, `HTTPRoute/${metadata.namespace}/${metadata.name}`)
+const variants = (kind: RouteKind, { metadata }: AnyRoute, attached: readonly Attached[], rules: readonly Rule[], read: Read, overlays: Index<Overlay>, report: Report): Member<Route>[] => {
+  const id = routeId(kind, metadata.namespace, metadata.name)
+  const own = read(overlays, `${kind}/${metadata.namespace}/${metadata.name}`)
   const groups = new Map<string, { readonly plane: string; readonly overlays: readonly Member<Overlay>[]; readonly attach: Attachment[] }>()
   for (const { plane, gateway, listener, hostnames } of attached) {
     const ofGateway = read(overlays, `Gateway/${gateway}`).filter(([key]) => planeOfKey(key) === plane)
@@ -80,7 +97,7 @@ const variants = ({ metadata }: HTTPRoute, attached: readonly Attached[], rules:
     key,
     {
       schema: 1,
-      source: { kind: "HTTPRoute", namespace: metadata.namespace, name: metadata.name },
+      source: { kind, namespace: metadata.namespace, name: metadata.name },
       created: metadata.creationTimestamp ?? "",
       priority: 0,
       attach,
@@ -96,12 +113,15 @@ const attachment = (listener: string, hostnames: ReadonlyMap<string, string>): A
   return { listener, hostnames: common, ...(common.every((hostname, i) => hostname === own[i]) ? {} : { own }) }
 }
 
-/** Every cluster a route names, by `<plane>/<cluster id>`; an id is `service/<namespace>/<name>/<port>`. */
+/** Every cluster a route names, by `<plane>/<cluster id>`; an id is `service/<namespace>/<name>/<port>`, or that and `/h2c`. */
 const demandOf = ({ rules }: Route, _read: Read, key: string): readonly Member<Demand>[] => {
-  const clusters = new Set(rules.flatMap((rule) => rule.backends.flatMap(({ cluster }) => cluster ?? [])))
+  const clusters = new Set(rules.flatMap(({ filters, backends, overlays = [] }) => [
+    ...backends.flatMap(({ cluster }) => cluster ?? []),
+    ...[filters, ...backends.map((backend) => backend.filters), ...overlays.map((overlay) => overlay.filters)].flat().flatMap((filter) => (filter.type === "mirror" ? [filter.cluster] : [])),
+  ]))
   return [...clusters].map((cluster): Member<Demand> => {
-    const [, namespace = "", name = "", port = ""] = cluster.split("/")
-    return [`${planeOfKey(key)}/${cluster}`, { schema: 1, backend: { kind: "Service", namespace, name, port: Number(port) } }]
+    const [, namespace = "", name = "", port = "", protocol] = cluster.split("/")
+    return [`${planeOfKey(key)}/${cluster}`, { schema: 1, backend: { kind: "Service", namespace, name, port: Number(port), ...(protocol === "h2c" ? { protocol } : {}) } }]
   })
 }
 

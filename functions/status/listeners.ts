@@ -2,6 +2,7 @@
 import type { Listener } from "../../bus/kinds/config.ts"
 import { GATEWAY_GROUP } from "../../bus/kinds/gateway-api.ts"
 import type { Condition, ListenerStatus } from "../../bus/kinds/status.ts"
+import { type Abilities, isServedKind } from "../gateway-api/abilities.ts"
 import { kindsTaken } from "../gateway-api/attachment.ts"
 import type { ServedListener } from "../gateway-api/listeners.ts"
 import type { Finding, Judged } from "../gateway-api/report.ts"
@@ -26,17 +27,15 @@ export interface ListenerFacts {
   readonly certificates: readonly (CertificateFacts | undefined)[]
 }
 
-/** Kinds of routes that are served at all. */
-const SERVED_KINDS: ReadonlySet<string> = new Set(["HTTPRoute"])
 const SERVED_PROTOCOLS: ReadonlySet<string> = new Set(["HTTP", "HTTPS"])
 
 /** Reasons of Accepted=False, and of ResolvedRefs=False (ListenerConditionReason). */
 const NOT_ACCEPTED: ReadonlySet<string> = new Set(["UnsupportedProtocol", "UnsupportedValue"])
 const NOT_RESOLVED: ReadonlySet<string> = new Set(["InvalidRouteKinds", "RefNotPermitted", "InvalidCertificateRef"])
 
-export const listenerStatus = (facts: ListenerFacts, say: Say): ListenerStatus => {
+export const listenerStatus = (facts: ListenerFacts, abilities: Abilities, say: Say): ListenerStatus => {
   const { served: { listener }, attachedRoutes } = facts
-  const kinds = SERVED_PROTOCOLS.has(listener.protocol) ? kindsTaken(listener).filter((kind) => SERVED_KINDS.has(kind)) : []
+  const kinds = SERVED_PROTOCOLS.has(listener.protocol) ? kindsTaken(listener).filter((kind) => isServedKind(abilities, { group: GATEWAY_GROUP, kind })) : []
   return {
     name: listener.name,
     supportedKinds: kinds.map((kind) => ({ group: GATEWAY_GROUP, kind })),

@@ -9,11 +9,14 @@ import { core } from "../../bus/kinds/core.ts"
 import { gatewayApi } from "../../bus/kinds/gateway-api.ts"
 import { headgate } from "../../bus/kinds/installation.ts"
 import { clock } from "../../bus/kinds/ours.ts"
+import type { Kind } from "../../bus/kinds/kind.ts"
 import { status as statusKind, type Status } from "../../bus/kinds/status.ts"
+import { ABILITIES, type Abilities } from "../gateway-api/abilities.ts"
+import { yieldsOf } from "../gateway-api/hostname-shares.ts"
 import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
 import { placesOf } from "../gateway-api/parents.ts"
 import { classParameters, runsOf } from "../gateway-api/runs.ts"
-import { reconcile, type Collection, type Member } from "../reconcile.ts"
+import { reconcile, type Collection, type Member, type Reconciler } from "../reconcile.ts"
 import { ackedBy } from "./acks.ts"
 import { wayOf } from "./addresses.ts"
 import { certificateFacts } from "./certificates.ts"
@@ -21,14 +24,14 @@ import { classStatus } from "./classes.ts"
 import { gatewayStatus } from "./gateways.ts"
 import { overlapping } from "./overlaps.ts"
 import { EVERY_RELEASE, releasesOf } from "./releases.ts"
-import { judgedRoute, type JudgedRoute } from "./routes.ts"
+import { judgedGrpcRoute, judgedHttpRoute, type JudgedRoute } from "./routes.ts"
 
 const statusKey = (kind: string, key: string): string => `${CONTROL_PLANE}/${kind}/${key}`
 
-export const status = reconcile({
+export const statusBy = (abilities: Abilities): Reconciler => reconcile({
   name: "status",
   version: "1",
-  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.referenceGrant, core.customResourceDefinition, core.namespace, core.service, core.secret, clock, kinds.certificate, applied],
+  reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.grpcRoute, gatewayApi.referenceGrant, core.customResourceDefinition, core.namespace, core.service, core.secret, clock, kinds.certificate, applied],
   writes: [statusKind],
   later: true,
   derive: ({ from, into }) => {
@@ -38,26 +41,29 @@ export const status = reconcile({
     const installations = from(headgate.installation)
     const parameters = from(headgate.gatewayParameters)
     const runs = runsOf(gateways, { classes, installations, parameters, services: from(core.service) })
-    const judged = judgedGateways(gateways, { runs, parameters, grants })
+    const judged = judgedGateways(gateways, { runs, parameters, grants, abilities })
     const served = judged.map(({ value }) => value).named("served gateways")
     const contests = judgedListeners(served, from(core.service))
     const listeners = contests.map(({ value }) => value).named("listeners")
-    const places = placesOf(gateways, served, listeners, from(core.namespace))
+    const base = placesOf(gateways, served, listeners, from(core.namespace), abilities)
+    const yields = yieldsOf(from(gatewayApi.httpRoute), from(gatewayApi.grpcRoute), base)
+    const places = yields === undefined ? base : { ...base, yields }
     const overlaps = overlapping(listeners)
     const certificates = certificateFacts(from(kinds.certificate), from(core.secret), from(clock))
     const controllers = gateways.map(({ spec }, read) => read(classes, `/${spec.gatewayClassName}`)?.spec.controllerName).named("controllers")
     const ways = from(core.service).map(wayOf).named("addresses of services")
     const services = from(core.service).map(({ spec: { type, ports } }) => ({ spec: { type, ports } })).named("ports of services")
 
-    const routes = from(gatewayApi.httpRoute).flatMap((route, read, key): Member<JudgedRoute>[] => {
-      const one = judgedRoute(route, { places, controllers, services, grants }, read)
-      return one === undefined ? [] : [[statusKey("httproute", key), one]]
-    }).named("judged routes")
+    const sources = { places, controllers, services, grants }
+    const keyed = (kind: Kind<unknown>, key: string, one: JudgedRoute | undefined): Member<JudgedRoute>[] => (one === undefined ? [] : [[statusKey(kind.name, key), one]])
+    const ofHttp = from(gatewayApi.httpRoute).flatMap((route, read, key) => keyed(gatewayApi.httpRoute, key, judgedHttpRoute(route, sources, read))).named("judged HTTPRoutes")
+    const ofGrpc = from(gatewayApi.grpcRoute).flatMap((route, read, key) => keyed(gatewayApi.grpcRoute, key, judgedGrpcRoute(route, sources, read))).named("judged GRPCRoutes")
+    const routes = ofHttp.union(ofGrpc)
     const attachedRoutes = counted(routes.map((each) => each.listeners).named("listeners of routes"))
     const acked = ackedBy(from(applied))
     const ofGateways = gateways.flatMap((gateway, read, key): Member<Status>[] => {
       const one = read(judged, key)
-      const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps, certificates, runs, ways }, read)
+      const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps, certificates, runs, ways, abilities }, read)
       return own === undefined ? [] : [[statusKey("gateway", key), own]]
     }).named("status of gateways")
     const releases = releasesOf(from(core.customResourceDefinition))
@@ -66,11 +72,13 @@ export const status = reconcile({
       const installation = read(installations, "/")
       const own = classParameters(each, parameters, read)
       const inCluster = installation && { mode: (own.ok ? own.parameters.mode : undefined) ?? installation.mode, parameters: own }
-      return [[statusKey("gatewayclass", key), classStatus(each, { inCluster, releases: read(releases, EVERY_RELEASE), isUsed: read(used, key) === true })]]
+      return [[statusKey("gatewayclass", key), classStatus(each, { inCluster, releases: read(releases, EVERY_RELEASE), isUsed: read(used, key) === true, abilities })]]
     }).named("status of classes")
     into(statusKind, routes.map(({ status: own }) => own).named("status of routes").union(ofGateways).union(ofClasses))
   },
 })
+
+export const status = statusBy(ABILITIES)
 
 const BUCKETS = 256
 const bucketOf = (key: string): number => {

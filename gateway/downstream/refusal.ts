@@ -14,8 +14,9 @@ export const refusalOf = (head: RequestHead, scheme: string, settings: Pick<Sett
   // A response to TRACE shows fields that others added on the way.
   if (head.method === "TRACE") return "trace"
   if (head.expectsOther) return "expectation"
-  // Other protocols may be ignored (RFC 9110 §7.8) and are, `h2c` above all; who asks for WebSocket can use nothing else.
-  if (head.upgrade !== "" && /(?:^|,)\s*websocket\s*(?:,|$)/i.test(head.upgrade)) return "upgrade"
+  // RFC 6455 §4.1: anything else is no handshake, and could mean one thing here and another behind. Other protocols may
+  // be ignored (RFC 9110 §7.8) and are, `h2c` above all.
+  if (head.isWebSocket && (head.method !== "GET" || head.hasBody)) return "upgrade"
   if (settings.requestBodyBytes > 0 && head.body === LENGTH && head.length > settings.requestBodyBytes) return "body-too-large"
   return null
 }

@@ -45,6 +45,26 @@ export const readInto = (socket: Socket, reader: Reader): void => {
   socket.resume()
 }
 
+/** Another reader takes the place of the one that readInto() gave, from the next buffer on. */
+export const readOnInto = (socket: Socket, reader: Reader): void => {
+  if (places === undefined || typeof Reflect.get(socket, places.takes) !== "function") {
+    socket.removeAllListeners("data")
+    socket.on("data", (chunk: Buffer) => reader.onRead(chunk, chunk.length))
+    return
+  }
+  Reflect.set(socket, places.gives, () => reader.readBuffer())
+  Reflect.set(socket, places.takes, (length: number, filled: Buffer) => {
+    reader.onRead(filled, length)
+    return true
+  })
+}
+
+/** IPv4 in IPv6 clothes (a dual-stack socket) as IPv4. */
+export const peerAddress = (socket: Socket): string => {
+  const address = socket.remoteAddress ?? "unknown"
+  return address.startsWith("::ffff:") ? address.slice(7) : address
+}
+
 /**
  * Octets of the write in progress that the kernel has not taken: falls while the other side takes any, unlike
  * writableLength, which falls when all are gone. net's own time-outs look at this, undocumented; 0 where it is not there.

@@ -1,19 +1,23 @@
 /** A list of filters, of a rule or of one backend, as the plain functions a request runs. */
 import type { Filter } from "../../bus/kinds/config.ts"
-import type { CompiledFilters } from "../table/table.ts"
+import type { ClusterHandle, CompiledFilters } from "../table/table.ts"
+import { compileCors, type CorsFilter } from "./cors.ts"
 import { compileHeaderEdit, type HeaderFilter } from "./headers.ts"
+import { compileMirror, type MirrorFilter } from "./mirror.ts"
 import { compileRedirect, type RedirectFilter } from "./redirect.ts"
 import { compileRewrite, type RewriteFilter } from "./rewrite.ts"
 
-const NONE: CompiledFilters = { requestHeaders: null, responseHeaders: null, redirect: null, rewrite: null }
+export const NO_FILTERS: CompiledFilters = { requestHeaders: null, responseHeaders: null, redirect: null, rewrite: null, cors: null, mirrors: null }
 
-/** Of several redirects the first stands. `matchedPrefix` as in path.ts. */
-export const compileFilters = (filters: readonly Filter[], matchedPrefix: string): CompiledFilters => {
-  if (filters.length === 0) return NONE
+/** Of several redirects the first stands, of several CORS filters too. `matchedPrefix` as in path.ts. */
+export const compileFilters = (filters: readonly Filter[], matchedPrefix: string, clusterOf: (id: string) => ClusterHandle): CompiledFilters => {
+  if (filters.length === 0) return NO_FILTERS
   const request: HeaderFilter[] = []
   const response: HeaderFilter[] = []
   const rewrites: RewriteFilter[] = []
+  const mirrors: MirrorFilter[] = []
   let redirect: RedirectFilter | undefined
+  let cors: CorsFilter | undefined
   for (const filter of filters) {
     switch (filter.type) {
       case "requestHeaders":
@@ -28,6 +32,12 @@ export const compileFilters = (filters: readonly Filter[], matchedPrefix: string
       case "redirect":
         redirect ??= filter
         break
+      case "mirror":
+        mirrors.push(filter)
+        break
+      case "cors":
+        cors ??= filter
+        break
     }
   }
   return {
@@ -35,6 +45,8 @@ export const compileFilters = (filters: readonly Filter[], matchedPrefix: string
     responseHeaders: compileHeaderEdit(response),
     redirect: redirect === undefined ? null : compileRedirect(redirect, matchedPrefix),
     rewrite: compileRewrite(rewrites, matchedPrefix),
+    cors: cors === undefined ? null : compileCors(cors),
+    mirrors: mirrors.length === 0 ? null : mirrors.map((filter) => compileMirror(filter, clusterOf(filter.cluster))),
   }
 }
 

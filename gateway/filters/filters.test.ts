@@ -1,9 +1,12 @@
 import { describe, expect, it } from "vitest"
 import type { Filter } from "../../bus/kinds/config.ts"
 import { request } from "../table/fixture.ts"
-import type { HeaderEdit, HeaderEdits } from "../table/table.ts"
-import { compileFilters, needsPrefix } from "./compile.ts"
+import type { ClusterHandle, HeaderEdit, HeaderEdits } from "../table/table.ts"
+import * as compile from "./compile.ts"
 import { encodePath, pathEdit } from "./path.ts"
+
+const clusterOf = (id: string): ClusterHandle => ({ id, endpoints: [], emptyStatus: 503, turn: 0 })
+const compileFilters = (filters: readonly Filter[], prefix: string) => compile.compileFilters(filters, prefix, clusterOf)
 
 const edited = (edit: HeaderEdit | null): readonly string[] => {
   const calls: string[] = []
@@ -101,6 +104,20 @@ describe("redirects: Location as HTTPRequestRedirectFilter says", () => {
 })
 
 it("knows which filters depend on the prefix that matched", () => {
-  expect(needsPrefix([{ type: "rewrite", path: { type: "prefix", value: "/" } }])).toBe(true)
-  expect(needsPrefix([{ type: "redirect", status: 301, path: { type: "full", value: "/" } }])).toBe(false)
+  expect(compile.needsPrefix([{ type: "rewrite", path: { type: "prefix", value: "/" } }])).toBe(true)
+  expect(compile.needsPrefix([{ type: "redirect", status: 301, path: { type: "full", value: "/" } }])).toBe(false)
+})
+
+describe("mirrors", () => {
+  it.each([
+    [1, 1, [true, true, true]],
+    [0, 100, [false, false, false]],
+    [1, 2, [false, true, false, true]],
+    [25, 50, [false, true, false, true]],
+    [2, 3, [false, true, true, false, true, true]],
+  ])("%i in %i requests, evenly spread", (numerator, denominator, due) => {
+    const [mirror] = compileFilters([{ type: "mirror", cluster: "m", numerator, denominator }], "").mirrors ?? []
+    expect(due.map(() => mirror?.isDue())).toEqual(due)
+    expect(mirror?.cluster.id).toBe("m")
+  })
 })

@@ -52,8 +52,10 @@ export class BodyReader {
   #size = 0
   #extensionBytes = 0
   #trailerParts: Buffer[] = []
+  #options: readonly string[] | null = null
 
-  start(kind: number, length: number, isDecoding: boolean): void {
+  /** `options`: connection options of the head; trailer fields of these names end here too (RFC 9110 §7.6.1). */
+  start(kind: number, length: number, isDecoding: boolean, options: readonly string[] | null = null): void {
     this.kind = kind
     this.isDone = kind === NO_BODY || (kind === LENGTH && length === 0)
     this.fault = null
@@ -65,6 +67,7 @@ export class BodyReader {
     this.#state = SIZE
     this.#digits = this.#size = this.#extensionBytes = 0
     this.#trailerParts = []
+    this.#options = options
   }
 
   /** Octets still to come, as far as known. */
@@ -250,7 +253,7 @@ export class BodyReader {
     // Copied: the buffer may be overwritten by the next read.
     this.#trailerParts.push(Buffer.from(buffer.subarray(at, end)))
     const section = Buffer.concat(this.#trailerParts)
-    const result = readTrailers(section)
+    const result = readTrailers(section, this.#options)
     if (typeof result === "string") {
       this.#trailerParts = []
       this.fault = result

@@ -61,6 +61,15 @@ export class Edits implements HeaderEdits {
     return this.#lines.join("")
   }
 
+  /** The added fields, lower-case names, in the order of their values. */
+  get names(): readonly string[] {
+    return this.#names
+  }
+
+  value(added: number): string {
+    return (this.#lines[added] ?? "").slice((this.#names[added] ?? "").length + 2, -2)
+  }
+
   #append(lower: string, name: string, value: string): void {
     this.#names.push(lower)
     this.#lines.push(`${name}: ${value}\r\n`)

@@ -21,7 +21,7 @@ const response = (method: string, ...lines: readonly string[]): ResponseHead => 
   return head
 }
 
-const forwarded = (head: RequestHead): string => requestText(head, null, forwarding("127.0.0.1", "http", 80, 0), undefined, undefined, "id", "", "a")
+const forwarded = (head: RequestHead): string => requestText(head, null, forwarding("127.0.0.1", "http", 1, 80, 0), undefined, undefined, "id", "", "a")
 
 describe("what counts as whitespace around a value", () => {
   test.each(["\xa0chunked", "chunked\xa0", "gzip,\xa0chunked"])("0xA0 belongs to the value: %j is no chunked body", (coding) => {

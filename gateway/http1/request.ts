@@ -30,6 +30,8 @@ export class RequestHead extends Head implements RequestView {
   expectsOther = false
   /** Protocols of the Upgrade field, when Connection names it; else "". */
   upgrade = ""
+  /** … and `websocket` is among them, of whatever else. */
+  isWebSocket = false
   /** TE has `trailers`. */
   takesTrailers = false
   /** For OPTIONS and TRACE; -1: none. */
@@ -155,7 +157,7 @@ export class RequestHead extends Head implements RequestView {
   }
 
   #fields(): boolean {
-    this.expectsContinue = this.expectsOther = this.takesTrailers = false
+    this.expectsContinue = this.expectsOther = this.takesTrailers = this.isWebSocket = false
     this.upgrade = ""
     this.maxForwards = -1
     let hosts = 0
@@ -199,6 +201,7 @@ export class RequestHead extends Head implements RequestView {
     }
     if (this.minor === 0) this.expectsContinue = this.expectsOther = false
     if (this.upgrade !== "" && (this.minor === 0 || this.options === null || !this.options.includes("upgrade"))) this.upgrade = ""
+    if (this.upgrade !== "") this.isWebSocket = namesWebSocket(this.upgrade)
     return this.#host(authority, hosts)
   }
 
@@ -232,7 +235,7 @@ export class RequestHead extends Head implements RequestView {
     this.count = this.seen = 0
     this.form = "origin"
     this.target = "/"
-    this.expectsContinue = this.expectsOther = this.takesTrailers = false
+    this.expectsContinue = this.expectsOther = this.takesTrailers = this.isWebSocket = false
     this.maxForwards = -1
   }
 
@@ -241,6 +244,9 @@ export class RequestHead extends Head implements RequestView {
     return this.body === CHUNKED || (this.body === LENGTH && this.length > 0)
   }
 }
+
+/** Value of an Upgrade field: a list of protocols, whose names are compared without case (RFC 9110 §7.8, RFC 6455 §4.1). */
+export const namesWebSocket = (upgrade: string): boolean => /(?:^|,)[ \t]*websocket[ \t]*(?:,|$)/i.test(upgrade)
 
 /** The frequent ones without a new string. */
 const methodOf = (buffer: Buffer, base: number, text: string, length: number): string => {

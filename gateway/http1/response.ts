@@ -1,7 +1,8 @@
 /** Response heads (RFC 9112 §4): as strict as requests, because a backend must not be able to split responses either. */
 import { CR, LF, SP, VALUE, DIGIT, classAt } from "./bytes.ts"
-import { CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING } from "./field.ts"
+import { CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE } from "./field.ts"
 import { CHUNKED, Head, INCOMPLETE, LENGTH, NO_BODY, UNTIL_CLOSE, type HeadLimits } from "./head.ts"
+import { namesWebSocket } from "./request.ts"
 
 export class ResponseHead extends Head {
   status = 0
@@ -73,6 +74,11 @@ export class ResponseHead extends Head {
       this.isPersistent = false
     }
     return true
+  }
+
+  /** It switches to WebSocket and says so as RFC 9110 §7.8 wants it; asked of a 101. */
+  get isWebSocket(): boolean {
+    return this.minor === 1 && (this.options?.includes("upgrade") ?? false) && namesWebSocket(this.known(UPGRADE) ?? "")
   }
 
   get hasBody(): boolean {

@@ -19,16 +19,18 @@ const scratch = new TrailerSection()
 
 /**
  * Null: not complete. A fault, or the section's length with its empty line and the lines that may go on. Every field
- * this proxy acts on is left out: framing, routing and connection options must not change after the head.
+ * this proxy acts on is left out: framing, routing and connection options must not change after the head. So is what the
+ * head has named as one of its connection options, `options` in lower case.
  */
-export const readTrailers = (section: Buffer): { readonly length: number; readonly kept: string } | Fault | null => {
+export const readTrailers = (section: Buffer, options: readonly string[] | null): { readonly length: number; readonly kept: string } | Fault | null => {
   const length = scratch.parse(section)
   if (length === INCOMPLETE) return null
   if (length < 0) return scratch.fault === "too-many-fields" ? "trailer-too-large" : "trailer"
   if (length > MAX_TRAILER_BYTES) return "trailer-too-large"
   let kept = ""
   for (let field = 0; field < scratch.count; field++) {
-    if (scratch.kind(field) === OTHER) kept += scratch.text.slice(scratch.lineStart(field), scratch.lineStart(field + 1))
+    if (scratch.kind(field) !== OTHER || (options !== null && options.some((option) => scratch.isNamed(field, option)))) continue
+    kept += scratch.text.slice(scratch.lineStart(field), scratch.lineStart(field + 1))
   }
   return { length, kept }
 }

@@ -16,7 +16,8 @@ import { reasonPhrase } from "./status.ts"
 
 const bits = (...kinds: number[]): number => kinds.reduce((sum, kind) => sum | (1 << kind), 0)
 
-const HOP_BY_HOP = bits(CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE, HTTP2_SETTINGS)
+/** Fields that end at this hop, and are written anew where the next one needs them. */
+export const HOP_BY_HOP = bits(CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE, HTTP2_SETTINGS)
 /** What a client may claim about earlier hops: nothing, unless hops before this one are trusted. */
 const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID, FORWARDED)
 /**
@@ -27,6 +28,9 @@ const NEVER_OPTIONS = bits(HOST, CONTENT_LENGTH, TRANSFER_ENCODING, DATE) | CLAI
 
 const FRAMING = bits(CONTENT_LENGTH, TRANSFER_ENCODING)
 const TRACE_CONTEXT = bits(TRACEPARENT, TRACESTATE)
+
+/** RFC 6455 §4: anew at each hop, of the protocols a client offers the one that is known here. */
+const WEB_SOCKET = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 /** What frames the message, as everybody reads it. */
 const framingLine = (head: Head): string => (head.has(TRANSFER_ENCODING) ? "Transfer-Encoding: chunked\r\n" : `Content-Length: ${head.length}\r\n`)
@@ -49,7 +53,8 @@ const fieldLines = (head: Head, dropped: number, edits: Edits | null): string =>
   return end > from ? lines + text.slice(from, end) : lines
 }
 
-const isOption = (head: Head, field: number, kind: number, options: readonly string[]): boolean => {
+/** `field` is named by the head's Connection field, and may be. */
+export const isOption = (head: Head, field: number, kind: number, options: readonly string[]): boolean => {
   if (((1 << kind) & NEVER_OPTIONS) !== 0) return false
   for (const option of options) if (head.isNamed(field, option)) return true
   return false
@@ -60,6 +65,8 @@ export interface Forwarding {
   /** Address of the peer, as X-Forwarded-For has it. */
   readonly address: string
   readonly scheme: string
+  /** Major version of HTTP on it. */
+  readonly major: 1 | 2
   readonly port: number
   /** X-Forwarded-Proto and -Port lines. */
   readonly lines: string
@@ -67,9 +74,10 @@ export interface Forwarding {
   readonly trustedHops: number
 }
 
-export const forwarding = (address: string, scheme: string, port: number, trustedHops: number): Forwarding => ({
+export const forwarding = (address: string, scheme: string, major: 1 | 2, port: number, trustedHops: number): Forwarding => ({
   address,
   scheme,
+  major,
   port,
   trustedHops,
   // Flat: a concatenation would be walked for every request.
@@ -108,9 +116,10 @@ export const requestText = (
     lines = trustedForwarding(head, edits, from)
   }
   if (!(from.trustedHops > 0 && head.has(X_REQUEST_ID)) && !(edits?.gives("x-request-id") ?? false)) lines += `X-Request-Id: ${requestId}\r\n`
-  if (head.takesTrailers) lines += "TE: trailers\r\nConnection: TE\r\n"
+  if (head.isWebSocket) lines += WEB_SOCKET
+  else if (head.takesTrailers) lines += "TE: trailers\r\nConnection: TE\r\n"
   if (head.maxForwards > 0) lines += `Max-Forwards: ${head.maxForwards - 1}\r\n`
-  if (via !== "") lines += `Via: 1.${head.minor} ${via}\r\n`
+  if (via !== "") lines += viaLine(from, head, via)
   if (trace !== null && !givesTrace(edits)) {
     dropped |= trace.isNew ? TRACE_CONTEXT : 1 << TRACEPARENT
     lines += trace.line
@@ -126,6 +135,9 @@ export const requestText = (
   const line = isLineKept ? text.slice(0, head.fieldsStart) : `${head.method} ${target ?? head.target} HTTP/1.1\r\n`
   return `${line}${fieldLines(head, dropped, edits)}${lines}\r\n`
 }
+
+/** RFC 9110 §7.6.3: what the client spoke. */
+const viaLine = (from: Forwarding, head: RequestHead, via: string): string => `Via: ${from.major === 2 ? "2.0" : `1.${head.minor}`} ${via}\r\n`
 
 const givesTrace = (edits: Edits | null): boolean => edits?.gives("traceparent") ?? false
 
@@ -154,6 +166,8 @@ export const AS_IS = 0
 export const TO_CHUNKS = 1
 /** It came in chunks and the client speaks 1.0. */
 export const TO_CLOSE = 2
+/** None: 101, the rest is WebSocket. */
+export const TO_TUNNEL = 3
 
 const connectionLine = (isPersistent: boolean, minor: number): string => (isPersistent ? (minor === 0 ? "Connection: keep-alive\r\n" : "") : "Connection: close\r\n")
 
@@ -165,6 +179,8 @@ export const responseText = (head: ResponseHead, edits: Edits | null, mode: numb
   if (status === 204 || status < 200) dropped |= FRAMING
   else if (mode !== AS_IS || minor === 0) dropped |= 1 << TRANSFER_ENCODING
   let lines = status < 200 ? "" : connectionLine(isPersistent, minor)
+  // RFC 9110 §15.5.22: a 426 must say to what.
+  if (mode === TO_TUNNEL || (status === 426 && minor === 1 && head.isWebSocket)) lines += WEB_SOCKET
   if (mode === TO_CHUNKS) lines += "Transfer-Encoding: chunked\r\n"
   // RFC 9110 §6.6.1: who forwards a response without Date adds it.
   if (!head.has(DATE) && status >= 200) lines += `Date: ${httpDate()}\r\n`

@@ -18,7 +18,8 @@ export type PathTest =
   | { readonly type: "exact"; readonly value: string }
   /** Without trailing slash: "" takes every path, `/a` takes `/a` and `/a/…`. */
   | { readonly type: "prefix"; readonly value: string }
-  | { readonly type: "regex"; readonly value: Regex }
+  /** `isLate`: after every prefix but "". */
+  | { readonly type: "regex"; readonly value: Regex; readonly isLate: boolean }
 
 export interface Conditions {
   readonly path: PathTest
@@ -79,8 +80,8 @@ const headerHolds = (test: ValueTest, request: RequestView): boolean => {
 }
 
 /** Request paths are bytes on the wire with plain escapes, so a value is compared as percent-encoded UTF-8 with such. */
-const pathTest = ({ type, value }: Match["path"], field: string): PathTest => {
-  if (type === "regex") return { type, value: compileRegex(value, field) }
+const pathTest = ({ type, value, late }: Match["path"], field: string): PathTest => {
+  if (type === "regex") return { type, value: compileRegex(value, field), isLate: late === true }
   const wire = plainEscapes(encodePath(value))
   return { type, value: type === "prefix" && wire.endsWith("/") ? wire.slice(0, -1) : wire }
 }

@@ -11,11 +11,13 @@ const whole = {
   listener: { ...listener("l", { protocol: "HTTPS", hostname: "*.a.test", addresses: ["127.0.0.1"], bindPort: 10_080, generation: 3, tls: { certificates: ["secret/default/a", "secret/default/b"] } }) },
   route: {
     ...route("r", [
-      rule([match("/a", { method: "GET", headers: [{ name: "h", type: "exact", value: "1" }], query: [{ name: "q", type: "regex", value: "." }] })], [backend("c", 2, [{ type: "requestHeaders", set: [["a", "b"]], add: [], remove: ["c"] }]), { weight: 1, answer: { status: 500, headers: [["x", "y"]], body: "no" }, filters: [] }], {
+      rule([match("/a", { method: "GET", headers: [{ name: "h", type: "exact", value: "1" }], query: [{ name: "q", type: "regex", value: "." }] }), { ...match("/"), path: { type: "regex", value: "/[^/]+/b", late: true } }], [backend("c", 2, [{ type: "requestHeaders", set: [["a", "b"]], add: [], remove: ["c"] }]), { weight: 1, answer: { status: 500, headers: [["x", "y"]], body: "no" }, filters: [] }], {
         name: "one",
-        filters: [{ type: "redirect", scheme: "https", hostname: "b.test", port: 443, path: { type: "prefix", value: "/n" }, status: 301 }, { type: "rewrite", hostname: "b.test", path: { type: "full", value: "/" } }],
+        grpc: true,
+        filters: [{ type: "redirect", scheme: "https", hostname: "b.test", port: 443, path: { type: "prefix", value: "/n" }, status: 301 }, { type: "rewrite", hostname: "b.test", path: { type: "full", value: "/" } }, { type: "cors", origins: ["https://*.a.test:8443"], methods: ["PUT"], headers: ["x-a"], exposed: ["x-b"], credentials: true, maxAge: 5 }, { type: "mirror", cluster: "m", numerator: 1, denominator: 2 }],
         answer: { status: 503, headers: [], body: "" },
         timeouts: { request: 1000, backend: 0 },
+        retry: { codes: [500, 503], attempts: 3, backoff: 100 },
         overlays: [{ match: match("/a/b", { headers: [{ name: "h", type: "regex", value: "1" }] }), filters: [{ type: "responseHeaders", set: [], add: [["a", "b"]], remove: [] }], weights: [0, 1], answer: { status: 503, headers: [], body: "" } }, { filters: [] }],
       }),
     ]),
@@ -72,7 +74,7 @@ describe("entries", () => {
   it("says where the fault is", () => {
     const bad = changed(whole.route, ["rules", 0, "matches", 0, "headers", 0, "type"], "fuzzy")
     expect(() => decodeEntry("route", "r", canonical(bad))).toThrow(expect.objectContaining({ reason: "Malformed", field: "rules[0].matches[0].headers[0].type" }))
-    const unknown = changed(whole.route, ["rules", 0, "filters", 0], { type: "mirror" })
+    const unknown = changed(whole.route, ["rules", 0, "filters", 0], { type: "teleport" })
     expect(() => decodeEntry("route", "r", canonical(unknown))).toThrow(expect.objectContaining({ reason: "UnknownFilter", field: "rules[0].filters[0].type" }))
   })
 
@@ -94,6 +96,8 @@ describe("entries", () => {
     ["a redirect to a fraction of a port", ["rules", 0, "filters", 0, "port"], 80.5],
     ["an answer with a fraction of a status", ["rules", 0, "answer", "status"], 200.5],
     ["a path that does not begin with a slash", ["rules", 0, "matches", 0, "path", "value"], "a"],
+    ["an origin that ends the line", ["rules", 0, "filters", 2, "origins", 0], "https://a.test\r\nX: y"],
+    ["a mirror of a share of nothing", ["rules", 0, "filters", 3, "denominator"], 0],
     ["a negative weight", ["rules", 0, "backends", 0, "weight"], -1],
     ["an overlay with a weight too few", ["rules", 0, "overlays", 0, "weights"], [1]],
     ["an overlay with a negative weight", ["rules", 0, "overlays", 0, "weights", 0], -1],
@@ -112,6 +116,7 @@ describe("entries", () => {
     ["an answer with a fraction of a status", ["rules", 0, "answer", "status"], 200.5],
     ["a path that does not begin with a slash", ["rules", 0, "overlays", 0, "match", "path", "value"], "a"],
     ["an answer that is none", ["rules", 0, "overlays", 0, "answer", "status"], 99],
+    ["an origin with a path", ["rules", 0, "filters", 2, "origins", 0], "https://a.test/x"],
     ["a negative weight", ["rules", 0, "backends", 0, "weight"], -1],
   ])("and so does who writes it: %s", (_, place, value) => {
     expect(Schema.is(kinds.route.schema)(changed(whole.route, place, value))).toBe(false)
@@ -134,6 +139,9 @@ describe("entries", () => {
   })
 
   it("names each cluster of a route once", () => {
+    const mirror = (cluster: string) => ({ type: "mirror", cluster, numerator: 1, denominator: 1 }) as const
+    expect(clustersNamed(route("r", [rule([match("/")], [backend("a", 1, [mirror("b")])], { filters: [mirror("c")], overlays: [{ filters: [mirror("d")] }] })]))).toEqual(["c", "a", "b", "d"])
+    expect(clustersNamed(route("r", [rule([match("/")], [backend("a", 1, [mirror("b")])])]))).toEqual(["a", "b"])
     expect(clustersNamed(route("r", [rule([match("/")], [backend("a"), backend("b")]), rule([match("/")], [backend("a"), { weight: 1, filters: [] }])]))).toEqual(["a", "b"])
   })
 })

@@ -74,11 +74,25 @@ export const decodeEntry = (section: Section, id: string, body: string): Entry =
 
 /** Cluster ids a route names, each once. */
 export const clustersNamed = (route: Route): readonly string[] => {
-  const first = route.rules[0]?.backends[0]?.cluster
-  if (route.rules.length === 1 && route.rules[0]?.backends.length === 1) return first === undefined ? [] : [first]
+  const [rule] = route.rules
+  const [only] = rule?.backends ?? []
+  if (only !== undefined && route.rules.length === 1 && rule?.backends.length === 1 && rule.filters.length === 0 && only.filters.length === 0 && rule.overlays === undefined) {
+    return only.cluster === undefined ? [] : [only.cluster]
+  }
   const ids = new Set<string>()
-  for (const rule of route.rules) for (const backend of rule.backends) if (backend.cluster !== undefined) ids.add(backend.cluster)
+  for (const { backends, filters, overlays = [] } of route.rules) {
+    nameMirrors(filters, ids)
+    for (const backend of backends) {
+      if (backend.cluster !== undefined) ids.add(backend.cluster)
+      nameMirrors(backend.filters, ids)
+    }
+    for (const overlay of overlays) nameMirrors(overlay.filters, ids)
+  }
   return [...ids]
+}
+
+const nameMirrors = (filters: readonly Filter[], ids: Set<string>): void => {
+  for (const filter of filters) if (filter.type === "mirror") ids.add(filter.cluster)
 }
 
 /** Certificate ids a listener names, each once. */
@@ -144,6 +158,11 @@ const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/
 /** RFC 9110 §5.5 field value without obs-text: what would end the line or the message is refused here, once. */
 const FIELD_VALUE = /^[\t\x20-\x7e]*$/
 
+const ORIGIN = /^(\*|https?:\/\/(\*|(\*\.)?([a-z0-9-]+\.)*[a-z0-9-]+)(:[0-9]{1,5})?)$/
+
+const isOrigin = (item: unknown): void => {
+  if (typeof item !== "string" || !ORIGIN.test(item)) throw malformed("", "is not an origin")
+}
 const isFieldName = (item: unknown): void => {
   if (typeof item !== "string" || !TOKEN.test(item)) throw malformed("", "is not a header name")
 }
@@ -229,6 +248,7 @@ const isAttachment = (item: unknown): void => {
 function isRule(value: unknown): value is Rule {
   const rule = record(value, "")
   optionalText(rule, "name")
+  if (rule["grpc"] !== undefined) oneOf(rule, "grpc", [true])
   each(rule, "matches", isMatch)
   each(rule, "filters", isFilter)
   each(rule, "backends", isBackend)
@@ -240,8 +260,21 @@ function isRule(value: unknown): value is Rule {
       optionalNumber(timeouts, "backend", 0, 2 ** 31)
     })
   }
+  if (rule["retry"] !== undefined) {
+    inside(rule, "retry", (of) => {
+      const retry = record(of, "")
+      each(retry, "codes", isRetryCode)
+      whole(retry, "attempts", 0, 2 ** 31 - 1)
+      optionalNumber(retry, "backoff", 0, 2 ** 31 - 1)
+    })
+  }
   if (rule["overlays"] !== undefined) each(rule, "overlays", (item) => isRuleOverlay(item, rule["backends"]))
   return true
+}
+
+const isRetryCode = (code: unknown): void => {
+  isNumber(code, "", 400, 599)
+  if (!Number.isInteger(code)) throw malformed("", "is not a whole number")
 }
 
 const isRuleOverlay = (item: unknown, backends: unknown): void => {
@@ -260,6 +293,7 @@ function isMatch(value: unknown): value is Match {
   inside(match, "path", (of) => {
     const path = record(of, "")
     oneOf(path, "type", ["exact", "prefix", "regex"])
+    if (path["late"] !== undefined) oneOf(path, "late", [true])
     const wanted = text(path, "value")
     if (path["type"] !== "regex" && !wanted.startsWith("/")) throw malformed("value", "does not begin with /")
   })
@@ -317,6 +351,17 @@ function isFilter(value: unknown): value is Filter {
       break
     case "rewrite":
       break
+    case "cors":
+      each(filter, "origins", isOrigin)
+      for (const list of ["methods", "headers", "exposed"]) each(filter, list, isFieldName)
+      oneOf(filter, "credentials", [true, false])
+      whole(filter, "maxAge", 0, 2 ** 31 - 1)
+      return true
+    case "mirror":
+      text(filter, "cluster")
+      whole(filter, "numerator", 0, 2 ** 31 - 1)
+      whole(filter, "denominator", 1, 2 ** 31 - 1)
+      return true
     default:
       throw new EntryFault("UnknownFilter", "type", `"${String(filter["type"])}" is no filter this gateway knows`)
   }

@@ -76,14 +76,15 @@ export const takesHost = (pattern: string, host: string): boolean =>
 const specificity = (pattern: string): number => (pattern === ANY_HOST ? 0 : pattern.startsWith("*.") ? pattern.length : Number.POSITIVE_INFINITY)
 const bySpecificity = (a: string, b: string): number => compare(specificity(b), specificity(a)) || compare(a, b)
 
-const PATH_TYPES = { exact: 0, regex: 1, prefix: 2 } as const
-const lengthOf = (path: PathTest): number => (path.type === "exact" ? 0 : path.type === "regex" ? path.value.source.length : path.value.length)
+const typeRank = (path: PathTest): number => (path.type === "exact" ? 0 : path.type === "prefix" || path.isLate ? 2 : 1)
+/** A late regular expression stands between prefix `/`, which has length 0, and any other: the longer the further. */
+const lengthOf = (path: PathTest): number => (path.type === "exact" ? 0 : path.type === "prefix" ? path.value.length : path.isLate ? 1 - 1 / (1 + path.value.source.length) : path.value.source.length)
 
 /** One value for each of RANKS; smaller comes first. */
 const ranksOf = (candidate: Candidate, host: string): readonly (number | string)[] => [
   -candidate.priority,
   -specificity(host),
-  PATH_TYPES[candidate.path.type],
+  typeRank(candidate.path),
   -lengthOf(candidate.path),
   candidate.method === null ? 1 : 0,
   -(candidate.headers?.length ?? 0),

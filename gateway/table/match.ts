@@ -1,6 +1,7 @@
 /**
  * The routes of one host pattern of one listener, and the search through them:
- * priority (higher first) → exact path → regex (longer expression first) → longest prefix, segment-wise → precedes().
+ * priority (higher first) → exact path → regex (longer expression first) → longest prefix, segment-wise → late regex →
+ * prefix `/` → precedes().
  * When a candidate's method, headers or query do not hold, the next one is tried. Immutable; searching allocates
  * nothing (regex programs and encoded query parameters excepted) and never looks at another path's candidates.
  *
@@ -21,7 +22,11 @@ interface Level {
   readonly priority: number
   readonly exact: Layered<Candidates> | null
   readonly regex: Candidates
+  /** But `/`. */
   readonly prefix: RadixNode<Candidates> | null
+  readonly late: Candidates
+  /** Of prefix `/`. */
+  readonly rest: Candidates
 }
 
 /** What comes and goes in one batch. Lists given are borrowed until a second one follows. */
@@ -63,7 +68,7 @@ export class HostRoutes {
     for (const { priority } of change.remove) touched.add(priority)
     for (const level of this.#levels) if (!touched.has(level.priority)) levels.push(level)
     for (const priority of touched) {
-      const level = changed(this.#levels.find((old) => old.priority === priority) ?? { priority, exact: null, regex: NONE, prefix: null }, touched.size === 1 ? change : only(change, priority), fresh)
+      const level = changed(this.#levels.find((old) => old.priority === priority) ?? { priority, exact: null, regex: NONE, prefix: null, late: NONE, rest: NONE }, touched.size === 1 ? change : only(change, priority), fresh)
       if (level !== null) levels.push(level)
     }
     if (levels.length === 0) return null
@@ -95,10 +100,12 @@ export class HostRoutes {
 
   /** Every candidate once, in no promised order: for explain.ts. */
   *candidates(): Generator<Candidate> {
-    for (const { exact, regex, prefix } of this.#levels) {
+    for (const { exact, regex, prefix, late, rest } of this.#levels) {
       for (const [, list] of exact?.entries() ?? []) yield* list
       yield* regex
       for (const [, list] of entries(prefix)) yield* list
+      yield* late
+      yield* rest
     }
   }
 
@@ -127,7 +134,15 @@ const search = (level: Level, request: RequestView): TableRule | null => {
     const rule = first(level.regex, request)
     if (rule !== null) return rule
   }
-  return level.prefix === null ? null : searchPrefix(level.prefix, request.path, 0, request)
+  if (level.prefix !== null) {
+    const rule = searchPrefix(level.prefix, request.path, 0, request)
+    if (rule !== null) return rule
+  }
+  if (level.late.length > 0) {
+    const rule = first(level.late, request)
+    if (rule !== null) return rule
+  }
+  return level.rest.length > 0 ? first(level.rest, request) : null
 }
 
 /** Longer prefixes first; a prefix counts only where a segment ends. `at` units of the path led to `node`. */
@@ -159,11 +174,13 @@ const only = (change: HostChange, priority: number): HostChange => {
 }
 
 const changed = (level: Level, change: HostChange, fresh: Fresh): Level | null => {
-  let { regex, prefix } = level
+  let { regex, prefix, late, rest } = level
   let exact: Map<string, Candidates | null> | undefined
   const apply = (candidate: Candidate, edit: (list: Candidates | null) => Candidates | null): void => {
     const { path } = candidate
-    if (path.type === "prefix") prefix = update(prefix, path.value, edit, fresh)
+    if (path.type === "prefix" && path.value === "") rest = edit(rest) ?? NONE
+    else if (path.type === "prefix") prefix = update(prefix, path.value, edit, fresh)
+    else if (path.type === "regex" && path.isLate) late = edit(late) ?? NONE
     else if (path.type === "regex") regex = edit(regex) ?? NONE
     else {
       exact ??= new Map()
@@ -174,8 +191,8 @@ const changed = (level: Level, change: HostChange, fresh: Fresh): Level | null =
   for (const candidate of change.remove) apply(candidate, (list) => without(list, candidate))
   for (const candidate of change.add) apply(candidate, (list) => inserted(list, candidate, fresh))
   const newExact = exact === undefined ? level.exact : (level.exact ?? Layered.of<Candidates>()).with(exact)
-  const next: Level = { priority: level.priority, exact: newExact === null || newExact.size === 0 ? null : newExact, regex, prefix }
-  return next.exact === null && next.regex.length === 0 && next.prefix === null ? null : next
+  const next: Level = { priority: level.priority, exact: newExact === null || newExact.size === 0 ? null : newExact, regex, prefix, late, rest }
+  return next.exact === null && regex.length === 0 && prefix === null && late.length === 0 && rest.length === 0 ? null : next
 }
 
 const without = (list: Candidates | null, candidate: Candidate): Candidates | null => {

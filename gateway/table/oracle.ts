@@ -54,7 +54,8 @@ const rank = (pattern: string): number => (pattern === "*" ? 0 : pattern.startsW
 const segments = (path: string): readonly string[] => path.replace(/\/$/, "").split("/")
 const pathOrder = ({ path }: Match): readonly (number | string)[] => {
   if (path.type === "exact") return [0, 0]
-  if (path.type === "regex") return [1, -path.value.length]
+  // Behind every prefix that has a segment, before the one that has none.
+  if (path.type === "regex") return path.late === true ? [2, -path.value.length / 1_000_000] : [1, -path.value.length]
   return [2, -path.value.replace(/\/$/, "").length]
 }
 

@@ -6,7 +6,7 @@ import type { Answer, RuleOverlay } from "../../bus/kinds/config.ts"
 import { compileFilters, needsPrefix } from "../filters/compile.ts"
 import { compileConditions, holds, type Conditions, type PathTest } from "./conditions.ts"
 import { EntryFault } from "./fault.ts"
-import type { CompiledBackend, CompiledOverlay, CompiledRule, HeaderEdit, Redirect, RequestView, Rewrite, TableRule } from "./table.ts"
+import type { ClusterHandle, CompiledBackend, CompiledOverlay, CompiledRule, Cors, HeaderEdit, Mirror, Redirect, RequestView, Retry, Rewrite, TableRule } from "./table.ts"
 
 /** What a prefix edit replaces where this path matched. Throws EntryFault: a regular expression has no prefix. */
 export const matchedPrefix = (path: PathTest, field = "filters"): string => {
@@ -31,12 +31,12 @@ const conditionsOf = ({ match }: RuleOverlay, field: string): Conditions | null 
  * Makes the overlay for a prefix that the rule matched. Conditions and the turn of the weights are shared by all.
  * Throws EntryFault as checkOverlay does.
  */
-export const overlayCompiler = (overlay: RuleOverlay, field: string, turnOf: (weights: readonly number[]) => () => number): ((prefix: string) => CompiledOverlay) => {
+export const overlayCompiler = (overlay: RuleOverlay, field: string, turnOf: (weights: readonly number[]) => () => number, clusterOf: (id: string) => ClusterHandle): ((prefix: string) => CompiledOverlay) => {
   checkOverlay(overlay, field)
   const conditions = conditionsOf(overlay, field)
   const turn = overlay.weights === undefined ? null : turnOf(overlay.weights)
   const own = conditions !== null && hasOwnPath(overlay) && conditions.path.type !== "regex" ? matchedPrefix(conditions.path) : undefined
-  return (prefix) => ({ conditions, answer: overlay.answer ?? null, turn, ...compileFilters(overlay.filters, own ?? prefix) })
+  return (prefix) => ({ conditions, answer: overlay.answer ?? null, turn, ...compileFilters(overlay.filters, own ?? prefix, clusterOf) })
 }
 
 /** The rule as the overlays that match the request make it; the rule itself when none does. */
@@ -57,11 +57,14 @@ class OverlaidRule implements CompiledRule {
   readonly route: string
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
+  readonly retry: Retry | null
   answer: Answer | null
   redirect: Redirect | null
   rewrite: Rewrite | null
   requestHeaders: HeaderEdit | null
   responseHeaders: HeaderEdit | null
+  cors: Cors | null
+  mirrors: readonly Mirror[] | null
   readonly #rule: TableRule
   #turn: (() => number) | null = null
 
@@ -70,15 +73,18 @@ class OverlaidRule implements CompiledRule {
     this.route = rule.route
     this.requestTimeout = rule.requestTimeout
     this.backendTimeout = rule.backendTimeout
+    this.retry = rule.retry
     this.answer = rule.answer
     this.redirect = rule.redirect
     this.rewrite = rule.rewrite
     this.requestHeaders = rule.requestHeaders
     this.responseHeaders = rule.responseHeaders
+    this.cors = rule.cors
+    this.mirrors = rule.mirrors
     this.#rule = rule
   }
 
-  add({ answer, redirect, rewrite, requestHeaders, responseHeaders, turn }: CompiledOverlay): void {
+  add({ answer, redirect, rewrite, requestHeaders, responseHeaders, cors, mirrors, turn }: CompiledOverlay): void {
     if (answer !== null) this.answer = answer
     if (redirect !== null || rewrite !== null) {
       this.redirect = redirect
@@ -86,6 +92,8 @@ class OverlaidRule implements CompiledRule {
     }
     this.requestHeaders = both(this.requestHeaders, requestHeaders)
     this.responseHeaders = both(this.responseHeaders, responseHeaders)
+    if (cors !== null) this.cors = cors
+    if (mirrors !== null) this.mirrors = this.mirrors === null ? mirrors : [...this.mirrors, ...mirrors]
     if (turn !== null) this.#turn = turn
   }
 

@@ -1,17 +1,17 @@
 /** A route entry as compiled rules and the candidates that lead to them. */
 import type { Answer, Backend, Route, Rule } from "../../bus/kinds/config.ts"
-import { compileFilters, needsPrefix } from "../filters/compile.ts"
+import { compileFilters, needsPrefix, NO_FILTERS } from "../filters/compile.ts"
 import { Candidate } from "./candidate.ts"
 import { compileConditions, type PathTest } from "./conditions.ts"
 import { within } from "./fault.ts"
 import { checkOverlay, isPrefixedOverlay, matchedPrefix, overlayCompiler } from "./overlay.ts"
-import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledOverlay, HeaderEdit, Redirect, Rewrite, TableRule } from "./table.ts"
+import type { ClusterHandle, CompiledBackend, CompiledFilters, CompiledOverlay, Cors, HeaderEdit, Mirror, Redirect, Retry, Rewrite, TableRule } from "./table.ts"
 
 /** Chooses an index by weight, in turn; -1 when no weight is above 0. */
 export type Weighted = (weights: readonly number[]) => () => number
 
 export interface RuleNeeds {
-  cluster(id: string): ClusterHandle
+  readonly cluster: (id: string) => ClusterHandle
   readonly weighted: Weighted
 }
 
@@ -59,8 +59,11 @@ class ReadyRule implements TableRule {
   readonly rewrite: Rewrite | null
   readonly requestHeaders: HeaderEdit | null
   readonly responseHeaders: HeaderEdit | null
+  readonly cors: Cors | null
+  readonly mirrors: readonly Mirror[] | null
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
+  readonly retry: Retry | null
   readonly overlays: readonly CompiledOverlay[] | null
   readonly #backends: readonly CompiledBackend[]
   readonly #turn: () => number
@@ -75,8 +78,11 @@ class ReadyRule implements TableRule {
     this.rewrite = filters.rewrite
     this.requestHeaders = filters.requestHeaders
     this.responseHeaders = filters.responseHeaders
+    this.cors = filters.cors
+    this.mirrors = filters.mirrors
     this.requestTimeout = rule.timeouts?.request
     this.backendTimeout = rule.timeouts?.backend
+    this.retry = rule.retry === undefined ? null : { codes: new Set(rule.retry.codes), attempts: rule.retry.attempts, backoff: rule.retry.backoff }
     this.overlays = overlays
     this.#backends = backends
     this.#turn = turn
@@ -106,10 +112,10 @@ const turnOf = (weights: readonly number[], weighted: Weighted): (() => number) 
 
 const ruleCompiler = (id: string, route: string, rule: Rule, needs: RuleNeeds): ((path: PathTest) => TableRule) => {
   const turn = turnOf(rule.backends.map(({ weight }) => weight), needs.weighted)
-  const overlays = rule.overlays?.map((overlay, i) => overlayCompiler(overlay, `overlays[${i}]`, (weights) => turnOf(weights, needs.weighted))) ?? []
+  const overlays = rule.overlays?.map((overlay, i) => overlayCompiler(overlay, `overlays[${i}]`, (weights) => turnOf(weights, needs.weighted), needs.cluster)) ?? []
   const build = (prefix: string): TableRule => {
     const backends = rule.backends.map((backend) => compileBackend(backend, prefix, needs))
-    return new ReadyRule(id, route, rule, compileFilters(rule.filters, prefix), backends, turn, overlays.length === 0 ? null : overlays.map((compile) => compile(prefix)))
+    return new ReadyRule(id, route, rule, compileFilters(rule.filters, prefix, needs.cluster), backends, turn, overlays.length === 0 ? null : overlays.map((compile) => compile(prefix)))
   }
   if (!isPrefixed(rule)) {
     let shared: TableRule | undefined
@@ -132,8 +138,7 @@ const UNRESOLVED: Answer = { status: 500, headers: [], body: "" }
 const compileBackend = (backend: Backend, prefix: string, needs: RuleNeeds): CompiledBackend => {
   const cluster = backend.cluster === undefined ? null : needs.cluster(backend.cluster)
   if (cluster !== null && backend.filters.length === 0) return plainBackend(cluster)
-  const { requestHeaders, responseHeaders, rewrite, redirect } = compileFilters(backend.filters, prefix)
-  return { cluster, answer: cluster === null ? (backend.answer ?? UNRESOLVED) : null, requestHeaders, responseHeaders, rewrite, redirect }
+  return { cluster, answer: cluster === null ? (backend.answer ?? UNRESOLVED) : null, ...compileFilters(backend.filters, prefix, needs.cluster) }
 }
 
 /** Of a cluster, without filters: one for all rules that name it. */
@@ -141,7 +146,7 @@ const plainBackends = new WeakMap<ClusterHandle, CompiledBackend>()
 
 const plainBackend = (cluster: ClusterHandle): CompiledBackend => {
   let backend = plainBackends.get(cluster)
-  if (backend === undefined) plainBackends.set(cluster, (backend = { cluster, answer: null, requestHeaders: null, responseHeaders: null, rewrite: null, redirect: null }))
+  if (backend === undefined) plainBackends.set(cluster, (backend = { cluster, answer: null, ...NO_FILTERS }))
   return backend
 }
 

@@ -20,12 +20,12 @@ const header = fc.record({ name: fc.constantFrom("h", "g"), type: fc.constantFro
 const parameter = fc.record({ name: fc.constantFrom("q", "p"), type: fc.constantFrom("exact" as const, "regex" as const), value: fc.constantFrom("1", "a b", "", "[0-9]") })
 const matches: fc.Arbitrary<Match> = fc
   .record({
-    path: fc.oneof(path.map((value) => ({ type: "prefix" as const, value })), path.map((value) => ({ type: "exact" as const, value })), regex.map((value) => ({ type: "regex" as const, value }))),
+    path: fc.oneof(path.map((value) => ({ type: "prefix" as const, value })), path.map((value) => ({ type: "exact" as const, value })), regex.map((value) => ({ type: "regex" as const, value })), regex.map((value) => ({ type: "regex" as const, value, late: true as const }))),
     method: fc.option(fc.constantFrom("GET", "POST"), { nil: undefined, freq: 2 }),
     headers: fc.array(header, { maxLength: 2 }),
     query: fc.array(parameter, { maxLength: 2 }),
   })
-  .map(({ path: { type, value }, method, headers, query: params }) => match(value, { type, headers, query: params, ...(method === undefined ? {} : { method }) }))
+  .map(({ path: to, method, headers, query: params }) => ({ ...match(to.value, { headers, query: params, ...(method === undefined ? {} : { method }) }), path: to }))
 const listenerIds = ["l1", "l2", "l3", "l4"]
 const created = fc.constantFrom("", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
 const anyListener: fc.Arbitrary<Listener> = fc
@@ -48,12 +48,12 @@ const crowdedRoute: fc.Arbitrary<Route> = fc
       fc.array(
         fc
           .record({
-            path: fc.constantFrom({ type: "prefix" as const, value: "/" }, { type: "prefix" as const, value: "/a" }, { type: "exact" as const, value: "/a" }, { type: "regex" as const, value: "/a?" }, { type: "regex" as const, value: "/.*" }),
+            path: fc.constantFrom({ type: "prefix" as const, value: "/" }, { type: "prefix" as const, value: "/a" }, { type: "exact" as const, value: "/a" }, { type: "regex" as const, value: "/a?" }, { type: "regex" as const, value: "/.*" }, { type: "regex" as const, value: "/.*", late: true as const }, { type: "regex" as const, value: "/a.*", late: true as const }),
             method: fc.constantFrom(undefined, "GET"),
             headers: fc.subarray([{ name: "h", type: "exact" as const, value: "1" }, { name: "g", type: "exact" as const, value: "1" }]),
             query: fc.subarray([{ name: "q", type: "exact" as const, value: "1" }, { name: "p", type: "exact" as const, value: "1" }]),
           })
-          .map(({ path: { type, value }, method, headers, query: params }) => match(value, { type, headers, query: params, ...(method === undefined ? {} : { method }) })),
+          .map(({ path: to, method, headers, query: params }) => ({ ...match(to.value, { headers, query: params, ...(method === undefined ? {} : { method }) }), path: to })),
         { minLength: 1, maxLength: 3 },
       ),
       { minLength: 1, maxLength: 2 },
@@ -176,11 +176,11 @@ describe("the explaining look", () => {
       return one
     }
     const ranks = (one: (typeof candidates)[number]): Readonly<Record<Rank, number | string>> => {
-      const { path: { type, value }, method, headers, query: params } = matchOf(one)
+      const { path: { type, value, late }, method, headers, query: params } = matchOf(one)
       const { priority, created: at } = routes.get(one.candidate.rule.route) ?? route("none", [])
       return {
-        priority: -priority, host: -hostRank(one.host), "path type": type === "exact" ? 0 : type === "regex" ? 1 : 2,
-        "path length": type === "exact" ? 0 : type === "regex" ? -value.length : -value.replace(/\/$/, "").length,
+        priority: -priority, host: -hostRank(one.host), "path type": type === "exact" ? 0 : type === "regex" && late !== true ? 1 : 2,
+        "path length": type === "exact" ? 0 : type === "regex" ? -value.length / (late === true ? 1_000_000 : 1) : -value.replace(/\/$/, "").length,
         method: method === undefined ? 1 : 0, headers: -headers.length, query: -params.length, age: at, "route id": one.candidate.rule.route,
         "rule order": one.candidate.ruleIndex, "match order": one.candidate.matchIndex,
       }

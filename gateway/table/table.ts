@@ -48,12 +48,39 @@ export type Rewrite = (request: RequestView) => { readonly host: string | undefi
 /** Status and Location; `scheme` and `port` are the listener's, as the client sees it (the spec port). */
 export type Redirect = (request: RequestView, scheme: string, port: number) => { readonly status: number; readonly location: string }
 
+/** What responses may be shared with scripts of other origins (Fetch standard, §3.3), as Gateway API HTTPCORSFilter has it. */
+export interface Cors {
+  /** To an OPTIONS request that asks for permission. */
+  preflight(request: RequestView): Answer
+  /** The gateway's word stands in place of the backend's. */
+  edit(request: RequestView, headers: HeaderEdits): void
+  /** An answer of the gateway's own, so that scripts can read it too. */
+  answered(request: RequestView, answer: Answer): Answer
+}
+
+export interface Mirror {
+  readonly cluster: ClusterHandle
+  /** Whether the request now at hand is among those that are mirrored; asked once a request. */
+  isDue(): boolean
+}
+
+/** A rule's word on sending requests again (gateway/upstream/retry.ts). */
+export interface Retry {
+  readonly codes: ReadonlySet<number>
+  /** Beside the first. */
+  readonly attempts: number
+  /** Milliseconds, undefined: default. */
+  readonly backoff: number | undefined
+}
+
 /** A list of filters as plain functions; null: nothing to do. */
 export interface CompiledFilters {
   readonly requestHeaders: HeaderEdit | null
   readonly responseHeaders: HeaderEdit | null
   readonly redirect: Redirect | null
   readonly rewrite: Rewrite | null
+  readonly cors: Cors | null
+  readonly mirrors: readonly Mirror[] | null
 }
 
 export interface CompiledBackend extends CompiledFilters {
@@ -73,6 +100,8 @@ export interface CompiledRule extends CompiledFilters {
   /** Milliseconds, 0: none, undefined: default. */
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
+  /** null: another endpoint when connecting fails, and nothing else. */
+  readonly retry: Retry | null
 }
 
 /** A rule as matching finds it. */

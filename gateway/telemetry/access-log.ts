@@ -2,9 +2,9 @@
  * One JSON line a request, collected and written in batches. Never waits for its reader: when the reader is so slow
  * that more than MAX_WAITING has gathered, lines are dropped, and counted.
  */
-import fs from "node:fs"
 import { wallTime } from "../clock.ts"
 import type { Metrics } from "./metrics.ts"
+import { toDescriptor, type Output } from "./output.ts"
 
 const BATCH = 65_536
 const MAX_WAITING = 8_388_608
@@ -20,10 +20,13 @@ export interface AccessRecord {
   readonly host: string
   /** Without the query: it may hold what must not be in a log. */
   readonly path: string
-  readonly minor: number
+  /** `HTTP/1.1` */
+  readonly protocol: string
   readonly status: number
   /** Octets of content sent. */
   readonly bytes: number
+  /** Octets a tunnel took from the client; -1: it was none. */
+  readonly received: number
   readonly userAgent: string
   /** Rule id, "" when none matched. */
   readonly route: string
@@ -60,10 +63,10 @@ const timestamp = (monotonic: number): string => {
 }
 
 export const accessLine = (record: AccessRecord): string =>
-  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"HTTP/1.${record.minor}"${record.tls === "" ? "" : `,"tls":"${record.tls}"`},"status":${record.status},"bytes":${record.bytes},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
+  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"${record.protocol}"${record.tls === "" ? "" : `,"tls":"${record.tls}"`},"status":${record.status},"bytes":${record.bytes}${record.received < 0 ? "" : `,"received":${record.received}`},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
 
 export class AccessLog {
-  readonly #fd: number
+  readonly #output: Output
   readonly #metrics: Pick<Metrics, "droppedLines">
   /** Being filled up to `#at`. */
   #batch: Buffer = Buffer.allocUnsafeSlow(BATCH)
@@ -75,8 +78,9 @@ export class AccessLog {
   #timer: NodeJS.Timeout | null = null
   #onIdle: (() => void)[] = []
 
-  constructor(fd: number, metrics: Pick<Metrics, "droppedLines">) {
-    this.#fd = fd
+  /** `output`: a descriptor, or what takes lines in its place. */
+  constructor(output: number | Output, metrics: Pick<Metrics, "droppedLines">) {
+    this.#output = typeof output === "number" ? toDescriptor(output) : output
     this.#metrics = metrics
   }
 
@@ -115,21 +119,12 @@ export class AccessLog {
 
   #enqueue(batch: Buffer): void {
     this.#waiting += batch.length
-    if (this.#full.push(batch) === 1) this.#write(batch, 0)
+    if (this.#full.push(batch) === 1) this.#write(batch)
   }
 
-  #write(batch: Buffer, at: number): void {
-    fs.write(this.#fd, batch, at, batch.length - at, null, (error, written) => {
-      if (error !== null && error.code === "EAGAIN") {
-        // A non-blocking pipe whose reader is slow.
-        setTimeout(() => this.#write(batch, at), 20)
-        return
-      }
-      if (error !== null) this.#metrics.droppedLines += batch.subarray(at).toString("latin1").split("\n").length - 1
-      else if (at + written < batch.length) {
-        this.#write(batch, at + written)
-        return
-      }
+  #write(batch: Buffer): void {
+    this.#output(batch, (lost) => {
+      this.#metrics.droppedLines += lost
       this.#onWritten(batch)
     })
   }
@@ -140,7 +135,7 @@ export class AccessLog {
     const { buffer } = batch
     if (buffer.byteLength === BATCH) this.#spare = Buffer.from(buffer)
     const [next] = this.#full
-    if (next !== undefined) this.#write(next, 0)
+    if (next !== undefined) this.#write(next)
     else {
       // Its time came while the reader was behind.
       if (this.#timer === null) this.#flush()

@@ -14,6 +14,23 @@ const outcomeIndex: Readonly<Record<Outcome, number>> = {
   ok: 0, refused: 1, "connect-timeout": 2, overloaded: 3, reset: 4, closed: 5, "bad-response": 6, upgraded: 7, "head-timeout": 8, timeout: 9, truncated: 10, idle: 11, cancelled: 12,
 }
 
+/** What became of requests that were to be mirrored; the order is the index in `MirrorMetrics`. */
+export const mirrorOutcomes = ["answered", "lost", "timeout", "cancelled", "too-many", "overloaded", "no-endpoint", "body-too-large", "body-incomplete"] as const
+export type MirrorOutcome = (typeof mirrorOutcomes)[number]
+
+export class MirrorMetrics {
+  readonly #outcomes = new Float64Array(mirrorOutcomes.length)
+
+  ended(outcome: MirrorOutcome): void {
+    const index = mirrorOutcomes.indexOf(outcome)
+    this.#outcomes[index] = (this.#outcomes[index] ?? 0) + 1
+  }
+
+  count(outcome: MirrorOutcome): number {
+    return this.#outcomes[mirrorOutcomes.indexOf(outcome)] ?? 0
+  }
+}
+
 /** Upper bounds in milliseconds. */
 const bounds = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000] as const
 
@@ -48,6 +65,10 @@ export class TlsMetrics {
   }
 }
 
+/** How tunnels ended; the order is the index in `ListenerMetrics`. */
+export const tunnelEnds = ["closed", "client-gone", "backend-gone", "idle", "drained"] as const
+export type TunnelEnd = (typeof tunnelEnds)[number]
+
 /** Of one listening port. */
 export class ListenerMetrics {
   readonly port: number
@@ -62,6 +83,13 @@ export class ListenerMetrics {
   /** The client went away before its answer was complete. */
   aborted = 0
   refusedMessages = 0
+  /** Open ones, and all since the start. */
+  tunnels = 0
+  tunnelsOpened = 0
+  /** Octets through them, from clients and to them. */
+  tunnelReceived = 0
+  tunnelSent = 0
+  readonly #tunnelEnds = new Float64Array(tunnelEnds.length)
   /** null: no client has come for TLS. */
   tls: TlsMetrics | null = null
 
@@ -76,6 +104,15 @@ export class ListenerMetrics {
     while (bucket < bounds.length && milliseconds > (bounds[bucket] ?? 0)) bucket++
     this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + 1
     this.#milliseconds += milliseconds
+  }
+
+  tunnelEnded(end: TunnelEnd): void {
+    const index = tunnelEnds.indexOf(end)
+    this.#tunnelEnds[index] = (this.#tunnelEnds[index] ?? 0) + 1
+  }
+
+  tunnelsEnded(end: TunnelEnd): number {
+    return this.#tunnelEnds[tunnelEnds.indexOf(end)] ?? 0
   }
 
   codes(): readonly (readonly [string, number])[] {
@@ -98,6 +135,8 @@ export class UpstreamMetrics {
   closed = 0
   /** Attempts after the first of a request. */
   retries = 0
+  /** Of those that a rule asks for: not made, because the cluster's budget was used up. */
+  retriesDenied = 0
 
   ended(outcome: Outcome): void {
     const index = outcomeIndex[outcome]
@@ -111,6 +150,7 @@ export class UpstreamMetrics {
 
 export class Metrics {
   readonly upstream = new UpstreamMetrics()
+  readonly mirrors = new MirrorMetrics()
   /** Tables swapped in since start; written by who swaps. */
   swaps = 0
   /** Lines the access log could not keep. */
@@ -154,10 +194,19 @@ export class Metrics {
     }
     each("http_requests_in_flight", "gauge", "Requests being answered.", (own) => own.inFlight)
     each("http_requests_aborted_total", "counter", "Requests whose client went away before the answer was complete.", (own) => own.aborted)
-    each("http_requests_refused_total", "counter", "Messages that are not valid HTTP/1.1 or beyond a limit.", (own) => own.refusedMessages)
+    each("http_requests_refused_total", "counter", "Messages that are not valid HTTP or beyond a limit.", (own) => own.refusedMessages)
     each("http_connections_total", "counter", "Client connections accepted.", (own) => own.accepted)
     each("http_connections_turned_away_total", "counter", "Client connections closed on accept because there were too many.", (own) => own.turnedAway)
     each("http_connections", "gauge", "Client connections open.", (own) => own.connections)
+    each("tunnels", "gauge", "Connections that became WebSockets, open.", (own) => own.tunnels)
+    each("tunnels_opened_total", "counter", "Connections that became WebSockets.", (own) => own.tunnelsOpened)
+    family("tunnels_ended_total", "counter", "Tunnels ended, by how.")
+    for (const own of ports) for (const end of tunnelEnds) sample("tunnels_ended_total", `port="${own.port}",end="${end}"`, own.tunnelsEnded(end))
+    family("tunnel_bytes_total", "counter", "Octets through tunnels, by whom they came from.")
+    for (const own of ports) {
+      sample("tunnel_bytes_total", `port="${own.port}",from="client"`, own.tunnelReceived)
+      sample("tunnel_bytes_total", `port="${own.port}",from="backend"`, own.tunnelSent)
+    }
     if (ports.some(({ tls }) => tls !== null)) {
       family("tls_handshakes_total", "counter", "TLS handshakes done, by version and whether a session was resumed.")
       for (const { port, tls } of ports) {
@@ -186,6 +235,9 @@ export class Metrics {
       sample(name, "", value)
     }
     one("upstream_retries_total", "counter", "Attempts after the first of a request.", this.upstream.retries)
+    one("upstream_retries_denied_total", "counter", "Retries not made because there were too many.", this.upstream.retriesDenied)
+    family("mirrored_requests_total", "counter", "Requests that were to be mirrored, by what became of the copy.")
+    for (const outcome of mirrorOutcomes) sample("mirrored_requests_total", `outcome="${outcome}"`, this.mirrors.count(outcome))
     one("upstream_connections_opened_total", "counter", "Connections begun to backends.", this.upstream.opened)
     one("upstream_connections_reused_total", "counter", "Requests sent on a pooled connection.", this.upstream.reused)
     one("upstream_connections_closed_total", "counter", "Connections to backends closed.", this.upstream.closed)

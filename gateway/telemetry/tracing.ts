@@ -5,7 +5,7 @@
 import type { Bus } from "../../bus/bus.ts"
 import { attribute } from "../../bus/trace/names.ts"
 import { Outbox } from "../../bus/trace/outbox.ts"
-import { otlpRequest, type Attributes } from "../../bus/trace/span.ts"
+import { otlpRequest, type Attributes, type Span } from "../../bus/trace/span.ts"
 import { TraceStore } from "../../bus/trace/store.ts"
 import type { Targets } from "../../bus/trace/targets.ts"
 import { PlainTracing } from "../../bus/trace/tracing.ts"
@@ -31,6 +31,8 @@ export interface TracingOptions {
 export interface GatewayTracing {
   readonly swaps: SwapTraces
   readonly requests: RequestTraces | null
+  /** A span of a request that another thread traced. */
+  readonly add: (span: Span) => void
   attach(bus: Bus): void
   /** Sends what waits. */
   stop(): Promise<void>
@@ -54,6 +56,7 @@ export const startTracing = async ({ targets, plane, pod, sampler, env, log }: T
   return {
     swaps: new SwapTraces(new PlainTracing(swaps.add, swaps.later), pod),
     requests: sampler === null ? null : new RequestTraces(sampler, requests.add),
+    add: requests.add,
     attach: (bus) => store?.attach(bus),
     stop: async () => {
       await Promise.all([swaps.flush(), requests.flush()])

@@ -16,7 +16,7 @@ import { NameIndex, type Together } from "./names.ts"
 import { openCertificate } from "./open.ts"
 import type { PlaneKeyFile } from "./plane-key.ts"
 
-const ROTATE_MS = 12 * 3_600_000
+export const ROTATE_MS = 12 * 3_600_000
 /** How often a key that could not be had is looked for again. */
 const RETRY_MS = 2_000
 
@@ -34,6 +34,8 @@ export interface CertificatesOptions {
   readonly key: PlaneKeyFile
   /** Notes changed outside a swap. */
   readonly onNotes: () => void
+  /** Of all workers, so that a session is resumed by any of them: who gives it changes it. Undefined: a key of its own, changed every 12 h. */
+  readonly ticketKey?: Uint8Array
 }
 
 export class Certificates implements CertificateStore {
@@ -46,12 +48,13 @@ export class Certificates implements CertificateStore {
   readonly #notes = new Map<string, TableNote>()
   /** Parked because there was no key to open them with. */
   readonly #keyless = new Set<string>()
-  readonly #tickets = new TicketKey()
+  readonly #tickets: TicketKey
   #rotation: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
 
   constructor(options: CertificatesOptions) {
     this.#options = options
+    this.#tickets = new TicketKey(options.ticketKey)
   }
 
   get notes(): ReadonlyMap<string, TableNote> {
@@ -103,8 +106,8 @@ export class Certificates implements CertificateStore {
   }
 
   /** Tickets from before are not accepted any more. Happens every 12 h. */
-  rotateTickets(): void {
-    this.#tickets.rotate([...this.#contexts.values()].map(({ context }) => context))
+  rotateTickets(ticketKey?: Uint8Array): void {
+    this.#tickets.rotate([...this.#contexts.values()].map(({ context }) => context), ticketKey)
   }
 
   #at(id: string): Live {
@@ -190,7 +193,7 @@ export class Certificates implements CertificateStore {
     if (known !== undefined && known.of.every((one, i) => one === certificates[i])) return known.context
     const context = this.#make(certificates)
     this.#contexts.set(ids, { of: certificates, context })
-    this.#rotation ??= setInterval(() => this.rotateTickets(), ROTATE_MS).unref()
+    if (this.#options.ticketKey === undefined) this.#rotation ??= setInterval(() => this.rotateTickets(), ROTATE_MS).unref()
     return context
   }
 

@@ -29,23 +29,29 @@ const SESSION_SECONDS = 7200
 const TICKET_KEY_BYTES = 48
 const PEM_LINE = 64
 
+export const newTicketKey = (): Buffer => randomBytes(TICKET_KEY_BYTES)
+
 /** How session tickets of this process are encrypted: one key for all contexts, so that a session outlives a swap. */
 export class TicketKey {
-  #octets = randomBytes(TICKET_KEY_BYTES)
+  #octets: Uint8Array
 
-  get octets(): Buffer {
+  constructor(octets: Uint8Array = newTicketKey()) {
+    this.#octets = octets
+  }
+
+  get octets(): Uint8Array {
     return this.#octets
   }
 
   /** Sessions from before are not resumed any more: a ticket key that leaks opens only the hours it was used. */
-  rotate(contexts: Iterable<SecureContext>): void {
-    this.#octets = randomBytes(TICKET_KEY_BYTES)
+  rotate(contexts: Iterable<SecureContext>, octets: Uint8Array = newTicketKey()): void {
+    this.#octets = octets
     for (const { context } of contexts) {
       const native: unknown = context
       if (typeof native !== "object" || native === null) continue
       // As tls.Server.setTicketKeys does with its own.
       const set: unknown = Reflect.get(native, "setTicketKeys")
-      if (typeof set === "function") Reflect.apply(set, native, [this.#octets])
+      if (typeof set === "function") Reflect.apply(set, native, [Buffer.from(this.#octets)])
     }
   }
 }
@@ -68,7 +74,7 @@ export const makeContext = (certificates: readonly OpenCertificate[], tickets: T
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_CIPHER_SERVER_PREFERENCE | constants.SSL_OP_PRIORITIZE_CHACHA,
       sessionIdContext: createHash("sha256").update(certificates.map(({ id }) => id).join("\0")).digest("hex").slice(0, 32),
       sessionTimeout: SESSION_SECONDS,
-      ticketKeys: tickets.octets,
+      ticketKeys: Buffer.from(tickets.octets),
     })
   } finally {
     for (const key of keys) key.fill(0)

@@ -35,11 +35,13 @@ const alert = (description: number): Buffer => Buffer.from([21, 3, 3, 0, 2, 2, d
 const plainHttp: Answer = { status: 400, headers: [["Content-Type", "text/plain"]], body: "this port speaks TLS: use https\n" }
 
 // Only what ends with the protocol is offered: RFC 7301 §3.2 refuses a client that wants nothing of it.
-const ALPN = ["http/1.1"]
+// In the order of our preference, which decides.
+const ALPN = ["h2", "http/1.1"]
 
 export class Handshake {
   /** Place in the server's list of connections. */
   index = 0
+  readonly isTunnel = false
   readonly #socket: Socket
   readonly #server: HttpServer
   readonly #metrics: TlsMetrics
@@ -112,7 +114,7 @@ export class Handshake {
     // What breaks TLS later on (a record that was tampered with). As an error it would come only through tls.Server.
     tls.on("_tlsError", () => tls.destroy())
     this.#socket.off("close", this.#onClose)
-    this.#server.onSecure(this, tls, { serverName: this.#serverName, version, transport: this.#socket })
+    this.#server.onSecure(this, tls, { serverName: this.#serverName, version, transport: this.#socket }, tls.alpnProtocol === "h2")
   }
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {
@@ -159,9 +161,13 @@ export class Handshake {
     this.#socket.destroy()
   }
 
-  /** The process stops: who has begun is served yet. */
+  /** The process stops: who has begun is served yet, and who is new has a moment to begin. */
   onDrain(): void {
-    if (this.#received === null && this.#tls === null) this.#socket.destroy()
+    if (this.#received === null && this.#tls === null) this.#deadline = this.#server.untilAsked(this.#deadline)
+  }
+
+  onDrained(): void {
+    this.#socket.destroy()
   }
 
   check(now: number): void {

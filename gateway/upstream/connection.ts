@@ -27,6 +27,12 @@ export interface UpstreamUser {
   onLost(error: NodeJS.ErrnoException | null): void
 }
 
+/** Who uses a connection after 101: each direction ends for itself. */
+export interface UpstreamTunnel extends UpstreamUser {
+  /** The peer will say nothing more; what is written still reaches it. onLost follows when both directions have ended. */
+  onUpstreamEnd(): void
+}
+
 export class UpstreamConnection {
   readonly endpoint: Endpoint
   user: UpstreamUser | null
@@ -42,6 +48,7 @@ export class UpstreamConnection {
   /** The user paused it. */
   #isHeld = false
   #current: Buffer = slab
+  #tunnel: UpstreamTunnel | null = null
 
   constructor(endpoint: Endpoint, user: UpstreamUser) {
     this.endpoint = endpoint
@@ -61,7 +68,7 @@ export class UpstreamConnection {
       this.user?.onConnected()
     })
     socket.on("drain", () => this.user?.onWritable())
-    socket.on("end", () => this.#onLost(null))
+    socket.on("end", () => (this.#tunnel === null ? this.#onLost(null) : this.#tunnel.onUpstreamEnd()))
     socket.on("error", (error) => this.#onLost(error))
     socket.on("close", () => this.#onLost(null))
   }
@@ -88,6 +95,22 @@ export class UpstreamConnection {
     return this.#socket.writableNeedDrain
   }
 
+  /** Octets are written that the kernel has not taken. */
+  get hasUnsent(): boolean {
+    return this.isOpen && this.#socket.writableLength > 0
+  }
+
+  /** From here on octets of any protocol, until it closes: it never goes back to its pool. */
+  becomeTunnel(tunnel: UpstreamTunnel): void {
+    this.user = this.#tunnel = tunnel
+    this.#socket.allowHalfOpen = true
+  }
+
+  /** This side of a tunnel will say nothing more. */
+  end(): void {
+    this.#socket.end()
+  }
+
   resume(): void {
     this.#isHeld = false
     this.#socket.resume()
@@ -96,6 +119,11 @@ export class UpstreamConnection {
   /** From the next read on octets come in a buffer of this connection's own (danger 2), until it is idle. */
   wantOwnBuffer(): void {
     this.#readsOwn = true
+  }
+
+  /** … no longer. */
+  wantSharedBuffer(): void {
+    this.#readsOwn = false
   }
 
   /** Takes part in no exchange any more; reading goes on so that an end or an unasked octet is noticed. */

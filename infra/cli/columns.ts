@@ -63,13 +63,14 @@ export const columnsOf = (kind: string, observed: Observed, wide: boolean): Colu
         },
       }
     }
-    case "httproute": {
+    case "httproute":
+    case "grpcroute": {
       const statusOf = statuses(observed)
       return {
         head: ["NAMESPACE", "NAME", "HOSTNAMES", "PARENTS", "ACCEPTED", "RESOLVED", ...(wide ? ["BACKENDS"] : [])],
         row: (item) => {
           const [own] = namespaced(item)
-          const parents = list(at(statusOf("httproute", item.key), "parents"))
+          const parents = list(at(statusOf(kind, item.key), "parents"))
           const refs = list(at(item.value, "spec", "parentRefs")).map((ref) => parentText(ref, own))
           const verdicts = (type: string) => joined([...new Set(parents.map((parent) => verdict(parent, type)))])
           const backends = list(at(item.value, "spec", "rules")).flatMap((rule) => list(at(rule, "backendRefs"))).map((ref) => `${text(at(ref, "name"))}:${text(at(ref, "port"))}`)

@@ -16,13 +16,17 @@ const route = {
     ],
   },
 }
+const grpc = {
+  metadata: { name: "calls", namespace: "shop" },
+  spec: { parentRefs: [{ name: "web", namespace: "infra" }], rules: [{ matches: [{ method: { type: "Exact", service: "s.Cart" }, headers: [{ name: "v", value: "2" }] }, {}], backendRefs: [{ kind: "Service", name: "cart", port: 80, weight: 1 }] }, { backendRefs: [] }] },
+}
 const text = `apiVersion: v1\nkind: X\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {namespace: shop, name: cart}\nspec:\n  parentRefs:\n    - name: web\n    - name: theirs\n`
 const pod = (name: string, generation: number, more = {}) =>
   ({ pod: name, plane: "default", ready: true, units: {}, notes: [], listeners: [{ id: "infra/web/http", protocol: "HTTP", address: "10.0.0.1", port: 8080, specPort: 80, generation }, { id: "infra/web/tls", protocol: "HTTPS", address: "10.0.0.1", port: 0, specPort: 443, generation, error: "taken" }], ...more })
 
 const observed: Observed = {
   resources: [
-    resource("gateway", "infra/web", gateway, "gateway.yaml"), resource("httproute", "shop/cart", route, "routes.yaml"), resource("httproute", "b/cart", { metadata: {}, spec: {} }),
+    resource("gateway", "infra/web", gateway, "gateway.yaml"), resource("httproute", "shop/cart", route, "routes.yaml"), resource("grpcroute", "shop/calls", grpc), resource("httproute", "b/cart", { metadata: {}, spec: {} }),
     resource("service", "shop/cart", { metadata: { name: "cart" }, spec: { type: "ClusterIP", ports: [{ port: 80 }] } }), resource("gatewayclass", "/ours", { spec: { controllerName: "headgate.dev/gateway" } }),
   ],
   entries: [
@@ -34,6 +38,8 @@ const observed: Observed = {
     entry("status", "_", "httproute/shop/cart", { observedGeneration: 5, parents: [{ parentRef: { name: "web", namespace: "infra" }, conditions: [condition("Accepted", "True", "Accepted"), condition("ResolvedRefs", "False", "InvalidKind", "A backend of kind Bucket is not known.")] }] }),
     entry("route", "default", "httproute/shop/cart", { source: { namespace: "shop", name: "cart" }, attach: [{ listener: "infra/web/http", hostnames: ["a.example"] }] }),
     entry("cluster", "default", "service/shop/cart/80", { endpoints: [1, 2, 3, 4].map((n) => ({ address: `10.1.0.${n}`, port: 8080 })) }),
+    entry("cluster", "default", "service/shop/cart/80/h2c", { endpoints: [], empty: "UnsupportedProtocol" }),
+    entry("status", "_", "grpcroute/shop/calls", { observedGeneration: 1, parents: [{ parentRef: { name: "web", namespace: "infra" }, conditions: [condition("Accepted", "False", "HostnameConflict", "HTTPRoute shop/cart has it.")] }] }),
     entry("cluster", "default", "service/other/gone/80", { endpoints: [], empty: "NoSuchService" }),
     entry("note", "_", "routes/x", { schema: 1, severity: "warning", reason: "Shadowed", message: "Another \u001b[2Jroute has it.", about: { kind: "HTTPRoute", namespace: "shop", name: "cart" }, field: "spec.parentRefs[1]", fix: "Change it." }),
     entry("note", "_", "routes/y", { schema: 1, severity: "error", reason: "Worse", message: "spec.rules: First.", field: "spec.rules", about: { kind: "HTTPRoute", namespace: "shop", name: "cart" } }),
@@ -105,5 +111,13 @@ notes       error Worse  routes.yaml:8
     const missing = { kind: "httproute", kindName: "HTTPRoute", name: "carts", namespace: "shop" }
     expect(describe(observed, missing, () => undefined)).toBeUndefined()
     expect(alike(observed, missing)).toContain("httproute cart -n shop")
+  })
+
+  test("a GRPCRoute: what calls each rule takes, and how HTTP/2 backends are", () => {
+    const said = shown("grpcroute", "GRPCRoute", "calls")
+    expect(said).toContain("Accepted False, HostnameConflict")
+    expect(said).toContain("rules       0: Exact s.Cart/* headers v=2 or every call")
+    expect(said).toContain("to shop/cart:80, weight 1, UnsupportedProtocol")
+    expect(said).toContain("1: every call")
   })
 })

@@ -55,6 +55,7 @@ const bodyOf = (item: Item, status: unknown, observed: Observed): readonly strin
     case "gateway":
       return gatewayBody(item, status, observed)
     case "httproute":
+    case "grpcroute":
       return routeBody(item, status, observed)
     case "gatewayclass":
       return [section("controller", [text(at(item.value, "spec", "controllerName"))]), section("conditions", conditionLines(status)), section("features", [list(at(status, "supportedFeatures")).map((feature) => text(at(feature, "name"))).join(" ")])]
@@ -116,14 +117,14 @@ const stateOf = (pod: unknown): string => text(at(pod, "waiting")).replace(/\.$/
 /** More names than this say nothing to a person. */
 const MOST = 20
 
-const routeBody = ({ key, value }: Item, status: unknown, { entries, applied }: Observed): readonly string[] => {
+const routeBody = ({ kind, key, value }: Item, status: unknown, { entries, applied }: Observed): readonly string[] => {
   const own = key.slice(0, key.indexOf("/"))
   const parents = list(at(value, "spec", "parentRefs")).flatMap((ref) => {
     const name = parentText(ref, own)
     const found = list(at(status, "parents")).find((parent) => parentText(at(parent, "parentRef"), own) === name)
     return [name, ...(found === undefined ? ["  no Gateway of ours: nothing is said of it"] : shortly(found))]
   })
-  const variants = entries.filter((entry) => entry.kind === "route" && entry.key.split("@", 1)[0] === `httproute/${key}`)
+  const variants = entries.filter((entry) => entry.kind === "route" && entry.key.split("@", 1)[0] === `${kind}/${key}`)
   const clusters = new Map(entries.flatMap((entry) => (entry.kind === "cluster" ? [[entry.key, entry.value]] : [])))
   const reached = [...new Set(variants.flatMap((entry) => list(at(entry.value, "attach")).flatMap((attach) => list(at(attach, "hostnames")).map((hostname) => `${text(hostname)} on ${text(at(attach, "listener"))}`))))].sort()
   const planes = new Set(variants.map(({ plane }) => plane))
@@ -131,26 +132,32 @@ const routeBody = ({ key, value }: Item, status: unknown, { entries, applied }: 
   return [
     section("hostnames", [joined(list(at(value, "spec", "hostnames"))) || "those of the listeners"]),
     section("parents", parents),
-    section("rules", list(at(value, "spec", "rules")).flatMap((rule, i) => ruleLines(rule, i, own, clusters))),
+    section("rules", list(at(value, "spec", "rules")).flatMap((rule, i) => ruleLines(kind, rule, i, own, clusters))),
     section("reached as", reached.length === 0 ? ["nothing: no listener serves it"] : reached),
     section("served by", planes.size === 0 ? [] : pods.length === 0 ? ["no gateway pod"] : pods),
   ]
 }
 
-const ruleLines = (rule: unknown, i: number, own: string, clusters: ReadonlyMap<string, unknown>): readonly string[] => {
+/** `Exact shop.v1.Cart/Get`; `*`: any. */
+const callText = (method: unknown): string => (method === undefined ? "every call" : `${text(at(method, "type"))} ${text(at(method, "service")) || "*"}/${text(at(method, "method")) || "*"}`)
+
+const ruleLines = (kind: string, rule: unknown, i: number, own: string, clusters: ReadonlyMap<string, unknown>): readonly string[] => {
   const matches = list(at(rule, "matches")).map((match) => {
     const named = (name: string) => list(at(match, name)).map((each) => `${text(at(each, "name"))}=${text(at(each, "value"))}`).join(" ")
+    if (kind === "grpcroute") return [callText(at(match, "method")), named("headers") && `headers ${named("headers")}`].filter((part) => part !== "").join(" ")
     return [text(at(match, "method")), `${text(at(match, "path", "type"))} ${text(at(match, "path", "value"))}`, named("headers") && `headers ${named("headers")}`, named("queryParams") && `query ${named("queryParams")}`].filter((part) => part !== "").join(" ")
   })
   const filters = list(at(rule, "filters")).map((filter) => text(at(filter, "type")))
   const backends = list(at(rule, "backendRefs")).map((ref) => {
     const namespace = text(at(ref, "namespace")) || own
-    const cluster = clusters.get(`service/${namespace}/${text(at(ref, "name"))}/${text(at(ref, "port"))}`)
+    const cluster = clusters.get(`service/${namespace}/${text(at(ref, "name"))}/${text(at(ref, "port"))}${kind === "grpcroute" ? "/h2c" : ""}`)
     const endpoints = list(at(cluster, "endpoints"))
     const ready = cluster === undefined ? "not asked for" : endpoints.length > 0 ? `${endpoints.length} ready: ${endpoints.slice(0, 3).map((endpoint) => `${text(at(endpoint, "address"))}:${text(at(endpoint, "port"))}`).join(" ")}${endpoints.length > 3 ? " …" : ""}` : text(at(cluster, "empty"))
     return `  to ${at(ref, "kind") === "Service" ? "" : `${text(at(ref, "kind"))} `}${namespace}/${text(at(ref, "name"))}${at(ref, "port") === undefined ? "" : `:${text(at(ref, "port"))}`}, weight ${text(at(ref, "weight"))}, ${ready}`
   })
-  return [`${i}${at(rule, "name") === undefined ? "" : ` ${text(at(rule, "name"))}`}: ${matches.join(" or ")}${filters.length === 0 ? "" : `, ${filters.join(", ")}`}`, ...backends]
+  const codes = list(at(rule, "retry", "codes")).map(text)
+  const retries = at(rule, "retry") === undefined ? [] : [`${text(at(rule, "retry", "attempts"))} retries${codes.length === 0 ? "" : ` also after ${codes.join(" ")}`}`]
+  return [`${i}${at(rule, "name") === undefined ? "" : ` ${text(at(rule, "name"))}`}: ${[matches.join(" or ") || "every call", ...filters, ...retries].join(", ")}`, ...backends]
 }
 
 const noteLines = ({ severity, reason, message, field, fix, file, line }: Note): readonly string[] => [

@@ -104,6 +104,10 @@ export const filterWords = (filter: Filter): readonly string[] => {
       return [`redirects with ${filter.status}${[filter.scheme === undefined ? "" : `scheme ${filter.scheme}`, filter.hostname === undefined ? "" : `host ${filter.hostname}`, filter.port === undefined ? "" : `port ${filter.port}`, pathWords(filter.path)].filter((part) => part !== "").map((part, i) => `${i === 0 ? " to " : ", "}${part}`).join("")}`]
     case "rewrite":
       return [`rewrites ${[filter.hostname === undefined ? "" : `host to ${filter.hostname}`, filter.path === undefined ? "" : `path: ${pathWords(filter.path)}`].filter((part) => part !== "").join(", ")}`]
+    case "mirror":
+      return [`mirrors ${filter.numerator >= filter.denominator ? "every request" : `${filter.numerator} in ${filter.denominator} requests`} to ${filter.cluster}`]
+    case "cors":
+      return [`shares with ${filter.origins.length === 0 ? "no other origin" : filter.origins.join(", ")}${filter.credentials ? ", credentials too" : ""}; answers preflights`]
     default:
       // Of a later version than these words.
       return [JSON.stringify(filter)]

@@ -8,6 +8,7 @@ import type { Certificate, Filter, Listener, Route, Rule, RuleOverlay } from "..
 import { Redacted } from "../../bus/redacted.ts"
 import { refusalOf } from "../../gateway/downstream/refusal.ts"
 import { verdictOf, type Failure } from "../../gateway/error.ts"
+import { isPreflight } from "../../gateway/filters/cors.ts"
 import { encodePath } from "../../gateway/filters/path.ts"
 import { RequestHead } from "../../gateway/http1/request.ts"
 import { defaults } from "../../gateway/settings.ts"
@@ -211,6 +212,7 @@ interface Asking {
 /** In the order of gateway/proxy.ts. */
 const answerOf = (rule: Rule, matched: TableRule, overlays: readonly RuleOverlay[], asking: Asking): Pick<ExplainedRequest, "answer" | "shares"> => {
   const compiled = matched.overlays === null ? matched : overlaid(matched, matched.overlays, asking.head)
+  if (compiled.cors !== null && isPreflight(asking.head)) return { answer: { status: compiled.cors.preflight(asking.head).status, why: "a CORS filter answers preflights" }, shares: [] }
   if (compiled.answer !== null) {
     const { status, body } = compiled.answer
     return { answer: { status, why: overlays.some((overlay) => overlay.answer !== undefined) ? "an overlay answers" : "the rule answers by itself", ...(body === "" ? {} : { body }) }, shares: [] }
@@ -230,6 +232,7 @@ const answerOf = (rule: Rule, matched: TableRule, overlays: readonly RuleOverlay
 const shareOf = (made: CompiledBackend, share: number, filters: readonly Filter[], general: ReturnType<Rewrite> | undefined, { head, port, scheme, values }: Asking): Share => {
   const own = made.rewrite?.(head)
   const base = { share, cluster: made.cluster?.id, endpoints: [], empty: undefined, location: undefined, filters, upstream: { host: own?.host ?? general?.host, path: own?.path ?? general?.path } }
+  if (made.cors !== null && isPreflight(head)) return { ...base, status: made.cors.preflight(head).status }
   if (made.redirect !== null) return { ...base, ...made.redirect(head, scheme, port) }
   if (made.cluster === null) return { ...base, status: made.answer?.status ?? 500 }
   const cluster = values.clusters.get(made.cluster.id)

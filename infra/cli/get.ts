@@ -15,13 +15,13 @@ export interface GetOptions {
 }
 
 export const aliases: Readonly<Record<string, string>> = {
-  gc: "gatewayclass", gatewayclasses: "gatewayclass", gw: "gateway", gateways: "gateway", hr: "httproute", httproutes: "httproute", routes: "route", svc: "service", services: "service",
+  gc: "gatewayclass", gatewayclasses: "gatewayclass", gw: "gateway", gateways: "gateway", hr: "httproute", httproutes: "httproute", grpcroutes: "grpcroute", routes: "route", svc: "service", services: "service",
   ns: "namespace", namespaces: "namespace", eps: "endpointslice", endpointslices: "endpointslice", ep: "endpoints", clusters: "cluster", listeners: "listener", notes: "note",
   overlays: "overlay", demands: "demand", plans: "plan", secrets: "secret", certificates: "certificate", certs: "certificate", cert: "certificate", referencegrants: "referencegrant", rg: "referencegrant", status: "status", statuses: "status", pods: "pod", pod: "pod",
 }
 
 /** Shown by `get` alone, in this order. */
-const overview = ["gateway", "httproute", "service", "cluster", "pod", "note"]
+const overview = ["gateway", "httproute", "grpcroute", "service", "cluster", "pod", "note"]
 
 /** Text to print; throws for a kind or name that does not exist. `textOf` gives the text of a file of manifests, undefined when it cannot be read here. */
 export const get = (observed: Observed, options: GetOptions, textOf: (file: string) => string | undefined): string => {

@@ -58,10 +58,12 @@ interface Referrer {
   readonly to: string
 }
 
-/** Fields of an HTTPRoute that refer to Services. */
+const ROUTES: Readonly<Record<string, string>> = { httproute: "HTTPRoute", grpcroute: "GRPCRoute" }
+
+/** Fields of a route that refer to Services. */
 const backendRefs = (from: PlacedObject): readonly Referrer[] =>
-  from.kind !== "httproute" ? [] : list(at(from.value, "spec", "rules")).flatMap((rule, i) =>
-    list(at(rule, "backendRefs")).flatMap((ref, j) => referrer(from, "HTTPRoute", `spec.rules[${i}].backendRefs[${j}].name`, "Service", ref)))
+  ROUTES[from.kind] === undefined ? [] : list(at(from.value, "spec", "rules")).flatMap((rule, i) =>
+    list(at(rule, "backendRefs")).flatMap((ref, j) => referrer(from, ROUTES[from.kind] ?? "", `spec.rules[${i}].backendRefs[${j}].name`, "Service", ref)))
 
 /** Fields of a Gateway that refer to Secrets. */
 const certificateRefs = (from: PlacedObject): readonly Referrer[] =>

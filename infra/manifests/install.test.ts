@@ -49,7 +49,7 @@ await onApiServer("install.yaml", (server) => {
   test("without the Gateway API all but the class is made, and it says what is missing; applied again with it, it is whole", async () => {
     await expect(apply()).rejects.toThrow("ensure CRDs are installed first")
     expect((await all()).length).toBe(documents - 1)
-    await applyDefinitions(server().api, await gatewayDefinitions("gatewayclasses", "gateways", "httproutes", "referencegrants"))
+    await applyDefinitions(server().api, await gatewayDefinitions("gatewayclasses", "gateways", "grpcroutes", "httproutes", "referencegrants"))
     const said = await apply()
     expect(said.length).toBe(documents)
     // Of a PodDisruptionBudget kubectl says "configured" whenever it has a selector, which it always sends.

@@ -9,7 +9,7 @@ import { isKnownMethod, transcriptOf } from "./reference.ts"
 import type { Forwarded } from "./subject.ts"
 import type { Message } from "./transcript.ts"
 
-const client = forwarding("127.0.0.1", "http", 80, 0)
+const client = forwarding("127.0.0.1", "http", 1, 80, 0)
 
 /** Null: it does. `method` of the request, for a response. */
 export const misread = (message: Message, { head, body }: Forwarded, method: string): string | null => {

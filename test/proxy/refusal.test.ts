@@ -64,7 +64,7 @@ const heads: readonly (readonly [string, string, number])[] = [
   ["lower-case http", `GET / http/1.1\r\n${H}\r\n`, 400],
   ["HTTP/1.2", `GET / HTTP/1.2\r\n${H}\r\n`, 505],
   ["HTTP/2.0", `GET / HTTP/2.0\r\n${H}\r\n`, 505],
-  ["the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505],
+  ["something like the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", 505],
   ["a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400],
   ["Transfer-Encoding in HTTP/1.0", `POST / HTTP/1.0\r\n${H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400],
   ["chunked twice", `POST / HTTP/1.1\r\n${H}Transfer-Encoding: chunked, chunked\r\n\r\n`, 400],
@@ -87,7 +87,7 @@ const heads: readonly (readonly [string, string, number])[] = [
   ["a head that does not end", `GET / HTTP/1.1\r\n${H}X: ${"a".repeat(5_000)}`, 431],
   ["too many fields", `GET / HTTP/1.1\r\n${H}${"X: a\r\n".repeat(20)}\r\n`, 431],
   ["CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501],
-  ["WebSocket", `GET / HTTP/1.1\r\n${H}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n`, 501],
+  ["a WebSocket with content", `GET / HTTP/1.1\r\n${H}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nContent-Length: 1\r\n\r\na`, 400],
   ["an unknown expectation", `GET / HTTP/1.1\r\n${H}Expect: the best\r\n\r\n`, 417],
   ["more content than allowed", `POST / HTTP/1.1\r\n${H}Content-Length: 1001\r\n\r\n`, 413],
 ]

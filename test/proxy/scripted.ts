@@ -4,6 +4,7 @@
  */
 import { once } from "node:events"
 import net from "node:net"
+import { NO_FILTERS } from "../../gateway/filters/compile.ts"
 import { HttpServer, socketOptions } from "../../gateway/server.ts"
 import { defaults, type Settings } from "../../gateway/settings.ts"
 import type { ClusterHandle, CompiledBackend, CompiledRule, PortTable, RequestView } from "../../gateway/table/table.ts"
@@ -244,10 +245,10 @@ export const startGateway = async (ports: readonly number[], options: GatewayOpt
   const metrics = new Metrics()
   const endpoints = new Endpoints(settings, metrics.upstream)
   const cluster = { id: "service/test/it/80", endpoints: ports.map((port) => endpoints.get("127.0.0.1", port)), emptyStatus: 503, turn: 0 }
-  const backend: CompiledBackend = { cluster, answer: null, requestHeaders: null, responseHeaders: null, rewrite: null, redirect: null, ...options.backend }
+  const backend: CompiledBackend = { cluster, answer: null, ...NO_FILTERS, ...options.backend }
   const rule: CompiledRule = {
-    id: "httproute/test/it#0", route: "httproute/test/it", answer: null, redirect: null, rewrite: null, requestHeaders: null, responseHeaders: null,
-    pick: () => backend, requestTimeout: undefined, backendTimeout: undefined, ...options.rule,
+    id: "httproute/test/it#0", route: "httproute/test/it", answer: null, ...NO_FILTERS,
+    pick: () => backend, requestTimeout: undefined, backendTimeout: undefined, retry: null, ...options.rule,
   }
   const { find } = options
   const plain: PortTable = {

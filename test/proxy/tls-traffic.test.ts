@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest"
 import { Authority, certificateEntry, type Issued } from "../fixtures/authority.ts"
 import { digest, pattern } from "./octets.ts"
 import { answering, eventually, Peer, startBackend, type Backend } from "./scripted.ts"
+import { match, rule } from "../../gateway/table/fixture.ts"
 import { everything, handshake, secretId, secureListener, startSecureGateway, type SecureGateway } from "./secure.ts"
 import type { Settings } from "../../gateway/settings.ts"
 
@@ -330,4 +331,75 @@ test("a handshake that has begun when draining begins is finished, and its reque
   await peer.close()
   expect(await drained).toBe(0)
   between.close()
+})
+
+test("the last answer of a connection reaches a client that takes it late, whole", async () => {
+  const body = "0123456789abcdef".repeat(1_000_000)
+  await begin()
+  gateway.apply({ routes: new Map([["all", { ...everything("l"), rules: [rule([match("/")], [], { answer: { status: 200, headers: [], body } })] }]]) })
+  const client = await connect()
+  client.socket.pause()
+  client.say(GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"))
+  await eventually("it is answered", () => gateway.metrics.listener(443).codes().some(([code, count]) => code === "2xx" && count === 1))
+  const since = performance.now()
+  await eventually("the connection has been looked at", () => performance.now() - since > 300)
+  client.socket.resume()
+  await client.end()
+  expect(client.heard.length).toBeGreaterThan(body.length)
+  expect(client.heard.endsWith(body)).toBe(true)
+  client.socket.end()
+})
+
+const UPGRADE = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+const tunnel = async (by?: Peer): Promise<readonly [client: Peer, upstream: Peer]> => {
+  const client = by ?? (await connect())
+  client.say(`${UPGRADE}early`)
+  const upstream = await backend.accept()
+  await upstream.message()
+  upstream.say(`${SWITCH}late`)
+  await client.hear("\r\n\r\nlate")
+  await upstream.hear("early")
+  return [client, upstream]
+}
+
+test("a tunnel's directions end one by one over TLS too, and a backend's last words arrive whole and late", async () => {
+  await begin(undefined, { writeTimeout: 400 })
+  const transport = net.connect({ port: gateway.port, host: "127.0.0.1", allowHalfOpen: true })
+  const [client, upstream] = await tunnel(new Peer(await handshake(gateway.port, { socket: transport, servername: "a.test" })))
+  const body = pattern(22, 10_000_000)
+  client.socket.pause()
+  upstream.socket.end(body)
+  await eventually("what fits is on its way", () => gateway.metrics.listener(443).tunnelSent > 100_000)
+  client.say("heard after the other end")
+  await upstream.hear("heard after the other end")
+  const since = performance.now()
+  await eventually("the connections have been looked at", () => performance.now() - since > 300)
+  client.socket.resume()
+  await client.end()
+  expect(digest(Buffer.from(client.heard, "latin1"))).toBe(digest(body))
+  // All is taken: that nothing more is written is no time-out.
+  const taken = performance.now()
+  await eventually("the time to take it is over", () => performance.now() - taken > 600)
+  client.say("and goes on")
+  await upstream.hear("and goes on")
+  client.socket.end()
+  await upstream.close()
+  await eventually("it is over", () => gateway.http.connections === 0)
+  expect(gateway.metrics.listener(443).tunnelsEnded("closed")).toBe(1)
+})
+
+test("a tunnel over TLS whose client or backend resets ends on both sides", async () => {
+  await begin()
+  const transport = net.connect({ port: gateway.port, host: "127.0.0.1" })
+  const first = await tunnel(new Peer(await handshake(gateway.port, { socket: transport, servername: "a.test" })))
+  transport.resetAndDestroy()
+  await first[1].end()
+  const second = await tunnel()
+  second[1].socket.resetAndDestroy()
+  await second[0].end()
+  await eventually("both are over", () => gateway.http.connections === 0)
+  const metrics = gateway.metrics.listener(443)
+  expect([metrics.tunnels, metrics.tunnelsEnded("client-gone"), metrics.tunnelsEnded("backend-gone")]).toEqual([0, 1, 1])
 })

@@ -167,7 +167,7 @@ describe("on what terms", () => {
     expect(said).toMatch(/RENEGOTIATING[^]*no renegotiation/)
   })
 
-  test("HTTP/1.1 by ALPN, also for who offers nothing; who offers only others is told", async () => {
+  test("HTTP/2 before HTTP/1.1 by ALPN, HTTP/1.1 for who offers nothing; who offers only others is told", async () => {
     await start()
     serve(["a", a])
     const protocolOf = async (ALPNProtocols?: string[]): Promise<string | false | null> => {
@@ -176,9 +176,10 @@ describe("on what terms", () => {
       socket.destroy()
       return alpnProtocol
     }
-    expect(await protocolOf(["h2", "http/1.1"])).toBe("http/1.1")
+    expect(await protocolOf(["http/1.1", "h2"])).toBe("h2")
+    expect(await protocolOf(["http/1.1"])).toBe("http/1.1")
     expect(await protocolOf()).toBe(false)
-    await expect(protocolOf(["h2"])).rejects.toMatchObject({ code: "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL" })
+    await expect(protocolOf(["h3"])).rejects.toMatchObject({ code: "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL" })
     await counted("protocol")
   })
 })
@@ -255,10 +256,15 @@ describe("requests", () => {
       const log = join(folder, "access.log")
       await start({ accessLog: true }, openSync(log, "a"))
       serve(["a", a])
-      expect(await curl("a.test")).toBe("ok")
+      expect(await curl("a.test", "--http1.1")).toBe("ok")
       expect([asked[0]?.field("x-forwarded-proto"), asked[0]?.field("x-forwarded-port"), asked[0]?.field("x-forwarded-for")]).toEqual(["https", "443", "127.0.0.1"])
       await eventually("the log has it", () => readFileSync(log, "utf8") !== "")
       expect(JSON.parse(readFileSync(log, "utf8"))).toMatchObject({ protocol: "HTTP/1.1", tls: "TLSv1.3", host: "a.test", status: 200 })
+      expect(await curl("a.test", "--http2", "-w", " %{http_version}")).toBe("ok 2")
+      expect([asked[1]?.field("x-forwarded-proto"), asked[1]?.field("x-forwarded-host")?.split(":")[0]]).toEqual(["https", "a.test"])
+      const second = (): string => readFileSync(log, "utf8").split("\n")[1] ?? ""
+      await eventually("the log has the second", () => second() !== "")
+      expect(JSON.parse(second())).toMatchObject({ protocol: "HTTP/2", tls: "TLSv1.3", host: "a.test", status: 200 })
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }
@@ -283,7 +289,7 @@ describe("requests", () => {
   test("in absolute form must name https", async () => {
     await start()
     serve(["a", a])
-    const status = (target: string): Promise<string> => curl("a.test", "-o", "/dev/null", "-w", "%{http_code}", "--request-target", target)
+    const status = (target: string): Promise<string> => curl("a.test", "-o", "/dev/null", "-w", "%{http_code}", "--http1.1", "--request-target", target)
     expect([await status("https://a.test/"), await status("http://a.test/")]).toEqual(["200", "421"])
   })
 
@@ -424,5 +430,5 @@ test("curl and openssl verify what they get", async () => {
   serve(["a", a], ["rsa", rsa])
   expect(await curl("a.test")).toBe("ok")
   expect(await curl("a.test", "--tls-max", "1.2", "--ciphers", "ECDHE-RSA-AES256-GCM-SHA384")).toBe("ok")
-  expect(await openssl("-servername", "a.test", "-CAfile", authority.certificateFile, "-verify_return_error", "-alpn", "h2,http/1.1")).toMatch(/ALPN protocol: http\/1\.1[^]*Verify return code: 0 \(ok\)/)
+  expect(await openssl("-servername", "a.test", "-CAfile", authority.certificateFile, "-verify_return_error", "-alpn", "h2,http/1.1")).toMatch(/ALPN protocol: h2[^]*Verify return code: 0 \(ok\)/)
 })

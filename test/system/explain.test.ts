@@ -128,6 +128,10 @@ test("a request: listener, candidates with the reason for each, filters, backend
       rule([{ path: { type: "Exact", value: "/cart/x" } }, { path: { type: "PathPrefix", value: "/" }, method: "POST" }], { backendRefs: [{ name: "b", port: 80 }] }),
       rule([{ path: { type: "PathPrefix", value: "/old" } }], { filters: [{ type: "RequestRedirect", requestRedirect: { hostname: "new.example", statusCode: 301 } }] }),
       rule([{ path: { type: "PathPrefix", value: "/" } }], { backendRefs: [{ name: "none", port: 80 }] }),
+      rule([{ path: { type: "PathPrefix", value: "/shared" } }], {
+        filters: [{ type: "CORS", cors: { allowOrigins: ["https://*.other.example"] } }, { type: "RequestMirror", requestMirror: { backendRef: { name: "b", port: 80 }, percent: 10 } }],
+        backendRefs: [{ name: "a", port: 80 }],
+      }),
     ] },
   }))
   await ofObject("httproute/shop")
@@ -144,6 +148,9 @@ test("a request: listener, candidates with the reason for each, filters, backend
   for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(100)
   expect(await asked([`http://127.0.0.1:${port}/cart/1`], { headers: ["Host: shop.example"] })).toMatch(/- httproute\/default\/shop#0 .* there is no header x-a\n/)
   expect(await asked([`http://shop.example:${port}/old/1?q=1`])).toMatch(/answer +301: a filter redirects, to http:\/\/new\.example:\d+\/old\/1\?q=1/)
+  const shared = `http://shop.example:${port}/shared`
+  expect(await asked(["OPTIONS", shared], { headers: ["Origin: https://x.other.example", "Access-Control-Request-Method: PUT"] })).toMatch(/answer +204: a CORS filter answers preflights/)
+  expect(await asked([shared])).toMatch(/shares with https:\/\/\*\.other\.example; answers preflights\n +mirrors 10 in 100 requests to service\/default\/b\/80/)
   expect(await asked([`http://shop.example:${port}/`])).toMatch(/backend +service\/default\/none\/80 → 500: there is no such Service/)
   expect(await asked([`http://other.example:${port}/none`])).toMatch(/answer +404: no route for this host and path/)
   expect(await asked([`http://other.example:${port}/a/../b`])).toMatch(/answer +400: the path has dot segments/)

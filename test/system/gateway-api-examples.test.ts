@@ -51,6 +51,8 @@ const portOf = (name: string): number => {
   return backend.port
 }
 
+const asked = (name: string): number => backends.get(name)?.requests ?? 0
+
 /** Subject of each resource → the file that the store says it is from. */
 const files = new Map<string, string>()
 let loaded: string | undefined
@@ -88,6 +90,11 @@ const send = async ({ request, headers = {} }: ExpectedRequest): Promise<Answer>
 
 const from = (answer: Answer) => (answer.status === 200 ? String(answer.headers["x-backend"]) : String(answer.status))
 
+const expectFields = (actual: object, { headers = {}, without = [] }: NonNullable<ExpectedRequest["answered"]>): void => {
+  expect(actual).toMatchObject(headers)
+  for (const name of without) expect(actual).not.toHaveProperty(name)
+}
+
 const ROUNDS = 200
 
 describe.each(examples.map((example) => [example.name, example] as const))("example %s", (_name, example) => {
@@ -110,17 +117,19 @@ describe.each(examples.map((example) => [example.name, example] as const))("exam
       for (const [who, share] of Object.entries(expected.split)) expect((counts[who] ?? 0) / ROUNDS, who).toBeCloseTo(share, 1)
       return
     }
+    const before = (expected.mirrored ?? []).map((name) => [name, asked(name)] as const)
     const answer = await send(expected)
+    for (const [name, count] of before) await until(`${name} has a copy`, () => asked(name) === count + 1)
     expect(answer.status).toBe(expected.status ?? 200)
     if (expected.backend !== undefined) expect(answer.headers["x-backend"]).toBe(expected.backend)
     if (expected.location !== undefined) expect(answer.headers["location"]).toBe(expected.location)
+    expectFields(answer.headers, expected.answered ?? {})
     if (expected.seen === undefined) return
     const echo: unknown = JSON.parse(answer.body)
     if (!isEcho(echo)) throw new Error(`not an echo: ${answer.body}`)
-    const { path, host, headers = {}, without = [] } = expected.seen
+    const { path, host } = expected.seen
     if (path !== undefined) expect(echo.path.split("?")[0]).toBe(path)
     if (host !== undefined) expect(echo.host).toBe(host)
-    expect(echo.headers).toMatchObject(headers)
-    for (const name of without) expect(echo.headers).not.toHaveProperty(name)
+    expectFields(echo.headers, expected.seen)
   })
 })

@@ -14,6 +14,7 @@ export interface Ask {
   readonly path?: string
   readonly method?: string
   readonly headers?: OutgoingHttpHeaders
+  readonly body?: string
   readonly agent?: Agent
   /** Milliseconds without any byte. */
   readonly timeout?: number
@@ -23,7 +24,7 @@ export interface Ask {
 export const KEPT = " (kept connection)"
 
 /** Rejects when no complete answer came. No agent: a connection of its own. */
-export const ask = ({ port, host = "127.0.0.1", path = "/", method = "GET", headers = {}, agent, timeout = 10_000 }: Ask): Promise<Answer> =>
+export const ask = ({ port, host = "127.0.0.1", path = "/", method = "GET", headers = {}, body, agent, timeout = 10_000 }: Ask): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const request = httpRequest({ host: "127.0.0.1", port, path, method, agent: agent ?? false, timeout, headers: { ...headers, host } }, (response) => {
       const chunks: Buffer[] = []
@@ -33,7 +34,7 @@ export const ask = ({ port, host = "127.0.0.1", path = "/", method = "GET", head
     })
     request.on("timeout", () => request.destroy(new Error(`no byte for ${timeout} ms`)))
     request.on("error", (error) => reject(request.reusedSocket ? new Error(`${error.message}${KEPT}`, { cause: error }) : error))
-    request.end()
+    request.end(body)
   })
 
 export interface Failure {

@@ -157,18 +157,18 @@ await onApiServer("the Kubernetes adapter", (server) => {
   }
   const isWatching = (plural: string) => until(`${plural} are watched`, () => proxy.watches(plural === "secrets" ? "/api/v1/secrets" : `${GATEWAY_API}/${plural}`) > 0)
 
-  const definitions = () => gatewayDefinitions("gatewayclasses", "gateways", "httproutes", "referencegrants")
+  const definitions = () => gatewayDefinitions("gatewayclasses", "gateways", "grpcroutes", "httproutes", "referencegrants")
 
   test("without the Gateway API's definitions it starts, says so, and takes each up as it comes", async () => {
     await started()
     expect(marked()).toEqual([...syncedKinds].sort())
-    expect([...on(store).keys()].filter((id) => id.startsWith("note/")).sort()).toEqual(["Gateway", "GatewayClass", "GatewayParameters", "HTTPRoute", "ReferenceGrant"].map((kind) => `note/kubernetes/kind/${kind}`))
+    expect([...on(store).keys()].filter((id) => id.startsWith("note/")).sort()).toEqual(["GRPCRoute", "Gateway", "GatewayClass", "GatewayParameters", "HTTPRoute", "ReferenceGrant"].map((kind) => `note/kubernetes/kind/${kind}`))
     expect(on(store).get("installation//")?.body).toEqual(installation)
     await applyDefinitions(server().api, await definitions())
     await gatewayClass()
     await gateway("web")
     await has(`gateway/${namespace}/web`)
-    await until("the notes are gone", () => ![...on(store).keys()].some((id) => /^note\/.*(Gateway|HTTPRoute|GatewayClass|ReferenceGrant)$/.test(id)))
+    await until("the notes are gone", () => ![...on(store).keys()].some((id) => /^note\/.*(Gateway|HTTPRoute|GRPCRoute|GatewayClass|ReferenceGrant)$/.test(id)))
     await equalsAfresh()
   })
 

@@ -11,22 +11,25 @@ const name = fc.constantFrom(...NAMES)
 const names = fc.array(name, { maxLength: 2 })
 const labels = fc.constantFrom<Json>({}, { "app.kubernetes.io/managed-by": "headgate", "headgate.dev/plane": "p" })
 
+const route = fc.record({ parents: names, services: names, mirrored: fc.option(name, { nil: undefined }), bears: fc.boolean() }).map(({ parents, services, mirrored, bears }) => ({
+  spec: { parentRefs: [...new Set(parents)].map((one) => ({ name: one })), rules: [{ backendRefs: services.map((one) => ({ name: one, port: 80 })), ...(mirrored === undefined ? {} : { filters: [{ type: "RequestMirror", requestMirror: { backendRef: { name: mirrored, port: 80 } } }] }) }] },
+  ...(bears ? { status: { parents: [{ controllerName: "ours/x" }] } } : {}),
+}))
+
 /** kind → everything an object of it may be, but its name. */
 const shapes = {
   gatewayclass: fc.constantFrom("ours/x", "others/x").map((controllerName) => ({ spec: { controllerName } })),
   gateway: fc.record({ className: name, secrets: names }).map(({ className, secrets }) => ({ spec: { gatewayClassName: className, listeners: [{ name: "l", port: 443, protocol: "HTTPS", tls: { certificateRefs: secrets.length === 0 ? [{ name: "other", kind: "Other" }] : [...new Set(secrets)].map((one) => ({ name: one })) } }] } })),
-  httproute: fc.record({ parents: names, services: names, mirrored: fc.option(name, { nil: undefined }), bears: fc.boolean() }).map(({ parents, services, mirrored, bears }) => ({
-    spec: { parentRefs: [...new Set(parents)].map((one) => ({ name: one })), rules: [{ backendRefs: services.map((one) => ({ name: one, port: 80 })), ...(mirrored === undefined ? {} : { filters: [{ type: "RequestMirror", requestMirror: { backendRef: { name: mirrored, port: 80 } } }] }) }] },
-    ...(bears ? { status: { parents: [{ controllerName: "ours/x" }] } } : {}),
-  })),
+  httproute: route,
+  grpcroute: route,
   service: labels.map((given) => ({ metadata: { labels: given }, spec: { ports: [{ port: 80 }] } })),
   endpointslice: name.map((service) => ({ metadata: { labels: { "kubernetes.io/service-name": service } }, addressType: "IPv4", endpoints: [] })),
   secret: fc.constant({}),
   namespace: labels.map((given) => ({ metadata: { labels: given } })),
 } as const
-const kinds = ["gatewayclass", "gateway", "httproute", "service", "endpointslice", "secret", "namespace"] as const
+const kinds = ["gatewayclass", "gateway", "httproute", "grpcroute", "service", "endpointslice", "secret", "namespace"] as const
 const hasNoNamespace = new Set<string>(["gatewayclass", "namespace"])
-const hasGeneration = new Set<string>(["gatewayclass", "gateway", "httproute", "endpointslice"])
+const hasGeneration = new Set<string>(["gatewayclass", "gateway", "httproute", "grpcroute", "endpointslice"])
 
 type Event = { readonly is: "put"; readonly kind: string; readonly name: string; readonly again: boolean; readonly shape: Json } | { readonly is: "gone"; readonly kind: string; readonly name: string } | { readonly is: "settle" } | { readonly is: "want"; readonly secrets: readonly string[] }
 
@@ -56,7 +59,7 @@ test("event by event gives what the end alone gives, in whatever order that is r
         else {
           onBus.add(subject)
           const parsed = parseSubject(subject)
-          if (parsed?.is !== "resource" || parsed.kind !== "httproute") continue
+          if (parsed?.is !== "resource" || (parsed.kind !== "httproute" && parsed.kind !== "grpcroute")) continue
           // Whatever of the Services it names is there at all is published by now.
           const { spec }: { spec: { rules: { backendRefs: { name: string }[] }[] } } = JSON.parse(followed.desired.get(subject)?.body ?? "")
           for (const ref of spec.rules.flatMap((rule) => rule.backendRefs)) if (there.has(`service/ns/${ref.name}`)) expect(onBus).toContain(`resource.service.ns.${ref.name}`)

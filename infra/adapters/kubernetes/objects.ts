@@ -18,17 +18,18 @@ import { References } from "./references.ts"
 
 const GATEWAY_CLASS = gatewayApi.gatewayClass.name
 const GATEWAY = gatewayApi.gateway.name
-const HTTP_ROUTE = gatewayApi.httpRoute.name
+const ROUTES: readonly string[] = [gatewayApi.httpRoute.name, gatewayApi.grpcRoute.name]
+const isRoute = (kind: string): boolean => ROUTES.includes(kind)
 const SERVICE = core.service.name
 const ENDPOINT_SLICE = core.endpointSlice.name
 const SECRET = core.secret.name
 const DEFINITION = core.customResourceDefinition.name
 
 /** In this order changes are published, so that what is named is there before what names it; removals the other way round. */
-const ORDER: readonly string[] = [DEFINITION, core.namespace.name, "referencegrant", "gatewayparameters", SECRET, ENDPOINT_SLICE, SERVICE, GATEWAY_CLASS, GATEWAY, HTTP_ROUTE]
+const ORDER: readonly string[] = [DEFINITION, core.namespace.name, "referencegrant", "gatewayparameters", SECRET, ENDPOINT_SLICE, SERVICE, GATEWAY_CLASS, GATEWAY, ...ROUTES]
 /** Kinds that have to be known before it is known what of a kind is relevant. */
 export const DEPENDS: Readonly<Record<string, readonly string[]>> = {
-  [GATEWAY]: [GATEWAY_CLASS], [HTTP_ROUTE]: [GATEWAY], [SERVICE]: [HTTP_ROUTE], [ENDPOINT_SLICE]: [SERVICE], [SECRET]: [GATEWAY],
+  [GATEWAY]: [GATEWAY_CLASS], ...Object.fromEntries(ROUTES.map((kind) => [kind, [GATEWAY]])), [SERVICE]: ROUTES, [ENDPOINT_SLICE]: [SERVICE], [SECRET]: [GATEWAY],
 }
 
 /** An object as it is now. */
@@ -78,6 +79,7 @@ export class Objects {
   readonly #held: ReadonlyMap<string, Map<string, Held>>
   readonly #desired = new Map<string, Desired>()
   readonly #classes = new References()
+  /** Of routes, as those of backends: by `<kind>/<key>`. */
   readonly #parents = new References()
   /** Of relevant routes and Gateways alone. */
   readonly #backends = new References()
@@ -154,7 +156,7 @@ export class Objects {
     if (held === undefined) return
     this.#held.get(kind)?.delete(key)
     if (kind === GATEWAY) this.#classes.set(key, [])
-    if (kind === HTTP_ROUTE) this.#parents.set(key, [])
+    if (isRoute(kind)) this.#parents.set(`${kind}/${key}`, [])
     if (kind === ENDPOINT_SLICE) this.#slices.set(key, [])
     if (kind === SERVICE && held.isOurs) this.#touchSlices(key)
     this.#touch(kind, key)
@@ -220,7 +222,7 @@ export class Objects {
   /** What it leads to, known from now on. */
   #lead(kind: string, key: string, object: Json): void {
     if (kind === GATEWAY) this.#classes.set(key, [classOf(object)])
-    if (kind === HTTP_ROUTE) this.#parents.set(key, parentsOf(object))
+    if (isRoute(kind)) this.#parents.set(`${kind}/${key}`, parentsOf(object))
     if (kind === ENDPOINT_SLICE) this.#slices.set(key, [serviceOf(object)])
   }
 
@@ -232,8 +234,9 @@ export class Objects {
         return held.isOurs
       case GATEWAY:
         return this.#classes.targetsOf(key).some((each) => this.#held.get(GATEWAY_CLASS)?.get(each)?.isRelevant === true)
-      case HTTP_ROUTE:
-        return this.#parents.targetsOf(key).some((each) => this.#held.get(GATEWAY)?.get(each)?.isRelevant === true)
+      case gatewayApi.httpRoute.name:
+      case gatewayApi.grpcRoute.name:
+        return this.#parents.targetsOf(`${kind}/${key}`).some((each) => this.#held.get(GATEWAY)?.get(each)?.isRelevant === true)
       case SERVICE:
         return held.isOurs || this.#backends.isNamed(key)
       case ENDPOINT_SLICE:
@@ -266,10 +269,10 @@ export class Objects {
     if (was === is) return
     if (kind === GATEWAY_CLASS) this.touch(GATEWAY, this.#classes.sourcesOf(key))
     if (kind === GATEWAY) {
-      this.touch(HTTP_ROUTE, this.#parents.sourcesOf(key))
+      for (const route of this.#parents.sourcesOf(key)) this.#touched.add(route)
       if (!is) this.touch(SECRET, this.#certificates.set(key, []))
     }
-    if (kind === HTTP_ROUTE && !is) this.#touchServices(this.#backends.set(key, []))
+    if (isRoute(kind) && !is) this.#touchServices(this.#backends.set(`${kind}/${key}`, []))
   }
 
   #touchServices(services: readonly string[]): void {
@@ -286,7 +289,7 @@ export class Objects {
     const object: unknown = JSON.parse(held.text ?? current?.body ?? "{}")
     if (!isJson(object) || this.#waits(kind, key, held, object)) return
     if (kind === GATEWAY) this.touch(SECRET, this.#certificates.set(key, secretsOf(object)))
-    if (kind === HTTP_ROUTE) this.#touchServices(this.#backends.set(key, servicesOf(object)))
+    if (isRoute(kind)) this.#touchServices(this.#backends.set(`${kind}/${key}`, servicesOf(object)))
     const result = readResource(api, object)
     this.#options.problems(api, key, result)
     // The last good version stays.
@@ -298,7 +301,7 @@ export class Objects {
   }
 
   #waits(kind: string, key: string, held: Held, object: Json): boolean {
-    if ((kind !== GATEWAY && kind !== HTTP_ROUTE) || held.looked === held.fingerprint) return false
+    if ((kind !== GATEWAY && !isRoute(kind)) || held.looked === held.fingerprint) return false
     held.looked = held.fingerprint
     const [of, keys] = kind === GATEWAY ? [SECRET, secretsOf(object)] as const : [SERVICE, servicesOf(object)] as const
     const missing = [...new Set(keys)].filter((each) => !this.has(of, each))

@@ -21,7 +21,7 @@ export interface Permission {
   readonly names?: readonly string[]
 }
 
-const OWN_STATUS: ReadonlySet<string> = new Set(["Gateway", "GatewayClass", "HTTPRoute"])
+const OWN_STATUS: ReadonlySet<string> = new Set(["Gateway", "GatewayClass", "HTTPRoute", "GRPCRoute"])
 /** What a Gateway or a route names, of Secrets the content too, where a function wants it; and what is read again when somebody else has written it meanwhile. */
 const READ_BY_NAME: ReadonlySet<string> = new Set(["Secret", "Service", ...OWN_STATUS])
 

@@ -1,5 +1,5 @@
 /**
- * One client connection: what is read from it goes, in this order, to the head of a request, to its body, to the next
+ * One client connection of HTTP/1.1: what is read from it goes, in this order, to the head of a request, to its body, to the next
  * request. One exchange at a time; a pipelined request waits in `pending`, which is bounded by pausing the socket.
  */
 import type { Socket } from "node:net"
@@ -8,11 +8,16 @@ import type { Fault } from "../http1/fault.ts"
 import { INCOMPLETE, REFUSED } from "../http1/head.ts"
 import { RequestHead } from "../http1/request.ts"
 import { forwarding, type Forwarding } from "../http1/write.ts"
+import { isPreface } from "../http2/frame.ts"
 import { READ_BYTES, slab } from "../slab.ts"
 import { Exchange } from "../proxy.ts"
 import type { HttpServer } from "../server.ts"
 import type { Secure } from "../tls/handshake.ts"
-import { queuedOctets, readInto } from "./socket.ts"
+import type { Tunnel } from "../websocket/tunnel.ts"
+import type { Client } from "./client.ts"
+import { Http1Request } from "./http1-request.ts"
+import { Http1Response } from "./http1-response.ts"
+import { peerAddress, queuedOctets, readInto } from "./socket.ts"
 
 const EMPTY = Buffer.alloc(0)
 const SMALLEST_READ = 4_096
@@ -25,16 +30,18 @@ const HEAD = 0 // … the head of a request
 const BODY = 1 // … its body
 const NEXT = 2 // … a request that waits until this one is answered
 const DRAINED = 3 // … the rest of a request that is answered already: nobody
-const LINGERING = 4 // … nobody: this side has ended, and reads so that its last words are not lost in a reset
-const CLOSED = 5
+const TUNNEL = 4 // … the backend: it is not HTTP any more
+const LINGERING = 5 // … nobody: this side has ended, and reads so that its last words are not lost in a reset
+const CLOSED = 6
 
-export class ClientConnection {
+export class ClientConnection implements Client {
   readonly socket: Socket
   /** null: in clear. */
   readonly secure: Secure | null
   readonly server: HttpServer
   readonly head = new RequestHead()
   readonly forwarding: Forwarding
+  readonly request = new Http1Request()
   readonly exchange: Exchange
   /** Place in the server's list of connections. */
   index = 0
@@ -42,6 +49,7 @@ export class ClientConnection {
   /** The client has sent its FIN. */
   hasEnded = false
   #state = HEAD
+  #tunnel: Tunnel | null = null
   #pending: Buffer | null = null
   /** What is not taken of `pending`. */
   #at = 0
@@ -62,11 +70,11 @@ export class ClientConnection {
     this.socket = socket
     this.secure = secure
     this.server = server
-    this.forwarding = forwarding(peerAddress(secure?.transport ?? socket), secure === null ? "http" : "https", server.port, server.settings.trustedHops)
-    this.exchange = new Exchange(this)
+    this.forwarding = forwarding(peerAddress(secure?.transport ?? socket), secure === null ? "http" : "https", 1, server.port, server.settings.trustedHops)
+    this.exchange = new Exchange(this, this.request, new Http1Response(this))
     this.#readDeadline = server.after(server.settings.headTimeout)
-    socket.on("end", () => this.#onEnd())
-    socket.on("close", () => this.#onClose())
+    socket.on("end", this.#onEnd)
+    socket.on("close", this.#onClose)
     // The close that follows does the rest.
     socket.on("error", () => undefined)
     readInto(socket, this)
@@ -74,13 +82,17 @@ export class ClientConnection {
 
   // === Reading
 
-  /** Where the next read goes: bodies keep what they are read into until it is written on. */
+  /** Where the next read goes: bodies, and tunnels in bulk, keep what they are read into until it is written on. */
   readBuffer(): Buffer {
-    return this.#state === BODY ? Buffer.allocUnsafeSlow(Math.min(this.secure === null ? READ_BYTES : RECORD_BYTES, Math.max(this.exchange.request.remaining, SMALLEST_READ))) : slab
+    if (this.#state === TUNNEL && this.#tunnel?.isClientBulky === true) return Buffer.allocUnsafeSlow(READ_BYTES)
+    return this.#state === BODY ? Buffer.allocUnsafeSlow(Math.min(this.secure === null ? READ_BYTES : RECORD_BYTES, Math.max(this.request.remaining, SMALLEST_READ))) : slab
   }
 
   onRead(buffer: Buffer, length: number): void {
-    if (this.#state >= LINGERING) return
+    if (this.#state >= TUNNEL) {
+      if (this.#state === TUNNEL) this.#tunnel?.onClientRead(buffer, length)
+      return
+    }
     if (this.#pending === null) {
       // Its head waited behind another request: where this is read into was settled before it was known for a body.
       this.#pending = this.#state === BODY && buffer === slab ? Buffer.from(slab.subarray(0, length)) : buffer
@@ -111,7 +123,7 @@ export class ClientConnection {
       // each step takes some
     }
     this.#isPumping = false
-    this.exchange.request.flush()
+    this.request.flush()
     this.#throttle()
   }
 
@@ -151,6 +163,11 @@ export class ClientConnection {
     }
     this.#tried = 0
     if (after === REFUSED) {
+      // RFC 9113 §3.3: over TLS it would have been agreed on.
+      if (this.head.fault === "version" && this.requests === 0 && this.secure === null && isPreface(pending, this.#at, this.#to)) {
+        this.#becomeHttp2(pending)
+        return false
+      }
       this.#refuse(this.head.fault ?? "request-line")
       return false
     }
@@ -167,6 +184,18 @@ export class ClientConnection {
     return true
   }
 
+  /** The client speaks HTTP/2 with prior knowledge: what is read is another's, from the first octet on. */
+  #becomeHttp2(pending: Buffer): void {
+    const from = this.#at
+    const { socket } = this
+    this.#pending = null
+    this.#at = 0
+    this.#state = CLOSED
+    socket.off("end", this.#onEnd)
+    socket.off("close", this.#onClose)
+    this.server.onPreface(this, socket, pending, from, this.#to)
+  }
+
   /** An incomplete head is parsed again when its end is there or it has doubled: linear, however small the pieces. */
   #isWorthParsing(pending: Buffer, size: number): boolean {
     return size >= this.#tried * 2 || size > this.server.settings.headBytes || pending.indexOf(END_OF_HEAD, Math.max(this.#at, this.#at + this.#tried - 3)) >= 0
@@ -178,7 +207,7 @@ export class ClientConnection {
   }
 
   #readBody(pending: Buffer): boolean {
-    const { request } = this.exchange
+    const { request } = this
     const next = request.take(pending, this.#at, this.#to)
     tick()
     if (request.refusal !== null) {
@@ -200,7 +229,7 @@ export class ClientConnection {
   }
 
   #drain(pending: Buffer): boolean {
-    const { request } = this.exchange
+    const { request } = this
     const next = request.skip(pending, this.#at, this.#to)
     this.#drained += next - this.#at
     this.#take(next)
@@ -241,7 +270,7 @@ export class ClientConnection {
     }
   }
 
-  #onEnd(): void {
+  readonly #onEnd = (): void => {
     this.hasEnded = true
     tick()
     switch (this.#state) {
@@ -250,6 +279,9 @@ export class ClientConnection {
         return
       case NEXT:
         this.exchange.onHalfClosed()
+        return
+      case TUNNEL:
+        this.#tunnel?.onClientEnd()
         return
       case LINGERING:
       case CLOSED:
@@ -265,8 +297,10 @@ export class ClientConnection {
   /** What is written is not taken: calls the exchange's onFlushed, or goes on reading, once it is. */
   awaitFlush(): void {
     if (this.#isFlushAwaited) return
-    this.#isFlushAwaited = true
     this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
+    // Nothing may be written after the end, not even nothing: the close tells that all has gone.
+    if (this.socket.writableEnded) return
+    this.#isFlushAwaited = true
     this.socket.write(EMPTY, this.#onFlushed)
   }
 
@@ -276,18 +310,50 @@ export class ClientConnection {
     if (this.#state === CLOSED || (error !== undefined && error !== null)) return
     // Asked for by an earlier answer; what a later one wrote may lie in a read buffer that is still needed.
     if (this.socket.writableLength > 0) return this.awaitFlush()
+    if (this.#state === TUNNEL) return this.#tunnel?.onFlushed()
     this.exchange.onFlushed()
     this.pump()
   }
 
-  /** No answer can be completed: the client must not take what it has for one. */
   destroy(): void {
     this.socket.destroy()
   }
 
+  // === After 101
+
+  /** What is read from now on is the tunnel's, and what is pending. */
+  enterTunnel(tunnel: Tunnel): void {
+    const pending = this.#pending?.subarray(this.#at, this.#to)
+    this.#pending = null
+    this.#tunnel = tunnel
+    this.#state = TUNNEL
+    this.#readDeadline = 0
+    this.goOn()
+    if (pending !== undefined) tunnel.onClientRead(pending, pending.length)
+    if (this.hasEnded) tunnel.onClientEnd()
+  }
+
+  /** The tunnel is over: what was written still goes. */
+  leaveTunnel(): void {
+    this.#tunnel = null
+    if (this.socket.writableLength > 0) this.awaitFlush()
+    this.#end()
+  }
+
+  hold(): void {
+    if (this.#isPaused) return
+    this.#isPaused = true
+    this.socket.pause()
+  }
+
+  goOn(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
+    this.socket.resume()
+  }
+
   // === Between requests
 
-  /** The answer is written. `isPersistent`: as the client was told. */
   onAnswered(isPersistent: boolean): void {
     if (this.#state >= LINGERING) return
     // What goes through TLS always counts as unsent until the end of this turn of the event loop: check() looks then.
@@ -315,32 +381,52 @@ export class ClientConnection {
     this.#pending = null
     this.#readDeadline = clock.now + this.server.settings.drainTimeout
     this.socket.end()
-    if (this.#isPaused) {
-      this.#isPaused = false
-      this.socket.resume()
-    }
+    this.goOn()
   }
 
-  /** The process stops: an idle connection ends now, others after their answer. */
+  /** The process stops: an idle connection ends now, others after their answer. One that is new has a moment to ask: its request may be on its way, and its client would not send it again. */
   onDrain(): void {
-    if (this.#state === HEAD && this.#pending === null) this.#end()
+    if (this.#state !== HEAD || this.#pending !== null) return
+    if (this.requests === 0) this.#readDeadline = this.server.untilAsked(this.#readDeadline)
+    else this.#end()
   }
 
-  /** Octets of a next request are here. */
-  get hasPending(): boolean {
-    return this.#pending !== null
+  mayPersist(): boolean {
+    const { head, server, request, requests } = this
+    const { settings } = server
+    if (!head.isPersistent || server.isLeaving || (this.hasEnded && this.#pending === null) || (settings.requestsPerConnection > 0 && requests >= settings.requestsPerConnection)) return false
+    if (request.isDone) return true
+    // The answer comes before the request has: without a 100 it may never come, and too much of it is not waited for.
+    return request.refusal === null && (!head.expectsContinue || this.exchange.response.hasContinued) && (request.remaining === Infinity || request.remaining <= settings.drainBytes)
   }
 
-  #onClose(): void {
+  get tunnelEnd(): this {
+    return this
+  }
+
+  /** The time to drain is over. */
+  onDrained(): void {
+    if (this.#state === TUNNEL) this.#tunnel?.goAway("drained")
+    else this.destroy()
+  }
+
+  get isTunnel(): boolean {
+    return this.#state === TUNNEL
+  }
+
+  readonly #onClose = (): void => {
     this.#state = CLOSED
     this.#pending = null
-    this.exchange.abort()
+    if (this.#tunnel === null) this.exchange.abort()
+    else this.#tunnel.onClientLost()
     this.server.forget(this)
   }
 
   /** Called several times a second while there are connections. */
   check(now: number): void {
     if (this.secure !== null && this.#writeDeadline === 0 && this.#state !== CLOSED && this.socket.writableLength > 0) this.awaitFlush()
+    // After the end no write tells that all has gone.
+    if (this.#writeDeadline !== 0 && !this.#isFlushAwaited && this.socket.writableLength === 0) this.#writeDeadline = 0
     if (this.#writeDeadline !== 0) {
       const queued = queuedOctets(this.secure?.transport ?? this.socket)
       if (queued !== this.#queued) {
@@ -353,7 +439,8 @@ export class ClientConnection {
       }
     }
     if (this.#readDeadline !== 0 && now >= this.#readDeadline) this.#onReadTimeout()
-    this.exchange.check(now)
+    if (this.#tunnel === null) this.exchange.check(now)
+    else this.#tunnel.check(now)
   }
 
   #onReadTimeout(): void {
@@ -380,10 +467,4 @@ export class ClientConnection {
         else this.socket.destroy()
     }
   }
-}
-
-/** IPv4 in IPv6 clothes (a dual-stack socket) as IPv4. */
-const peerAddress = (socket: Socket): string => {
-  const address = socket.remoteAddress ?? "unknown"
-  return address.startsWith("::ffff:") ? address.slice(7) : address
 }

@@ -1,0 +1,303 @@
+/**
+ * One client connection of HTTP/2: drives the engine (http2/connection.ts) over a socket, one write a turn of the event
+ * loop, and gives each request to a stream object of its own (http2-stream.ts). Judges slowness, which the engine leaves
+ * to its owner, and says when the connection ends.
+ */
+import type { Socket } from "node:net"
+import { clock, tick } from "../clock.ts"
+import { forwarding, type Forwarding } from "../http1/write.ts"
+import { Connection } from "../http2/connection.ts"
+import { ENHANCE_YOUR_CALM, SETTINGS_TIMEOUT } from "../http2/error-code.ts"
+import type { FieldList } from "../http2/field-list.ts"
+import type { MessageHead } from "../http2/message.ts"
+import type { ConnectionOwner } from "../http2/owner.ts"
+import { defaults, type ConnectionSettings } from "../http2/settings.ts"
+import type { Stream } from "../http2/stream.ts"
+import type { HttpServer } from "../server.ts"
+import type { Settings } from "../settings.ts"
+import { slab } from "../slab.ts"
+import type { Secure } from "../tls/handshake.ts"
+import { Http2Stream } from "./http2-stream.ts"
+import { peerAddress, queuedOctets, readInto, readOnInto } from "./socket.ts"
+
+/** Stream objects kept for later requests. */
+const MOST_SPARE = 32
+/** For a client to have read the first GOAWAY; then the second follows, unasked. */
+const GOAWAY_MS = 1_000
+
+/** What the process's settings mean for one connection. */
+export const http2Settings = ({ headBytes, fields, streamsPerConnection, writeBytes }: Settings): ConnectionSettings => ({
+  ...defaults, listOctets: headBytes, fields, concurrentStreams: streamsPerConnection, outputOctets: writeBytes,
+})
+
+export class Http2Connection implements ConnectionOwner<Http2Stream> {
+  readonly server: HttpServer
+  readonly secure: Secure | null
+  readonly forwarding: Forwarding
+  readonly engine: Connection<Http2Stream>
+  readonly isTunnel = false
+  /** Place in the server's list of connections. */
+  index = 0
+  /** The client has sent its FIN. */
+  hasEnded = false
+  readonly #socket: Socket
+  /** Under way: in no order. */
+  readonly #streams: Http2Stream[] = []
+  readonly #spare: Http2Stream[] = []
+  /** Their heads wait for what else the same read brings. */
+  readonly #begun: Http2Stream[] = []
+  #requests = 0
+  #isScheduled = false
+  #isWriting = false
+  #isPaused = false
+  /** This side has said all. */
+  #isEnding = false
+  #isClosed = false
+  // 0: none. To the first request and of an incomplete frame; without requests; of SETTINGS to be acknowledged; of a write; of the answer to a GOAWAY; after our end.
+  #headDeadline = 0
+  #idleDeadline: number
+  #settingsDeadline: number
+  #writeDeadline = 0
+  #goawayDeadline = 0
+  #closeDeadline = 0
+  /** queuedOctets() when it was last looked at. */
+  #queued = 0
+
+  /** `wasRead`: another reader had this socket in clear, and gives what it has read to onRead(). */
+  constructor(socket: Socket, server: HttpServer, secure: Secure | null, wasRead: boolean) {
+    this.#socket = socket
+    this.server = server
+    this.secure = secure
+    this.forwarding = forwarding(peerAddress(secure?.transport ?? socket), secure === null ? "http" : "https", 2, server.port, server.settings.trustedHops)
+    this.engine = new Connection<Http2Stream>(true, http2Settings(server.settings), this)
+    this.#idleDeadline = this.#settingsDeadline = server.after(server.settings.headTimeout)
+    socket.on("end", this.#onEnd)
+    socket.on("close", this.#onClose)
+    // The close that follows does the rest.
+    socket.on("error", () => undefined)
+    if (wasRead) readOnInto(socket, this)
+    else readInto(socket, this)
+    this.onOutput()
+  }
+
+  // === Reading
+
+  readBuffer(): Buffer {
+    return slab
+  }
+
+  onRead(buffer: Buffer, length: number): void {
+    this.onOctets(buffer, 0, length)
+  }
+
+  onOctets(buffer: Buffer, start: number, end: number): void {
+    if (this.#isEnding || this.#isClosed) return
+    this.engine.receive(buffer, start, end, tick())
+    for (const stream of this.#begun) stream.request.flush()
+    this.#begun.length = 0
+    if (this.engine.heldOctets === 0) this.#headDeadline = 0
+    else if (this.#headDeadline === 0) this.#headDeadline = this.server.after(this.server.settings.headTimeout)
+    if (this.engine.isCongested && !this.#isPaused) {
+      this.#isPaused = true
+      this.#socket.pause()
+    }
+    this.#endIfFinished()
+  }
+
+  onRequest(stream: Stream<Http2Stream>, fields: FieldList, head: MessageHead, isEnd: boolean): void {
+    const own = this.#spare.pop() ?? new Http2Stream(this)
+    stream.context = own
+    own.index = this.#streams.push(own) - 1
+    this.#requests++
+    this.#headDeadline = this.#idleDeadline = 0
+    own.begin(stream, fields, head, isEnd)
+    if (!isEnd) this.#begun.push(own)
+  }
+
+  onData(stream: Stream<Http2Stream>, octets: Buffer, start: number, end: number, isEnd: boolean): void {
+    stream.context?.onData(octets, start, end, isEnd)
+  }
+
+  onTrailers(stream: Stream<Http2Stream>, fields: FieldList): void {
+    stream.context?.onTrailers(fields)
+  }
+
+  onReset(stream: Stream<Http2Stream>): void {
+    stream.context?.onReset()
+  }
+
+  onWritable(stream: Stream<Http2Stream>): void {
+    stream.context?.onWritable()
+  }
+
+  onRefused(): void {
+    this.server.metrics.refusedMessages++
+  }
+
+  /** Nobody answers here, nobody is pinged. */
+  onResponse(): void {}
+  onPong(): void {}
+
+  onGoaway(): void {
+    this.#endIfFinished()
+  }
+
+  /** Every stream has been reset before. */
+  onFail(): void {
+    this.#isEnding = true
+    this.#closeDeadline = clock.now + this.server.settings.drainTimeout
+    if (!this.#isScheduled && !this.#isWriting) this.#schedule()
+  }
+
+  readonly #onEnd = (): void => {
+    this.hasEnded = true
+    tick()
+    for (const stream of [...this.#streams]) stream.onHalfClosed()
+    if (this.#streams.length === 0) this.#end()
+  }
+
+  // === Writing
+
+  onOutput(): void {
+    if (!this.#isScheduled && !this.#isWriting) this.#schedule()
+  }
+
+  #schedule(): void {
+    this.#isScheduled = true
+    setImmediate(this.#onTurn)
+  }
+
+  readonly #onTurn = (): void => {
+    this.#isScheduled = false
+    this.#flush()
+  }
+
+  #flush(): void {
+    if (this.#isClosed || this.#isWriting || this.#socket.writableEnded) return
+    if (this.engine.pendingOctets === 0) {
+      if (this.#isEnding) this.#socket.end()
+      return
+    }
+    this.#isWriting = true
+    this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
+    this.#socket.write(this.engine.takeOutput(), this.#onFlushed)
+  }
+
+  readonly #onFlushed = (error?: Error | null): void => {
+    this.#isWriting = false
+    this.#writeDeadline = 0
+    if (this.#isClosed || (error !== undefined && error !== null)) return
+    this.engine.onFlushed()
+    if (this.#isPaused && !this.engine.isCongested) {
+      this.#isPaused = false
+      this.#socket.resume()
+    }
+    this.#flush()
+  }
+
+  // === Streams end, and the connection
+
+  /** A stream is over: its object may serve another. */
+  release(stream: Http2Stream): void {
+    const last = this.#streams.pop()
+    if (last !== undefined && last !== stream) {
+      this.#streams[stream.index] = last
+      last.index = stream.index
+    }
+    if (this.#spare.length < MOST_SPARE) this.#spare.push(stream)
+    if (this.#streams.length > 0) return
+    this.#idleDeadline = this.server.after(this.server.settings.keepAliveTimeout)
+    if (this.hasEnded) this.#end()
+    else this.#endIfFinished()
+  }
+
+  /** A request is answered. */
+  onAnswered(): void {
+    const { server } = this
+    const { requestsPerConnection } = server.settings
+    const isMeant = server.table().protocol === (this.secure === null ? "HTTP" : "HTTPS")
+    if (server.isLeaving || !isMeant || (requestsPerConnection > 0 && this.#requests >= requestsPerConnection)) this.#leave()
+  }
+
+  /** The client shall open no more streams; those on their way are served (RFC 9113 §6.8). */
+  #leave(): void {
+    if (this.#goawayDeadline !== 0 || this.#isEnding) return
+    this.#goawayDeadline = clock.now + GOAWAY_MS
+    this.engine.drain()
+  }
+
+  #endIfFinished(): void {
+    if (this.engine.isFinished) this.#end()
+  }
+
+  /** Nothing more will be said but what waits to be written. Reads on for a while: a reset because of unread octets could destroy it. */
+  #end(): void {
+    if (this.#isEnding) return
+    this.#isEnding = true
+    this.#closeDeadline = clock.now + this.server.settings.drainTimeout
+    if (this.#isPaused) this.#socket.resume()
+    if (!this.#isScheduled && !this.#isWriting) this.#schedule()
+  }
+
+  /** The process stops. */
+  onDrain(): void {
+    this.#leave()
+  }
+
+  /** The time to drain is over. */
+  onDrained(): void {
+    this.destroy()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  readonly #onClose = (): void => {
+    this.#isClosed = this.#isEnding = true
+    tick()
+    this.engine.close()
+    this.server.forget(this)
+  }
+
+  // === Time
+
+  /** Called several times a second while there are connections. */
+  check(now: number): void {
+    if (this.#writeDeadline !== 0 && this.#isStuck(now)) {
+      for (const stream of this.#streams) stream.noteReason("write-timeout")
+      this.destroy()
+      return
+    }
+    if (this.#isEnding) {
+      if (now >= this.#closeDeadline && !this.#isWriting) this.destroy()
+      return
+    }
+    if (this.engine.isAcknowledged) this.#settingsDeadline = 0
+    if (isPast(this.#settingsDeadline, now)) return this.engine.fail(SETTINGS_TIMEOUT, "settings not acknowledged")
+    if (isPast(this.#headDeadline, now)) return this.engine.fail(ENHANCE_YOUR_CALM, "frame not complete")
+    if (isPast(this.#goawayDeadline, now)) {
+      this.#goawayDeadline = Infinity
+      this.engine.drain()
+      this.#endIfFinished()
+    } else if (isPast(this.#idleDeadline, now)) {
+      this.#idleDeadline = 0
+      this.#leave()
+    }
+    // Backwards: a check may end its stream, and then the last one, already seen, takes its place.
+    for (let i = this.#streams.length - 1; i >= 0; i--) this.#streams[i]?.check(now)
+  }
+
+  /** What is written has not been taken, nothing of it, for too long. */
+  #isStuck(now: number): boolean {
+    const queued = queuedOctets(this.secure?.transport ?? this.#socket)
+    if (queued !== this.#queued) {
+      this.#queued = queued
+      this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
+      return false
+    }
+    return now >= this.#writeDeadline
+  }
+}
+
+const isPast = (deadline: number, now: number): boolean => deadline !== 0 && now >= deadline

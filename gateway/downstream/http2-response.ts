@@ -1,0 +1,103 @@
+/** A response on its way to a stream of HTTP/2 (RFC 9113 §8.3.2): fields of a backend's HTTP/1.1 head, content without its chunks. */
+import type { Answer } from "../../bus/kinds/config.ts"
+import { httpDate } from "../clock.ts"
+import { PROTECTED, type Edits } from "../http1/edits.ts"
+import { CONTENT_LENGTH, DATE, TRANSFER_ENCODING } from "../http1/field.ts"
+import type { ResponseHead } from "../http1/response.ts"
+import { HOP_BY_HOP, isOption } from "../http1/write.ts"
+import { FieldList } from "../http2/field-list.ts"
+import type { Http2Stream } from "./http2-stream.ts"
+import { BAD, DONE, HELD, MORE, ResponseRelay } from "./response.ts"
+
+const EMPTY = Buffer.alloc(0)
+const NONE: readonly number[] = []
+
+/** Of the section that is being sent: encoded before the call returns. */
+const fields = new FieldList()
+
+export class Http2Response extends ResponseRelay {
+  readonly #client: Http2Stream
+
+  constructor(client: Http2Stream) {
+    super(client)
+    this.#client = client
+  }
+
+  protected interim(): void {
+    if (this.head.status === 100) this.hasContinued = true
+    this.#client.sendInterim(responseFields(this.head, null))
+  }
+
+  protected begin(buffer: Buffer, at: number, end: number, isLent: boolean): number {
+    const { head, body } = this
+    body.start(head.body, head.length, true, head.options)
+    this.hasBegun = true
+    this.#client.sendHead(responseFields(head, this.#client.exchange.responseEdits(head)), body.isDone)
+    // More than the response: RFC 9112 §6.3, not to be taken for another one.
+    if (body.isDone && at < end) head.isPersistent = false
+    if (body.isDone) return DONE
+    return at === end ? MORE : this.relay(buffer, at, end, "", isLent)
+  }
+
+  protected relay(buffer: Buffer, at: number, end: number, _: string, isLent: boolean): number {
+    const { body } = this
+    const next = body.read(buffer, at, end)
+    if (body.fault !== null) return BAD
+    if (next < end) this.head.isPersistent = false
+    const trailers = body.isDone ? (body.trailers ?? "") : ""
+    const isTaken = this.#client.sendContent(buffer, body.spans, isLent, body.isDone, trailers)
+    if (body.isDone) return DONE
+    return isTaken ? MORE : HELD
+  }
+
+  onEnd(): boolean {
+    if (!this.hasBegun) return false
+    this.body.finish()
+    if (!this.body.isDone) return false
+    this.#client.sendContent(EMPTY, NONE, false, true, "")
+    return true
+  }
+
+  answer({ status, headers, body }: Answer): void {
+    const octets = Buffer.from(body, "utf8")
+    const isBare = status === 204 || status === 304
+    fields.clear().add(":status", String(status))
+    for (const [name, value] of headers) {
+      const lower = name.toLowerCase()
+      if (!PROTECTED.has(lower)) fields.add(lower, value)
+    }
+    if (!isBare) fields.add("content-length", String(octets.length))
+    const hasNone = isBare || octets.length === 0 || this.#client.head.method === "HEAD"
+    this.#client.sendHead(fields.add("date", httpDate()), hasNone)
+    if (!hasNone) this.#client.sendContent(octets, [0, octets.length], false, true, "")
+  }
+}
+
+const responseFields = (head: ResponseHead, edits: Edits | null): FieldList => {
+  const { status, options } = head
+  let dropped = HOP_BY_HOP | (1 << TRANSFER_ENCODING)
+  // RFC 9110 §8.6: not in 1xx and 204.
+  if (status === 204 || status < 200) dropped |= 1 << CONTENT_LENGTH
+  fields.clear().add(":status", String(status))
+  for (let field = 0; field < head.count; field++) {
+    const kind = head.kind(field)
+    const isDropped = (dropped & (1 << kind)) !== 0 || (edits !== null && edits.isRemoved(field)) || (options !== null && isOption(head, field, kind, options))
+    if (!isDropped) fields.add(head.name(field).toLowerCase(), head.value(field))
+  }
+  if (edits !== null) for (let added = 0; added < edits.names.length; added++) fields.add(edits.names[added] ?? "", edits.value(added))
+  // RFC 9110 §6.6.1
+  if (!head.has(DATE) && status >= 200) fields.add("date", httpDate())
+  return fields
+}
+
+/** `lines`: of a trailer section that may go on, each with CRLF. */
+export const trailerFields = (lines: string): FieldList => {
+  fields.clear()
+  for (let at = 0; at < lines.length; ) {
+    const end = lines.indexOf("\r\n", at)
+    const colon = lines.indexOf(":", at)
+    fields.add(lines.slice(at, colon).toLowerCase(), lines.slice(colon + 1, end).replace(/^[ \t]+|[ \t]+$/g, ""))
+    at = end + 2
+  }
+  return fields
+}

@@ -1,0 +1,59 @@
+/** What the main thread and its workers tell each other. In order, as every MessagePort delivers. */
+import type { Span } from "../../bus/trace/span.ts"
+import type { Bound } from "../listen.ts"
+import type { ServingSettings } from "../serving.ts"
+import type { Batch, TableNote } from "../table/compile.ts"
+import type { Sampler } from "../telemetry/sampler.ts"
+
+/** What a worker starts with. */
+export interface Beginning extends ServingSettings {
+  /** Null: no request is traced. */
+  readonly sampler: Sampler | null
+  readonly ticketKey: Uint8Array
+  /** Everything that is served, to be applied in this order. */
+  readonly batches: readonly Batch[]
+  /** Of the last batch that is in `batches`. */
+  readonly number: number
+  /** Connections are for one answer each. */
+  readonly isLeaving: boolean
+}
+
+export type ToWorker =
+  | { readonly is: "batch"; readonly number: number; readonly batch: Batch }
+  | { readonly is: "ping" }
+  | { readonly is: "ticket-key"; readonly octets: Uint8Array }
+  | { readonly is: "leave" }
+  | { readonly is: "drain"; readonly milliseconds: number }
+  | { readonly is: "stop" }
+  /** The lines it sent were written, but for so many. */
+  | { readonly is: "written"; readonly lost: number }
+
+/** What a worker serves now. */
+export interface Report {
+  /** Of the last batch it swapped to. */
+  readonly number: number
+  readonly generation: number
+  readonly clusters: number
+  readonly isSettled: boolean
+  /** By a table's port: those tried. */
+  readonly bound: ReadonlyMap<string, Bound>
+  readonly notes: ReadonlyMap<string, TableNote>
+}
+
+export interface Counted {
+  /** Prometheus text. */
+  readonly metrics: string
+  /** Client connections open. */
+  readonly connections: number
+}
+
+export type FromWorker =
+  | { readonly is: "report"; readonly report: Report }
+  | { readonly is: "pong"; readonly counted: Counted }
+  | { readonly is: "lines"; readonly lines: Uint8Array }
+  | { readonly is: "span"; readonly span: Span }
+  /** An error nobody caught: it takes no more, and ends when what is under way has. */
+  | { readonly is: "failed"; readonly error: string }
+  | { readonly is: "drained"; readonly cut: number }
+  /** The last word. */
+  | { readonly is: "stopped"; readonly counted: Counted }

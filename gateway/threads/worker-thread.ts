@@ -1,0 +1,120 @@
+/** One worker as the main thread knows it: what it serves, what it has counted, whether it answers. */
+import { Worker } from "node:worker_threads"
+import type { Span } from "../../bus/trace/span.ts"
+import type { Output } from "../telemetry/output.ts"
+import type { Beginning, Counted, FromWorker, Report, ToWorker } from "./message.ts"
+
+export interface WorkerThreadOptions {
+  readonly beginning: Beginning
+  readonly output: Output
+  readonly onSpan: (span: Span) => void
+  readonly onReport: (thread: WorkerThread) => void
+  /** It ends, for a reason of its own: takes no more, but is not gone yet. */
+  readonly onFailed: (thread: WorkerThread, error: string) => void
+  /** It is gone; why, where that was not told before. */
+  readonly onExit: (thread: WorkerThread, error: string | undefined) => void
+}
+
+/** As the package has it, sources or compiled. */
+const file = new URL(import.meta.url.endsWith(".ts") ? "thread.ts" : "thread.js", import.meta.url)
+
+export class WorkerThread {
+  report: Report | undefined
+  counted: Counted | undefined
+  /** Questions since it last answered. */
+  unanswered = 0
+  isGone = false
+  readonly #worker: Worker
+  readonly #onPong = new Set<() => void>()
+  #onDrained: (cut: number) => void = () => {}
+  readonly #gone = Promise.withResolvers<void>()
+  #error: string | undefined
+
+  constructor({ beginning, output, onSpan, onReport, onFailed, onExit }: WorkerThreadOptions) {
+    this.#worker = new Worker(file, { workerData: beginning, name: "headgate worker" })
+    this.#worker.on("message", (message: FromWorker) => {
+      switch (message.is) {
+        case "report":
+          this.report = message.report
+          onReport(this)
+          break
+        case "pong":
+          this.unanswered = 0
+          this.counted = message.counted
+          this.#answered()
+          break
+        case "lines":
+          output(Buffer.from(message.lines.buffer, message.lines.byteOffset, message.lines.byteLength), (lost) => this.tell({ is: "written", lost }))
+          break
+        case "span":
+          onSpan(message.span)
+          break
+        case "failed":
+          onFailed(this, message.error)
+          break
+        case "drained":
+          this.#onDrained(message.cut)
+          break
+        case "stopped":
+          this.counted = message.counted
+          break
+      }
+    })
+    this.#worker.on("error", (error: unknown) => {
+      this.#error = error instanceof Error ? error.message : String(error)
+    })
+    this.#worker.on("exit", (code) => {
+      this.isGone = true
+      this.#answered()
+      this.#onDrained(0)
+      this.#gone.resolve()
+      onExit(this, this.#error ?? (code === 0 ? undefined : `it ended with ${code}`))
+    })
+  }
+
+  /** Of the last batch that it serves; -1: of none yet. */
+  get number(): number {
+    return this.report?.number ?? -1
+  }
+
+  tell(message: ToWorker): void {
+    if (!this.isGone) this.#worker.postMessage(message)
+  }
+
+  ask(): void {
+    this.unanswered++
+    this.tell({ is: "ping" })
+  }
+
+  /** Resolves with the next answer, or when it is gone. */
+  answer(): Promise<void> {
+    if (this.isGone) return Promise.resolve()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#onPong.add(resolve)
+    return promise
+  }
+
+  /** Resolves with how many connections were cut off. */
+  drain(milliseconds: number): Promise<number> {
+    if (this.isGone) return Promise.resolve(0)
+    const { promise, resolve } = Promise.withResolvers<number>()
+    this.#onDrained = resolve
+    this.tell({ is: "drain", milliseconds })
+    return promise
+  }
+
+  /** Resolves when it is gone. */
+  gone(): Promise<void> {
+    return this.#gone.promise
+  }
+
+  /** Ends it whatever it does. */
+  kill(): void {
+    void this.#worker.terminate()
+  }
+
+  #answered(): void {
+    for (const resolve of this.#onPong) resolve()
+    this.#onPong.clear()
+  }
+}

@@ -1,0 +1,300 @@
+/** What a client of HTTP/2 may not do, and for how long; downgrade smuggling before a backend of its own; the end of connections. */
+import { once } from "node:events"
+import http from "node:http"
+import http2 from "node:http2"
+import { afterEach, describe, expect, test } from "vitest"
+import { ACK, DATA, END_STREAM, HEADERS, PREFACE, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE } from "../../gateway/http2/frame.ts"
+import { Blocks, frame, framesIn, hello, request, post, settingsFrame, u32, type Fields, type Sent } from "../../gateway/http2/fixture.ts"
+import { INITIAL_WINDOW_SIZE } from "../../gateway/http2/settings.ts"
+import { errorName } from "../../gateway/http2/error-code.ts"
+import { answer, ask, session } from "./http2.ts"
+import { OK, answering, eventually, startBackend, startGateway, type Backend, type Gateway, type GatewayOptions, type Peer } from "./scripted.ts"
+
+let backend: Backend | undefined
+let gateway: Gateway
+const clients: http2.ClientHttp2Session[] = []
+const begin = async (onPeer?: (peer: Peer) => void, options: GatewayOptions = {}): Promise<void> => {
+  backend = await startBackend(onPeer)
+  gateway = await startGateway([backend.port], options)
+}
+const connect = async (options?: http2.ClientSessionOptions): Promise<http2.ClientHttp2Session> => {
+  const client = await session(gateway.port, options)
+  clients.push(client)
+  return client
+}
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.destroy()
+  await gateway.stop()
+  await backend?.stop()
+  backend = undefined
+})
+
+/** Frames by hand. */
+class Hand {
+  readonly peer: Peer
+  readonly blocks = new Blocks()
+
+  constructor(peer: Peer) {
+    this.peer = peer
+  }
+
+  static async greeted(): Promise<Hand> {
+    const hand = new Hand(await gateway.connect())
+    return hand.say(hello)
+  }
+
+  say(...octets: readonly Buffer[]): this {
+    this.peer.socket.write(Buffer.concat(octets))
+    return this
+  }
+
+  request(stream: number, fields: Fields, flags = END_STREAM): this {
+    return this.say(this.blocks.headers(stream, fields, flags))
+  }
+
+  get frames(): readonly Sent[] {
+    return framesIn(Buffer.from(this.peer.heard, "latin1"))
+  }
+
+  /** The first frame of a type, as soon as it is whole. */
+  async frame(type: number): Promise<Sent> {
+    let found: Sent | undefined
+    await eventually(`a frame of type ${type}`, () => (found = this.frames.find((sent) => sent.type === type && (type !== SETTINGS || (sent.flags & ACK) === 0))) !== undefined)
+    if (found === undefined) throw new Error("no frame")
+    return found
+  }
+
+  async resetCode(): Promise<string> {
+    return errorName((await this.frame(RST_STREAM)).payload.readUInt32BE())
+  }
+
+  async goawayCode(): Promise<string> {
+    return errorName((await this.frame(7)).payload.readUInt32BE(4))
+  }
+}
+
+describe("downgrade smuggling, before node:http", () => {
+  const heard: string[] = []
+  const started: http.Server[] = []
+  afterEach(() => {
+    heard.length = 0
+    for (const server of started.splice(0)) server.close()
+  })
+  const before = async (): Promise<Hand> => {
+    const server = http.createServer((incoming, response) => {
+      let body = ""
+      incoming.on("data", (part: Buffer) => (body += part.toString("latin1")))
+      incoming.on("end", () => {
+        heard.push(`${incoming.method ?? ""} ${incoming.url ?? ""} ${body}`)
+        response.end("ok")
+      })
+    })
+    started.push(server)
+    server.listen(0, "127.0.0.1")
+    await once(server, "listening")
+    const address = server.address()
+    if (address === null || typeof address === "string") throw new Error("no port")
+    gateway = await startGateway([address.port])
+    return Hand.greeted()
+  }
+  const SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+
+  test.each<[string, Fields, string]>([
+    ["Transfer-Encoding", post(["transfer-encoding", "chunked"]), `0\r\n\r\n${SMUGGLED}`],
+    ["a Content-Length shorter than the content", post(["content-length", "3"]), `abc${SMUGGLED}`],
+    ["two Content-Lengths", post(["content-length", "0"], ["content-length", "3"]), "abc"],
+    ["a Content-Length that is a list", post(["content-length", "3, 3"]), "abc"],
+    ["a Content-Length with a sign", post(["content-length", "+3"]), "abc"],
+    ["CR and LF in a value", post(["x", `a\r\n\r\n${SMUGGLED}`]), ""],
+    ["LF in a value", post(["x", "a\nTransfer-Encoding: chunked"]), "abc"],
+    ["a line in a name", post(["x: y\r\ntransfer-encoding", "chunked"]), "abc"],
+    ["a space in a name", post(["content-length ", "3"]), "abc"],
+    ["Connection", post(["connection", "content-length"]), "abc"],
+    ["Upgrade", post(["upgrade", "h2c"]), "abc"],
+    ["a line in the method", [[":method", `GET / HTTP/1.1\r\nHost: a\r\n\r\nGET`], [":scheme", "http"], [":authority", "a"], [":path", "/"]], ""],
+    ["a line in the path", [[":method", "POST"], [":scheme", "http"], [":authority", "a"], [":path", `/ HTTP/1.1\r\nHost: a\r\n\r\n${SMUGGLED}`]], ""],
+    ["a space in the path", [[":method", "POST"], [":scheme", "http"], [":authority", "a"], [":path", "/ HTTP/1.1 x"]], ""],
+    ["a line in the authority", [[":method", "POST"], [":scheme", "http"], [":authority", "a\r\nx: y"], [":path", "/"]], ""],
+    ["a Host that is not the authority", post(["host", "b"]), ""],
+    ["a pseudo-field after a field", [[":method", "POST"], ["x", "y"], [":scheme", "http"], [":authority", "a"], [":path", "/"]], ""],
+  ])("%s: the stream is reset, the connection and its backend go on", async (_, fields, body) => {
+    const hand = await before()
+    hand.request(1, fields, 0).say(frame(DATA, END_STREAM, 1, Buffer.from(body, "latin1")))
+    expect(await hand.resetCode()).toBe("PROTOCOL_ERROR")
+    hand.request(3, request("/next"))
+    await eventually("the next one is answered", () => hand.frames.some(({ type, stream, flags }) => stream === 3 && type === DATA && (flags & END_STREAM) !== 0))
+    expect(heard.filter((line) => !line.startsWith("POST"))).toEqual(["GET /next "])
+    expect(heard.join()).not.toContain("smuggled")
+  })
+
+  test("content that looks like a request, or like a chunk's end, is content", async () => {
+    const hand = await before()
+    hand.request(1, post(), 0).say(frame(DATA, END_STREAM, 1, Buffer.from(`0\r\n\r\n${SMUGGLED}`, "latin1")))
+    await hand.frame(HEADERS)
+    hand.request(3, request("/next"))
+    await eventually("both are answered", () => heard.length === 2)
+    expect(heard).toEqual([`POST / 0\r\n\r\n${SMUGGLED}`, "GET /next "])
+  })
+
+  test("a trailer that frames or routes does not go on", async () => {
+    const hand = await before()
+    hand.request(1, post(), 0).say(frame(DATA, 0, 1, Buffer.from("abc")), hand.blocks.headers(1, [["content-length", "9"], ["host", "b"], ["x-sum", "1"]], END_STREAM))
+    await hand.frame(HEADERS)
+    expect(heard).toEqual(["POST / abc"])
+  })
+})
+
+describe("times", () => {
+  test("a preface that does not come to its end, and settings that are not acknowledged", async () => {
+    await begin(undefined, { settings: { headTimeout: 150 } })
+    const silent = new Hand(await gateway.connect()).say(PREFACE)
+    await silent.peer.end()
+    const rude = new Hand(await gateway.connect()).say(PREFACE, settingsFrame())
+    expect(["SETTINGS_TIMEOUT", "NO_ERROR"]).toContain(await rude.goawayCode())
+    await rude.peer.end()
+  })
+
+  test("a head in frames that do not end", async () => {
+    await begin(answering(() => OK), { settings: { headTimeout: 200 } })
+    const hand = await Hand.greeted()
+    hand.request(1, request())
+    await hand.frame(HEADERS)
+    hand.say(frame(HEADERS, 0, 3, hand.blocks.block(request())))
+    expect(await hand.goawayCode()).toBe("ENHANCE_YOUR_CALM")
+    await hand.peer.end()
+  })
+
+  test("an idle connection is asked to go, and goes", async () => {
+    await begin(answering(() => OK), { settings: { keepAliveTimeout: 150 } })
+    const client = await connect()
+    expect((await ask(client)).body).toBe("ok")
+    await once(client, "close")
+    expect(gateway.http.connections).toBe(0)
+  })
+
+  test("content that stops coming: 408, and the other streams go on", async () => {
+    await begin(answering(() => OK), { settings: { requestBodyIdle: 200 } })
+    const client = await connect()
+    const stream = client.request({ ":method": "POST", ":path": "/" })
+    const late = answer(stream)
+    stream.write("part")
+    expect((await late).status).toBe(408)
+    expect((await ask(client)).status).toBe(200)
+  })
+
+  test("a window that stays shut: the stream is reset and its backend let go, the others go on", async () => {
+    await begin(answering(() => `HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n${"x".repeat(200_000)}`), { settings: { writeTimeout: 200 } })
+    const hand = new Hand(await gateway.connect()).say(PREFACE, settingsFrame([INITIAL_WINDOW_SIZE, 10]), frame(SETTINGS, ACK, 0))
+    hand.request(1, request())
+    expect((await hand.frame(DATA)).payload.length).toBe(10)
+    // One octet now and then is no progress.
+    const trickle = setInterval(() => hand.say(frame(WINDOW_UPDATE, 0, 1, u32(1))), 20)
+    await hand.frame(RST_STREAM)
+    clearInterval(trickle)
+    expect(gateway.http.inFlight).toBe(0)
+    hand.say(frame(PING, 0, 0, Buffer.alloc(8)))
+    await eventually("the connection lives", () => hand.frames.some(({ type, flags }) => type === PING && (flags & ACK) !== 0))
+  })
+
+  test("a client that takes nothing at all is cut", async () => {
+    await begin(answering(() => `HTTP/1.1 200 OK\r\nContent-Length: 8000000\r\n\r\n${"x".repeat(8_000_000)}`), { settings: { writeTimeout: 300 } })
+    const hand = new Hand(await gateway.connect()).say(PREFACE, settingsFrame([INITIAL_WINDOW_SIZE, 0x7fff_ffff]), frame(SETTINGS, ACK, 0), frame(WINDOW_UPDATE, 0, 0, u32(0x7fff_0000)))
+    hand.peer.socket.pause()
+    for (let stream = 1; stream < 20; stream += 2) hand.request(stream, request())
+    await eventually("it is closed", () => gateway.metrics.listener(80).connections === 0 && gateway.metrics.listener(80).accepted === 1)
+    expect(gateway.http.inFlight).toBe(0)
+  })
+
+  test("a backend that does not answer: 504 on its stream", async () => {
+    await begin(undefined, { settings: { responseHeadTimeout: 150 } })
+    expect((await ask(await connect())).status).toBe(504)
+  })
+})
+
+describe("limits", () => {
+  test("more streams than are allowed are refused, to be asked again", async () => {
+    await begin(undefined, { settings: { streamsPerConnection: 2 } })
+    const hand = await Hand.greeted()
+    hand.request(1, request()).request(3, request()).request(5, request())
+    expect(await hand.resetCode()).toBe("REFUSED_STREAM")
+    expect(gateway.http.inFlight).toBe(2)
+  })
+
+  test("content over the limit: 413", async () => {
+    await begin(answering(() => OK), { settings: { requestBodyBytes: 10 } })
+    const client = await connect()
+    expect((await ask(client, { ":method": "POST", "content-length": "11" }, "12345678901")).status).toBe(413)
+    expect((await ask(client, { ":method": "POST" }, "12345678901")).status).toBe(413)
+    expect((await ask(client, { ":method": "POST" }, "1234567890")).status).toBe(200)
+  })
+
+  test("an extended CONNECT and a WebSocket's Upgrade are no requests", async () => {
+    await begin()
+    const hand = await Hand.greeted()
+    hand.request(1, [[":method", "CONNECT"], [":protocol", "websocket"], [":scheme", "http"], [":authority", "a"], [":path", "/"]])
+    expect(await hand.resetCode()).toBe("PROTOCOL_ERROR")
+    expect(backend?.peers.length).toBe(0)
+  })
+
+  test("10,000 requests that are reset at once end the connection and leave nothing", async () => {
+    await begin(undefined, { settings: { drainTimeout: 200 } })
+    const hand = await Hand.greeted()
+    for (let stream = 1; stream < 20_000; stream += 2) hand.request(stream, request()).say(frame(RST_STREAM, 0, stream, u32(8)))
+    expect(await hand.goawayCode()).toBe("ENHANCE_YOUR_CALM")
+    await eventually("nothing is left", () => gateway.http.inFlight === 0 && gateway.http.connections === 0)
+  })
+})
+
+describe("the end", () => {
+  test("requests under way are answered at a drain, no more are taken, and then the connection closes", async () => {
+    await begin()
+    const client = await connect()
+    const asked = ask(client)
+    const peer = await backend?.accept()
+    await peer?.message()
+    const goaway = once(client, "goaway")
+    const drained = gateway.http.drain(5_000)
+    await goaway
+    peer?.say(OK)
+    expect((await asked).body).toBe("ok")
+    expect(await drained).toBe(0)
+  })
+
+  test("an idle connection does not hold up a drain", async () => {
+    await begin()
+    await connect()
+    expect(await gateway.http.drain(5_000)).toBe(0)
+  })
+
+  test("what is left at the limit of a drain is cut", async () => {
+    await begin()
+    const asked = ask(await connect())
+    await (await backend?.accept())?.message()
+    expect(await gateway.http.drain(100)).toBe(1)
+    await expect(asked).rejects.toThrow(/closed|CANCEL/)
+    await eventually("nothing is in flight", () => gateway.http.inFlight === 0)
+  })
+
+  test("a process that leaves says GOAWAY with its next answer", async () => {
+    await begin(answering(() => OK))
+    const client = await connect()
+    gateway.http.leave()
+    const goaway = once(client, "goaway")
+    expect((await ask(client)).body).toBe("ok")
+    await goaway
+    await once(client, "close")
+  })
+
+  test("a client that ends its side gets the answers it waits for", async () => {
+    await begin()
+    const hand = await Hand.greeted()
+    hand.request(1, request())
+    const peer = await backend?.accept()
+    await peer?.message()
+    hand.peer.socket.end()
+    await eventually("the end is seen", () => hand.peer.socket.writableFinished)
+    peer?.say(OK)
+    expect((await hand.frame(DATA)).payload.toString()).toBe("ok")
+    await hand.peer.end()
+  })
+})
