@@ -245,6 +245,22 @@ describe("limits", () => {
   })
 })
 
+test("content that came to its end after its answer leaves the connection's window as it was", async () => {
+  await begin((peer) => {
+    peer.hear("\r\n\r\n").then(() => peer.say(OK), () => undefined)
+  })
+  const hand = new Hand(await gateway.connect())
+  hand.say(PREFACE, settingsFrame([INITIAL_WINDOW_SIZE, 0]), frame(SETTINGS, ACK, 0))
+  for (const stream of [1, 3, 5]) {
+    hand.request(stream, post(), 0)
+    await eventually("its answer waits for the client's window", () => hand.frames.some((sent) => sent.type === HEADERS && sent.stream === stream))
+    hand.say(...Array.from({ length: 13 }, (_, part) => frame(DATA, part === 12 ? END_STREAM : 0, stream, Buffer.alloc(15_000))), frame(WINDOW_UPDATE, 0, stream, u32(2)))
+    await eventually("it has been taken", () => hand.frames.some((sent) => sent.type === DATA && sent.stream === stream && (sent.flags & END_STREAM) !== 0))
+  }
+  // All of the window's half was used: without it later requests would stand still.
+  await eventually("the window opens again", () => hand.frames.filter(({ type, stream }) => type === WINDOW_UPDATE && stream === 0).length === 2)
+})
+
 describe("the end", () => {
   test("requests under way are answered at a drain, no more are taken, and then the connection closes", async () => {
     await begin()
