@@ -451,7 +451,8 @@ export class ClientConnection implements Client {
         }
         return
       case BODY:
-        this.exchange.fail({ side: "downstream", reason: "body-timeout" })
+        // While something waits for the backend, not the client is slow: as it goes on, time begins anew.
+        if (this.#pending === null) this.exchange.fail({ side: "downstream", reason: "body-timeout" })
         return
       case DRAINED:
         this.#end()
