@@ -90,6 +90,7 @@ export class Http2Stream implements Client {
     this.#readDeadline = isEnd ? 0 : this.server.after(settings.requestBodyIdle)
     const fault = this.#parse(http1Head(message, fields, isEnd))
     if (fault !== null) {
+      this.head.method = message.method
       this.server.metrics.refusedMessages++
       this.exchange.refuse(fault)
     } else if (message.scheme !== this.forwarding.scheme) this.exchange.refuse("scheme")
