@@ -446,3 +446,14 @@ test("the table size the client allows is the encoder's, from the next block on"
   scene.connection.sendHeaders(stream, fieldList([[":status", "200"], ["x", "y"]]), true)
   expect(scene.take()[0]?.payload[0]).toBe(0x20)
 })
+
+test("of sizes that follow each other in one SETTINGS frame the smallest is announced too (RFC 7541 §4.2)", () => {
+  const scene = Scene.greeted()
+  scene.receive(settingsFrame([HEADER_TABLE_SIZE, 0], [HEADER_TABLE_SIZE, 4_096]))
+  scene.take()
+  scene.request(1, request(), END_STREAM)
+  const stream = scene.owner.streams.get(1)
+  if (stream === undefined) throw new Error("no stream")
+  scene.connection.sendHeaders(stream, fieldList([[":status", "200"]]), true)
+  expect([...(scene.take()[0]?.payload ?? [])]).toEqual([0x20, 0x3f, 0xe1, 0x1f, 0x88])
+})
