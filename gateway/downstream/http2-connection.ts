@@ -284,6 +284,8 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
       this.#idleDeadline = 0
       this.#leave()
     }
+    // Who asks nothing keeps nothing of what it asked: each object has the heads it had last.
+    if (this.#streams.length === 0) this.#spare.length = 0
     // Backwards: a check may end its stream, and then the last one, already seen, takes its place.
     for (let i = this.#streams.length - 1; i >= 0; i--) this.#streams[i]?.check(now)
   }

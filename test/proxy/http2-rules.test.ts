@@ -2,6 +2,8 @@
 import { once } from "node:events"
 import http from "node:http"
 import http2 from "node:http2"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { afterEach, describe, expect, test } from "vitest"
 import { ACK, DATA, END_STREAM, HEADERS, PREFACE, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE } from "../../gateway/http2/frame.ts"
 import { Blocks, frame, framesIn, hello, request, post, settingsFrame, u32, type Fields, type Sent } from "../../gateway/http2/fixture.ts"
@@ -234,6 +236,28 @@ describe("limits", () => {
     hand.request(1, [[":method", "CONNECT"], [":protocol", "websocket"], [":scheme", "http"], [":authority", "a"], [":path", "/"]])
     expect(await hand.resetCode()).toBe("PROTOCOL_ERROR")
     expect(backend?.peers.length).toBe(0)
+  })
+
+  test("connections without requests keep nothing of those they had", async () => {
+    setFlagsFromString("--expose-gc")
+    const collect: unknown = runInNewContext("gc")
+    if (typeof collect !== "function") throw new Error("no gc")
+    const used = (): number => {
+      Reflect.apply(collect, undefined, [])
+      return process.memoryUsage().heapUsed
+    }
+    await begin(answering(() => OK))
+    const ask32 = async (): Promise<void> => {
+      const { socket } = await gateway.connect()
+      const blocks = new Blocks()
+      socket.removeAllListeners("data").resume()
+      socket.write(Buffer.concat([hello, ...Array.from({ length: 32 }, (_, i) => blocks.headers(1 + 2 * i, request(`/${i}`, ["x", String(i).padEnd(2_000, "-")]), END_STREAM))]))
+      await eventually("all are answered", () => socket.bytesRead > 32 * 20 && gateway.http.inFlight === 0)
+    }
+    await ask32()
+    const before = used()
+    for (let i = 0; i < 20; i++) await ask32()
+    await eventually("50 KB each at most", () => used() - before < 20 * 50_000)
   })
 
   test("10,000 requests that are reset at once end the connection and leave nothing", async () => {
