@@ -184,6 +184,26 @@ describe("times", () => {
     expect((await ask(client)).status).toBe(200)
   })
 
+  test("of a stream both ways the client may be quiet for as long as the backend may", async () => {
+    await begin((peer) => {
+      if (backend?.peers.length === 1) peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+    }, { settings: { requestBodyIdle: 200 } })
+    const client = await connect()
+    const stream = client.request({ ":method": "POST", ":path": "/" })
+    const whole = answer(stream)
+    stream.write("one")
+    await once(stream, "data")
+    const quiet = client.request({ ":method": "POST", ":path": "/" })
+    const late = answer(quiet)
+    quiet.write("part")
+    expect((await late).status).toBe(408)
+    stream.end("two")
+    const [peer] = backend?.peers ?? []
+    await peer?.hear("3\r\ntwo\r\n0\r\n\r\n")
+    peer?.say("4\r\nlast\r\n0\r\n\r\n")
+    expect((await whole).body).toBe("firstlast")
+  })
+
   test("a window that stays shut: the stream is reset and its backend let go, the others go on", async () => {
     await begin(answering(() => `HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n${"x".repeat(200_000)}`), { settings: { writeTimeout: 200 } })
     const hand = new Hand(await gateway.connect()).say(PREFACE, settingsFrame([INITIAL_WINDOW_SIZE, 10]), frame(SETTINGS, ACK, 0))
