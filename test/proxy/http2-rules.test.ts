@@ -250,10 +250,17 @@ describe("limits", () => {
     expect((await ask(client, { ":method": "POST" }, "1234567890")).status).toBe(200)
   })
 
+  test("however little may wait to be written, answers arrive", async () => {
+    await begin(answering(() => `HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n${"x".repeat(100_000)}`), { settings: { writeBytes: 0 } })
+    expect((await ask(await connect())).body).toHaveLength(100_000)
+  })
+
   test("an extended CONNECT and a WebSocket's Upgrade are no requests", async () => {
     await begin()
     const hand = await Hand.greeted()
     hand.request(1, [[":method", "CONNECT"], [":protocol", "websocket"], [":scheme", "http"], [":authority", "a"], [":path", "/"]])
+    hand.request(3, request("/", ["upgrade", "websocket"]))
+    await eventually("both are reset", () => hand.frames.filter(({ type }) => type === RST_STREAM).length === 2)
     expect(await hand.resetCode()).toBe("PROTOCOL_ERROR")
     expect(backend?.peers.length).toBe(0)
   })
