@@ -197,7 +197,7 @@ test("what a backend says arrives as it says it, long before the end", async () 
   expect((await asked).body).toBe("onetwo")
 })
 
-test("200 streams one after another on one connection use few objects and leave none behind", async () => {
+test("200 streams one after another on one connection use one to the backend and leave none behind", async () => {
   const client = await begin(answering(() => OK))
   for (let i = 0; i < 200; i++) expect((await ask(client, i % 2 === 0 ? {} : { ":method": "POST" }, i % 2 === 0 ? undefined : "x")).status).toBe(200)
   expect([gateway.http.inFlight, gateway.metrics.listener(80).connections, backend.peers.length]).toEqual([0, 1, 1])
