@@ -187,7 +187,7 @@ describe("times", () => {
   test("of a stream both ways the client may be quiet for as long as the backend may", async () => {
     await begin((peer) => {
       if (backend?.peers.length === 1) peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
-    }, { settings: { requestBodyIdle: 200 } })
+    }, { settings: { requestBodyIdle: 500 } })
     const client = await connect()
     const stream = client.request({ ":method": "POST", ":path": "/" })
     const whole = answer(stream)

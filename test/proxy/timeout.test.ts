@@ -83,7 +83,7 @@ test("a body that keeps coming, however slowly, is not timed out", async () => {
 })
 
 test("a client that has said all is not out of time while a backend takes nothing of it", async () => {
-  const client = await begin({ settings: { requestBodyIdle: 150, pendingBytes: 16_000_000 } })
+  const client = await begin({ settings: { requestBodyIdle: 500, pendingBytes: 16_000_000 } })
   const size = 6_000_000
   client.say(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n${"x".repeat(size)}`)
   const peer = await backend.accept()
