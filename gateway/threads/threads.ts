@@ -139,12 +139,7 @@ export class Threads implements Serves {
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, ANSWER_MS)
     })
-    const answers = threads.map((thread) => {
-      const answer = thread.answer()
-      thread.ask()
-      return answer
-    })
-    await Promise.race([Promise.all(answers), late])
+    await Promise.race([Promise.all(threads.map((thread) => thread.count())), late])
     clearTimeout(timer)
     // One that went meanwhile is counted with those that are gone.
     const counted = threads.filter(({ isGone }) => !isGone).map((thread) => thread.counted?.metrics ?? "")
