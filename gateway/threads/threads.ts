@@ -253,6 +253,9 @@ export class Threads implements Serves {
         log("error", "a worker does not answer", { worker: index })
         notes.set(`worker/${index}/silent`, { severity: "error", reason: "WorkerSilent", message: `Worker ${index} has not answered for ${SILENT} s: what it has accepted waits. It is ended after ${LOST} s.` })
       } else if (thread.unanswered < SILENT) notes.clear(`worker/${index}/silent`)
+    }
+    // Those that end too: a drain waits for them.
+    for (const thread of [...this.#threads(), ...this.#leaving]) {
       if (thread.unanswered >= LOST) thread.kill()
       else thread.ask()
     }
