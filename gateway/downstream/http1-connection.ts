@@ -215,7 +215,11 @@ export class ClientConnection implements Client {
       this.exchange.fail({ side: "downstream", reason: request.refusal })
       return true
     }
-    if (next === this.#at) return false
+    if (next === this.#at) {
+      // Something waits for the backend, or for the next attempt: not the client is slow.
+      this.#readDeadline = 0
+      return false
+    }
     this.#take(next)
     if (request.isDone) {
       this.#state = NEXT
@@ -260,13 +264,10 @@ export class ClientConnection implements Client {
       if (this.#isPaused) {
         this.#isPaused = false
         this.socket.resume()
-        if (this.#state === BODY) this.#readDeadline = this.server.after(this.server.settings.requestBodyIdle)
       }
     } else if (!this.#isPaused && this.#to - this.#at >= this.server.settings.pendingBytes) {
       this.#isPaused = true
       this.socket.pause()
-      // Not the client is slow.
-      if (this.#state === BODY) this.#readDeadline = 0
     }
   }
 
