@@ -32,7 +32,7 @@ export class KeptBody {
 
   /** latin1; null: not all of it is here. */
   get text(): string | null {
-    return this.#content === null ? null : this.#content.octets.latin1Slice(0, this.#content.length)
+    return this.#content === null ? null : this.#content.octets.toString("latin1", 0, this.#content.length)
   }
 
   /** `spans` of `buffer`, then `after`. */
