@@ -215,11 +215,7 @@ export class ClientConnection implements Client {
       this.exchange.fail({ side: "downstream", reason: request.refusal })
       return true
     }
-    if (next === this.#at) {
-      // Something waits for the backend, or for the next attempt: not the client is slow.
-      this.#readDeadline = 0
-      return false
-    }
+    if (next === this.#at) return false
     this.#take(next)
     if (request.isDone) {
       this.#state = NEXT
@@ -260,15 +256,13 @@ export class ClientConnection implements Client {
   }
 
   #throttle(): void {
-    if (this.#pending === null) {
-      if (this.#isPaused) {
-        this.#isPaused = false
-        this.socket.resume()
-      }
-    } else if (!this.#isPaused && this.#to - this.#at >= this.server.settings.pendingBytes) {
-      this.#isPaused = true
-      this.socket.pause()
-    }
+    const isFull = this.#pending !== null && this.#to - this.#at >= this.server.settings.pendingBytes
+    if (isFull === this.#isPaused) return
+    this.#isPaused = isFull
+    if (isFull) this.socket.pause()
+    else this.socket.resume()
+    // While it is paused, not the client is slow.
+    if (this.#state === BODY) this.#readDeadline = isFull ? 0 : this.server.after(this.server.settings.requestBodyIdle)
   }
 
   readonly #onEnd = (): void => {
@@ -457,7 +451,8 @@ export class ClientConnection implements Client {
         }
         return
       case BODY:
-        this.exchange.fail({ side: "downstream", reason: "body-timeout" })
+        // While something waits for the backend, not the client is slow: as it goes on, time begins anew.
+        if (this.#pending === null) this.exchange.fail({ side: "downstream", reason: "body-timeout" })
         return
       case DRAINED:
         this.#end()

@@ -25,16 +25,6 @@ export class KeptBody {
     this.#onEnd = onEnd
   }
 
-  /** All that came is here. */
-  get isWhole(): boolean {
-    return this.#content !== null
-  }
-
-  /** latin1; null: not all of it is here. */
-  get text(): string | null {
-    return this.#content === null ? null : this.#content.octets.toString("latin1", 0, this.#content.length)
-  }
-
   /** `spans` of `buffer`, then `after`. */
   add(buffer: Buffer, spans: readonly number[], after: string): void {
     const content = this.#content
@@ -49,6 +39,16 @@ export class KeptBody {
     held += size
     for (let i = 0; i < spans.length; i += 2) content.add(buffer, spans[i] ?? 0, spans[i + 1] ?? 0)
     if (after !== "") content.add(Buffer.from(after, "latin1"), 0, after.length)
+  }
+
+  /** All that came is here. */
+  get isWhole(): boolean {
+    return this.#content !== null
+  }
+
+  /** latin1; null: not all of it is here. */
+  get text(): string | null {
+    return this.#content === null ? null : this.#content.octets.toString("latin1", 0, this.#content.length)
   }
 
   /** The body is complete. */
