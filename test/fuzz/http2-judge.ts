@@ -29,6 +29,7 @@ const stricter: ReadonlyMap<string, Parting> = new Map(
     ["trailers", "trailers with such a field", "RFC 9113 §8.1, §8.2.1; nghttp2 leaves it out"],
     ["STREAM_CLOSED", "a frame of a stream that the client has reset, or that a higher one has closed", "RFC 9113 §5.1, §5.1.1: STREAM_CLOSED; nghttp2 ignores it"],
     ["stream identifier below an earlier one", "HEADERS with a number below an earlier one", "RFC 9113 §5.1.1: PROTOCOL_ERROR; nghttp2 ignores it"],
+    ["SETTINGS", "a setting out of bounds before another of its identifier", "RFC 9113 §6.5.3: settings are processed in their order; nghttp2 looks at the last"],
     ["padding", "padding as long as its frame, on a stream that is over", "RFC 9113 §6.1: PROTOCOL_ERROR; nghttp2 does not look"],
     ["frame of the wrong length", "a padded frame without room for the length of its padding, on a stream that is over", "RFC 9113 §4.2: FRAME_SIZE_ERROR; nghttp2 does not look"],
     ["frame on the wrong stream", "PRIORITY of stream 0", "RFC 9113 §6.3: PROTOCOL_ERROR; nghttp2 ignores it"],
@@ -45,6 +46,9 @@ interface Laxer extends Parting {
   readonly is: (frames: readonly FrameHead[], ours: OurHeard, theirs: Heard) => boolean
 }
 
+const ENABLE_CONNECT_PROTOCOL = 0x8
+const NO_RFC7540_PRIORITIES = 0x9
+
 /** nghttp2 looks at these in trailers as if they were in a head. */
 const actedOn = new Set(["content-length", "te", "host"])
 
@@ -54,6 +58,11 @@ const laxer: readonly Laxer[] = [
     name: "an acknowledgement nobody waits for",
     rule: "RFC 9113 §6.5.3, §6.7: no error; counted as a frame that does nothing",
     is: (frames) => frames.filter(({ type, flags }) => type === SETTINGS && (flags & ACK) !== 0).length > 1 || frames.some(({ type, flags }) => type === PING && (flags & ACK) !== 0),
+  },
+  {
+    name: "a setting of an extension that is neither 0 nor 1",
+    rule: "RFC 9113 §6.5.2: unknown settings are ignored; RFC 8441 and RFC 9218 are not spoken here",
+    is: (frames) => frames.some(({ settings }) => settings.some(([identifier, value]) => (identifier === ENABLE_CONNECT_PROTOCOL || identifier === NO_RFC7540_PRIORITIES) && value > 1)),
   },
   {
     name: "Content-Length, TE or Host in trailers",
@@ -75,7 +84,11 @@ interface FrameHead {
   readonly flags: number
   readonly stream: number
   readonly isWhole: boolean
+  /** Of a SETTINGS frame. */
+  readonly settings: readonly (readonly [identifier: number, value: number])[]
 }
+
+const settingsIn = (payload: Buffer): FrameHead["settings"] => Array.from({ length: Math.floor(payload.length / 6) }, (_, i) => [payload.readUInt16BE(6 * i), payload.readUInt32BE(6 * i + 2)])
 
 /** Of the frames; the last may be less than that. */
 const headsOf = (octets: Buffer): readonly FrameHead[] => {
@@ -83,10 +96,10 @@ const headsOf = (octets: Buffer): readonly FrameHead[] => {
   let at = PREFACE.length
   while (at + FRAME_HEAD_OCTETS <= octets.length) {
     const length = octets.readUIntBE(at, 3)
-    heads.push({ type: octets[at + 3] ?? 0, flags: octets[at + 4] ?? 0, stream: octets.readUInt32BE(at + 5) & 0x7fff_ffff, isWhole: at + FRAME_HEAD_OCTETS + length <= octets.length })
+    heads.push({ type: octets[at + 3] ?? 0, flags: octets[at + 4] ?? 0, stream: octets.readUInt32BE(at + 5) & 0x7fff_ffff, isWhole: at + FRAME_HEAD_OCTETS + length <= octets.length, settings: octets[at + 3] === SETTINGS ? settingsIn(octets.subarray(at + FRAME_HEAD_OCTETS, at + FRAME_HEAD_OCTETS + length)) : [] })
     at += FRAME_HEAD_OCTETS + length
   }
-  if (at < octets.length) heads.push({ type: -1, flags: 0, stream: 0, isWhole: false })
+  if (at < octets.length) heads.push({ type: -1, flags: 0, stream: 0, isWhole: false, settings: [] })
   return heads
 }
 

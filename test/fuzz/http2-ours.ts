@@ -84,8 +84,8 @@ export const ourHeard = (octets: Buffer): OurHeard => {
   connection.receive(octets, 0, octets.length, 0)
   const output = Buffer.from(connection.takeOutput())
   const { resets } = endsIn(output)
-  // Each refusal says something on its stream, which was not announced: the first of these frames, in their order. Beyond them: resets of what is late.
-  const unannounced = new Set(framesIn(output).filter(({ type, stream }) => (type === HEADERS || type === RST_STREAM) && !listener.streams.has(stream)).map(({ stream }) => stream))
+  // Each refusal says something on its stream, which was not announced: the first of these frames, in their order. What is late is reset with another code.
+  const unannounced = new Set(framesIn(output).filter(({ type, stream }) => (type === HEADERS || (type === RST_STREAM && resets.get(stream) !== "STREAM_CLOSED")) && !listener.streams.has(stream)).map(({ stream }) => stream))
   const refusals = new Map<number, Refusal>()
   for (const [i, id] of [...unannounced].entries()) {
     const refusal = listener.refusals[i]

@@ -12,6 +12,7 @@ const targets: ReadonlyMap<string, string> = new Map([
   ["http2", "frames of HTTP/2, in both roles, whatever they mean"],
   ["http2-node", "what clients of HTTP/2 say, before node:http2"],
   ["hpack-node", "fields through HPACK, ours and node:http2's"],
+  ["gateway", "connections of both versions through a gateway, before node:http"],
 ])
 
 const root = join(import.meta.dirname, "../..")

@@ -169,6 +169,17 @@ describe("the end", () => {
     await once(client, "close")
   })
 
+  test("a client that has ended its side with its window shut is not waited for: no window opens any more", async () => {
+    await begin(answering(() => `HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n${"x".repeat(20)}`))
+    const hand = new Hand(await gateway.connect()).say(PREFACE, settingsFrame([INITIAL_WINDOW_SIZE, 10]), frame(SETTINGS, ACK, 0))
+    hand.request(1, request())
+    expect((await hand.frame(DATA)).payload.length).toBe(10)
+    hand.peer.socket.end()
+    await hand.peer.end()
+    expect((await hand.end(1)).type).toBe(RST_STREAM)
+    await eventually("nothing is left", () => gateway.http.inFlight === 0 && gateway.http.connections === 0)
+  })
+
   test("a client that ends its side gets the answers it waits for", async () => {
     await begin()
     const hand = await Hand.greeted(gateway)
