@@ -17,7 +17,7 @@ import { ourHeard } from "./http2-ours.ts"
 import { Random } from "./random.ts"
 import { transcriptOf } from "./subject.ts"
 
-const { seed, cases, from, replay } = chosen(1_500)
+const { seed, cases, from, isWhole, replay } = chosen(800)
 
 /** `METHOD target content` of each request that came to its end, by its client's address. */
 const heard = new Map<string, string[]>()
@@ -120,7 +120,7 @@ test(
       heard.clear()
     }
     console.log(`${cases} connections of seed ${seed}: ${understood} requests understood, ${arrived} came to the backend, ${gateway.metrics.upstream.opened} connections to it`)
-    if (cases >= 1_000) expect(arrived / understood).toBeGreaterThan(0.5)
+    if (isWhole) expect(arrived / understood).toBeGreaterThan(0.5)
   },
   120_000 + 50 * cases,
 )

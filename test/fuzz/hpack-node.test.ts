@@ -8,7 +8,7 @@ import { chosen } from "./chosen.ts"
 import { Pipe, untilQuiet } from "./http2-theirs.ts"
 import { Random } from "./random.ts"
 
-const { seed, cases, from, replay } = chosen(1_500)
+const { seed, cases, from, replay } = chosen(600)
 const REQUESTS = 6
 
 type Fields = readonly (readonly [string, string])[]

@@ -14,7 +14,7 @@ import { streamOf } from "./http2-generate.ts"
 import { judge, partings } from "./http2-judge.ts"
 import { Random } from "./random.ts"
 
-const { seed, cases, from, replay } = chosen(5_000)
+const { seed, cases, from, replay } = chosen(3_000)
 /** So many meet all that is listed. */
 const ALL_MET = 500_000
 const MAX_REPORTS = 5

@@ -12,7 +12,7 @@ import { chosen } from "./chosen.ts"
 import { streamOf } from "./http2-generate.ts"
 import { Random } from "./random.ts"
 
-const { seed, cases, from, isWhole, replay } = chosen(6_000)
+const { seed, cases, from, isWhole, replay } = chosen(4_000)
 
 /** An owner that answers, gives up, and calls back in, as the case says. */
 const ownerOf = (random: Random, isServer: boolean): Recorder => {
