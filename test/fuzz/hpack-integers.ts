@@ -45,7 +45,10 @@ const isLongIn = (block: Buffer): boolean => {
     else if ((first & 0xe0) === 0x20) integer(0x1f)
     else {
       const strings = integer((first & 0x40) === 0 ? 0x0f : 0x3f) === 0 ? 2 : 1
-      for (let i = 0; i < strings; i++) at += integer(0x7f)
+      for (let i = 0; i < strings; i++) {
+        const length = integer(0x7f)
+        at += length
+      }
     }
   }
   return isLong
