@@ -384,7 +384,7 @@ export class ClientConnection implements Client {
     this.#state = HEAD
     const { settings } = this.server
     this.#readDeadline = this.server.after(this.#pending === null ? settings.keepAliveTimeout : settings.headTimeout)
-    if (this.#pending === null && this.server.isDraining) this.#end()
+    if (this.#pending === null && (this.server.isDraining || this.hasEnded)) this.#end()
   }
 
   /** Nothing more will be said. Reads on for a while: a reset because of unread octets could destroy the last answer. */

@@ -283,6 +283,12 @@ export class Http2Stream implements Client {
     if (!this.#isAnswered) this.exchange.noteReason(reason)
   }
 
+  /** What waits for the client can never go: it has ended its side, and a window without which none goes is used up. */
+  #isShut(): boolean {
+    const stream = this.#stream
+    return this.#rest !== null && stream !== null && this.hasEnded && (stream.sendWindow <= 0 || this.#connection.engine.sendWindow <= 0)
+  }
+
   /** Called several times a second. */
   check(now: number): void {
     if (this.#writeDeadline !== 0 && now >= this.#writeDeadline) {
@@ -290,7 +296,8 @@ export class Http2Stream implements Client {
       // Answered, as far as the log goes.
       if (this.#isAnswered) this.#end(CANCEL)
       else this.exchange.abort()
-    } else if (this.#readDeadline !== 0 && now >= this.#readDeadline) this.exchange.fail({ side: "downstream", reason: "body-timeout" })
+    } else if (this.#isShut()) this.onReset()
+    else if (this.#readDeadline !== 0 && now >= this.#readDeadline) this.exchange.fail({ side: "downstream", reason: "body-timeout" })
     else if (!this.#isAnswered) this.exchange.check(now)
   }
 }

@@ -118,6 +118,19 @@ describe("a pipeline", () => {
     expect([client.heard, peer.heard]).toEqual(["", ""])
   })
 
+  test("ends with a request that is answered before its content was read, where the client has ended its side", async () => {
+    const client = await begin()
+    client.say(`${GET}TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde`)
+    client.socket.end()
+    const peer = await backend.accept()
+    await peer.message()
+    await eventually("the end has come", () => client.socket.writableFinished)
+    peer.say(OK)
+    expect([(await client.message()).status, (await client.message()).status]).toEqual([200, 405])
+    await client.end()
+    await eventually("the connection is over", () => gateway.http.connections === 0)
+  })
+
   test("goes no further than an answer that is cut: the rest is not answered, nor sent", async () => {
     const client = await begin()
     client.say(`${GET}${GET}`)

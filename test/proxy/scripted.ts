@@ -136,6 +136,14 @@ export class Peer {
     return { head, status, body, field }
   }
 
+  /** The first message that is no interim response. */
+  async final(method: string): Promise<Heard> {
+    for (;;) {
+      const message = await this.message(method)
+      if (message.status >= 200) return message
+    }
+  }
+
   async #chunks(): Promise<string> {
     let body = ""
     for (;;) {
