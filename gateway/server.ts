@@ -7,13 +7,16 @@
 import { randomBytes } from "node:crypto"
 import type net from "node:net"
 import { clock, tick } from "./clock.ts"
+import { ClientConnections } from "./downstream/client-connections.ts"
 import { ClientConnection } from "./downstream/http1-connection.ts"
 import { Http2Connection } from "./downstream/http2-connection.ts"
+import { peerAddress } from "./downstream/socket.ts"
 import type { Settings } from "./settings.ts"
 import type { PortTable } from "./table/table.ts"
 import { Mirrors } from "./upstream/mirrors.ts"
 import { Handshake, type Secure } from "./tls/handshake.ts"
 import type { AccessLog } from "./telemetry/access-log.ts"
+import type { Limit, LimitMetrics } from "./telemetry/limit-metrics.ts"
 import type { ListenerMetrics, Metrics, UpstreamMetrics } from "./telemetry/metrics.ts"
 import type { RequestTraces } from "./telemetry/request-trace.ts"
 
@@ -31,6 +34,8 @@ export interface HttpServerOptions {
   readonly table: () => PortTable
   readonly settings: Settings
   readonly metrics: Metrics
+  /** Of all servers of this thread; undefined: of this one alone. */
+  readonly clients?: ClientConnections
   /** Null: none is written. */
   readonly accessLog: AccessLog | null
   /** Null: no request is traced. */
@@ -41,6 +46,8 @@ export interface HttpServerOptions {
 interface Connection {
   /** Place in the server's list. */
   index: number
+  /** Whom it counts for (ClientConnections.clientOf). */
+  client: string
   check(now: number): void
   onDrain(): void
   /** The time for that is over. */
@@ -70,6 +77,7 @@ export class HttpServer {
   readonly port: number
   readonly settings: Settings
   readonly metrics: ListenerMetrics
+  readonly limits: LimitMetrics
   readonly upstreamMetrics: UpstreamMetrics
   readonly accessLog: AccessLog | null
   readonly traces: RequestTraces | null
@@ -79,6 +87,7 @@ export class HttpServer {
   isLeaving = false
   isDraining = false
   readonly #net: net.Server
+  readonly #clients: ClientConnections
   readonly #connections: Connection[] = []
   #timer: NodeJS.Timeout | null = null
   #isSlow = false
@@ -91,6 +100,8 @@ export class HttpServer {
     this.table = options.table
     this.settings = options.settings
     this.metrics = options.metrics.listener(options.port)
+    this.limits = options.metrics.limits
+    this.#clients = options.clients ?? new ClientConnections(options.settings)
     this.upstreamMetrics = options.metrics.upstream
     this.accessLog = options.accessLog
     this.traces = options.traces ?? null
@@ -110,16 +121,22 @@ export class HttpServer {
   #accept(socket: net.Socket): void {
     const { metrics } = this
     metrics.accepted++
-    if (this.#connections.length >= this.settings.maxConnections) {
-      metrics.turnedAway++
-      socket.destroy()
-      return
-    }
+    const client = this.#clients.clientOf(peerAddress(socket))
+    const excess = this.#clients.enter(client)
+    if (excess !== null) return this.#turnAway(socket, excess)
     tick()
     const connection = this.table().protocol === "HTTPS" ? new Handshake(socket, this) : new ClientConnection(socket, this, null)
     connection.index = this.#connections.push(connection) - 1
+    connection.client = client
     metrics.connections++
     if (this.#timer === null) this.#schedule()
+  }
+
+  /** Without a word: saying why would cost as much as serving. */
+  #turnAway(socket: net.Socket, limit: Limit): void {
+    this.metrics.turnedAway++
+    this.limits.reached(limit)
+    socket.destroy()
   }
 
   /** The client speaks TLS: HTTP takes the place of the handshake, in the version that was agreed on. */
@@ -136,6 +153,7 @@ export class HttpServer {
 
   #replace(before: Connection, connection: Connection): void {
     connection.index = before.index
+    connection.client = before.client
     this.#connections[before.index] = connection
   }
 
@@ -147,6 +165,7 @@ export class HttpServer {
       last.index = connection.index
     }
     this.metrics.connections--
+    this.#clients.leave(connection.client)
     if (this.#connections.length === 0) this.#onEmpty?.()
   }
 

@@ -1,4 +1,5 @@
 /** What serves: tables, sockets, connections, pools and counters of one thread; the process's only one, or a worker's. */
+import { ClientConnections } from "./downstream/client-connections.ts"
 import { Listening, type Bound } from "./listen.ts"
 import type { Notes } from "./notes.ts"
 import { HttpServer, socketOptions } from "./server.ts"
@@ -75,9 +76,10 @@ export class Serving implements Serves {
     const metrics = this.#metrics
     const endpoints = (this.#endpoints = new Endpoints(settings, metrics.upstream))
     const accessLog = (this.#accessLog = settings.accessLog ? new AccessLog(output, metrics) : null)
+    const clients = new ClientConnections(settings)
     const listening = (this.#listening = new Listening({
       bind, offset: portOffset, drain, notes, socketOptions, onChange, sharesPorts: ticketKey !== undefined,
-      open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, accessLog, traces }),
+      open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, clients, accessLog, traces }),
     }))
     const certificates = (this.#certificates = new Certificates({ plane, key: new PlaneKeyFile(planeKey), onNotes: onChange, ...(ticketKey === undefined ? {} : { ticketKey }) }))
     this.#worker = new LocalWorker({
