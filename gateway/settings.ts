@@ -49,6 +49,13 @@ export interface Settings extends HeadLimits {
   readonly maxConnections: number
   /** … of one client: an IPv4 address, or a /64 of IPv6. Nobody's where trustedHops says that proxies connect. 0: no limit. */
   readonly connectionsPerClient: number
+  /**
+   * The event loop is late by so many milliseconds, and stays so: new requests are answered 503 in part, at four times
+   * as much new connections are closed (overload.ts). 0: never.
+   */
+  readonly overloadDelay: number
+  /** Percent of the memory that the container may have, in use: likewise for new requests. 0: never. */
+  readonly overloadMemory: number
   /** Requests on one client connection, then `Connection: close`. 0: no limit. */
   readonly requestsPerConnection: number
   /** Requests under way on one connection of HTTP/2: REFUSED_STREAM. */
@@ -110,6 +117,8 @@ export const defaults: Settings = {
   writeBytes: 131_072,
   maxConnections: 20_000,
   connectionsPerClient: 10_000,
+  overloadDelay: 100,
+  overloadMemory: 90,
   requestsPerConnection: 0,
   streamsPerConnection: 128,
   endpointConnections: 4_096,

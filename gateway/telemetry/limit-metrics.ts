@@ -9,6 +9,9 @@ export const limits = [
 export type Limit = (typeof limits)[number]
 
 export class LimitMetrics {
+  /** Of requests beyond those always let in, 0 to 1 (overload.ts); how late the event loop was last, ms. */
+  shedRatio = 0
+  loopDelay = 0
   readonly #reached = new Float64Array(limits.length)
 
   reached(limit: Limit): void {
@@ -30,4 +33,8 @@ export class LimitMetrics {
 export const writeLimits = ({ family, sample }: Exposition, own: LimitMetrics): void => {
   family("limits_reached_total", "counter", "What clients were refused or cut off for.")
   for (const limit of limits) sample("limits_reached_total", `limit="${limit}"`, own.count(limit))
+  family("overload_shed_ratio", "gauge", "Of new requests, the share that is answered 503 because there is too much to do.")
+  sample("overload_shed_ratio", "", own.shedRatio)
+  family("event_loop_delay_seconds", "gauge", "How late the event loop was when last looked at.")
+  sample("event_loop_delay_seconds", "", own.loopDelay / 1_000)
 }

@@ -88,6 +88,8 @@ export class ListenerMetrics {
   turnedAway = 0
   connections = 0
   inFlight = 0
+  /** Connections that do not speak TLS yet. */
+  handshaking = 0
   /** The client went away before its answer was complete. */
   aborted = 0
   refusedMessages = 0
@@ -172,6 +174,13 @@ export class Metrics {
     let listener = this.#listeners.get(port)
     if (listener === undefined) this.#listeners.set(port, (listener = new ListenerMetrics(port)))
     return listener
+  }
+
+  /** Requests being answered, and handshakes. */
+  get underWay(): number {
+    let count = 0
+    for (const { inFlight, handshaking } of this.#listeners.values()) count += inFlight + handshaking
+    return count
   }
 
   get listeners(): IterableIterator<ListenerMetrics> {
