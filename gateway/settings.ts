@@ -117,7 +117,7 @@ export const defaults: Settings = {
   writeBytes: 131_072,
   maxConnections: 20_000,
   connectionsPerClient: 10_000,
-  overloadDelay: 100,
+  overloadDelay: 200,
   overloadMemory: 90,
   requestsPerConnection: 0,
   streamsPerConnection: 128,

@@ -9,10 +9,13 @@ import { ClientConnections } from "../../gateway/downstream/client-connections.t
 import { frame, post, request, settingsFrame, u32, type Fields } from "../../gateway/http2/fixture.ts"
 import { ACK, DATA, HEADERS, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE } from "../../gateway/http2/frame.ts"
 import { INITIAL_WINDOW_SIZE } from "../../gateway/http2/settings.ts"
+import { Notes } from "../../gateway/notes.ts"
+import { Overload } from "../../gateway/overload.ts"
 import { HttpServer, socketOptions } from "../../gateway/server.ts"
 import { defaults } from "../../gateway/settings.ts"
 import { limits } from "../../gateway/telemetry/limit-metrics.ts"
 import { Hand } from "./hand.ts"
+import { ask, session } from "./http2.ts"
 import { GET, OK, answering, eventually, startBackend, startGateway, type Backend, type Gateway, type GatewayOptions, type Peer } from "./scripted.ts"
 
 let backend: Backend
@@ -190,5 +193,54 @@ describe("an answer", () => {
     using _ = every(20, () => hand.say(frame(WINDOW_UPDATE, 0, 1, u32(1))))
     await hand.frame(RST_STREAM)
     expect([await line(), reached(), gateway.http.inFlight]).toMatchObject([{ reason: "write-rate" }, { "write-rate": 1 }, 0])
+  })
+})
+
+describe("overload", () => {
+  let overload: Overload
+  /** Late for so long that nearly everything is shed; real checks say meanwhile that it is not, which takes a while to tell. */
+  const overloaded = async (delay: number): Promise<void> => {
+    await begin(answering(() => OK), {
+      overload: ({ limits }) => (overload = new Overload({ settings: { overloadDelay: 100, overloadMemory: 0 }, notes: new Notes(), metrics: limits, underWay: () => 1_000, memory: () => ({ used: 0, limit: 0 }) })),
+    })
+    for (let turn = 0; turn < 50; turn++) overload.sample(delay, turn * 100)
+  }
+
+  test("a request too many is answered 503 with Retry-After, and its connection goes on, HTTP/1.1", async () => {
+    await overloaded(100)
+    const client = await gateway.connect()
+    const statuses: number[] = []
+    for (let turn = 0; turn < 4; turn++) {
+      client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
+      const answer = await client.message()
+      statuses.push(answer.status)
+      expect(answer.field("retry-after")).toBe(answer.status === 503 ? "1" : undefined)
+    }
+    // The first of two is let in at least: shares add up.
+    expect([...new Set(statuses)].sort()).toEqual([200, 503])
+    expect([await line(), reached()["overload"]]).toMatchObject([{ status: 200 }, statuses.filter((status) => status === 503).length])
+    expect(readFileSync(file, "utf8")).toContain('"reason":"overload"')
+  })
+
+  test("so in HTTP/2, on its stream alone", async () => {
+    await overloaded(100)
+    const client = await session(gateway.port)
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask(client)))
+    client.destroy()
+    const shed = answers.filter(({ status }) => status === 503)
+    expect([shed.length, ...new Set(shed.map(({ headers }) => headers["retry-after"]))]).toEqual([reached()["overload"], "1"])
+    expect(answers.some(({ status }) => status === 200)).toBe(true)
+  })
+
+  test("that is much worse closes new connections, and those there are go on", async () => {
+    await overloaded(99)
+    const client = await gateway.connect()
+    client.say(GET)
+    expect((await client.message()).status).toBe(200)
+    for (let turn = 0; turn < 4; turn++) overload.sample(400, performance.now() + 1_000 + turn * 100)
+    await once(await from("127.0.0.2"), "close")
+    expect([reached()["overload-connections"], gateway.http.metrics.turnedAway]).toEqual([1, 1])
+    client.say(GET)
+    expect([200, 503]).toContain((await client.message()).status)
   })
 })
