@@ -45,7 +45,7 @@ describe("a late event loop", () => {
     const scene = new Scene().late(100, 4)
     expect(scene.letIn()).toBe(900)
     expect(scene.late(100, 4).letIn()).toBe(500)
-    expect(scene.late(100, 100).letIn()).toBe(20)
+    expect(scene.late(100, 100).letIn()).toBe(50)
   })
 
   test("lets all in again bit by bit, later than it began to send some away", () => {
@@ -96,7 +96,7 @@ describe("memory", () => {
     scene.used = 90 * MB
     expect(scene.late(0, 20).letIn()).toBeLessThan(1_000)
     scene.used = 86 * MB
-    expect(scene.late(0, 200).letIn()).toBe(20)
+    expect(scene.late(0, 200).letIn()).toBe(50)
     scene.used = 84 * MB
     expect(scene.late(0, 50).letIn()).toBe(1_000)
   })
