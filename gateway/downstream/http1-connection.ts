@@ -317,7 +317,9 @@ export class ClientConnection implements Client {
   readonly #onFlushed = (error?: Error | null): void => {
     this.#isFlushAwaited = false
     this.#earn(tick())
-    this.#writePace.pause(clock.now)
+    // In the middle of an answer what was earned counts on; between requests nothing is owed.
+    if (this.#state === HEAD) this.#writePace.stop()
+    else this.#writePace.pause(clock.now)
     if (this.#state === CLOSED || (error !== undefined && error !== null)) return
     // Asked for by an earlier answer; what a later one wrote may lie in a read buffer that is still needed.
     if (this.socket.writableLength > 0) return this.awaitFlush()

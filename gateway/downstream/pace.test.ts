@@ -58,6 +58,16 @@ test("a pause takes no time and gives none", () => {
   expect(pace.isOver(80_000)).toBe(true)
 })
 
+test("after a stop it begins anew, and a pause of what does not run means nothing", () => {
+  const pace = new Pace()
+  pace.resume(0, GRACE)
+  pace.pause(9_999)
+  pace.stop()
+  pace.pause(20_000)
+  pace.resume(20_000, GRACE)
+  expect([pace.isOver(29_999), pace.isOver(30_000), pace.isSlow]).toEqual([false, true, false])
+})
+
 test("without a grace there is no end, and none while nobody is waited for", () => {
   const pace = new Pace()
   pace.start(0, 0)

@@ -18,15 +18,17 @@ export class Pace {
 
   stop(): void {
     this.#deadline = 0
+    this.#left = Infinity
   }
 
   /** Nobody is waited for, until resume(): what was earned stays. */
   pause(now: number): void {
+    if (this.#deadline === 0) return
     this.#left = Math.max(0, this.#deadline - now)
     this.#deadline = 0
   }
 
-  /** As start(), but with no more than was left at the last pause. */
+  /** As start(), but after a pause with no more than was left then. */
   resume(now: number, grace: number): void {
     this.#deadline = grace === 0 ? 0 : now + Math.min(grace, this.#left)
     this.#isSlow = this.#left < grace
@@ -37,7 +39,7 @@ export class Pace {
   }
 
   earn(octets: number, now: number, grace: number, rate: number): void {
-    if (grace === 0 || octets === 0) return
+    if (grace === 0 || octets <= 0) return
     const full = now + grace
     const earned = this.#deadline === 0 || rate === 0 ? full : this.#deadline + (octets * 1_000) / rate
     this.#isSlow = earned < full
