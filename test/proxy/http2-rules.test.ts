@@ -4,9 +4,9 @@ import http from "node:http"
 import http2 from "node:http2"
 import { afterEach, describe, expect, test } from "vitest"
 import { ACK, DATA, END_STREAM, HEADERS, PREFACE, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE } from "../../gateway/http2/frame.ts"
-import { frame, request, post, settingsFrame, u32, type Fields } from "../../gateway/http2/fixture.ts"
+import { Blocks, frame, framesIn, hello, request, post, settingsFrame, u32, type Fields, type Sent } from "../../gateway/http2/fixture.ts"
 import { INITIAL_WINDOW_SIZE } from "../../gateway/http2/settings.ts"
-import { Hand } from "./hand.ts"
+import { errorName } from "../../gateway/http2/error-code.ts"
 import { answer, ask, session } from "./http2.ts"
 import { OK, answering, eventually, startBackend, startGateway, type Backend, type Gateway, type GatewayOptions, type Peer } from "./scripted.ts"
 
@@ -29,7 +29,49 @@ afterEach(async () => {
   backend = undefined
 })
 
-const greeted = async (): Promise<Hand> => Hand.greet(await gateway.connect())
+/** Frames by hand. */
+class Hand {
+  readonly peer: Peer
+  readonly blocks = new Blocks()
+
+  constructor(peer: Peer) {
+    this.peer = peer
+  }
+
+  static async greeted(): Promise<Hand> {
+    const hand = new Hand(await gateway.connect())
+    return hand.say(hello)
+  }
+
+  say(...octets: readonly Buffer[]): this {
+    this.peer.socket.write(Buffer.concat(octets))
+    return this
+  }
+
+  request(stream: number, fields: Fields, flags = END_STREAM): this {
+    return this.say(this.blocks.headers(stream, fields, flags))
+  }
+
+  get frames(): readonly Sent[] {
+    return framesIn(Buffer.from(this.peer.heard, "latin1"))
+  }
+
+  /** The first frame of a type, as soon as it is whole. */
+  async frame(type: number): Promise<Sent> {
+    let found: Sent | undefined
+    await eventually(`a frame of type ${type}`, () => (found = this.frames.find((sent) => sent.type === type && (type !== SETTINGS || (sent.flags & ACK) === 0))) !== undefined)
+    if (found === undefined) throw new Error("no frame")
+    return found
+  }
+
+  async resetCode(): Promise<string> {
+    return errorName((await this.frame(RST_STREAM)).payload.readUInt32BE())
+  }
+
+  async goawayCode(): Promise<string> {
+    return errorName((await this.frame(7)).payload.readUInt32BE(4))
+  }
+}
 
 describe("downgrade smuggling, before node:http", () => {
   const heard: string[] = []
@@ -53,7 +95,7 @@ describe("downgrade smuggling, before node:http", () => {
     const address = server.address()
     if (address === null || typeof address === "string") throw new Error("no port")
     gateway = await startGateway([address.port])
-    return greeted()
+    return Hand.greeted()
   }
   const SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -114,7 +156,7 @@ describe("times", () => {
 
   test("a head in frames that do not end", async () => {
     await begin(answering(() => OK), { settings: { headTimeout: 200 } })
-    const hand = await greeted()
+    const hand = await Hand.greeted()
     hand.request(1, request())
     await hand.frame(HEADERS)
     hand.say(frame(HEADERS, 0, 3, hand.blocks.block(request())))
@@ -145,7 +187,7 @@ describe("times", () => {
     const hand = new Hand(await gateway.connect()).say(PREFACE, settingsFrame([INITIAL_WINDOW_SIZE, 10]), frame(SETTINGS, ACK, 0))
     hand.request(1, request())
     expect((await hand.frame(DATA)).payload.length).toBe(10)
-    // An octet now and then is less than the rate.
+    // One octet now and then is no progress.
     const trickle = setInterval(() => hand.say(frame(WINDOW_UPDATE, 0, 1, u32(1))), 20)
     await hand.frame(RST_STREAM)
     clearInterval(trickle)
@@ -172,7 +214,7 @@ describe("times", () => {
 describe("limits", () => {
   test("more streams than are allowed are refused, to be asked again", async () => {
     await begin(undefined, { settings: { streamsPerConnection: 2 } })
-    const hand = await greeted()
+    const hand = await Hand.greeted()
     hand.request(1, request()).request(3, request()).request(5, request())
     expect(await hand.resetCode()).toBe("REFUSED_STREAM")
     expect(gateway.http.inFlight).toBe(2)
@@ -188,7 +230,7 @@ describe("limits", () => {
 
   test("an extended CONNECT and a WebSocket's Upgrade are no requests", async () => {
     await begin()
-    const hand = await greeted()
+    const hand = await Hand.greeted()
     hand.request(1, [[":method", "CONNECT"], [":protocol", "websocket"], [":scheme", "http"], [":authority", "a"], [":path", "/"]])
     expect(await hand.resetCode()).toBe("PROTOCOL_ERROR")
     expect(backend?.peers.length).toBe(0)
@@ -196,7 +238,7 @@ describe("limits", () => {
 
   test("10,000 requests that are reset at once end the connection and leave nothing", async () => {
     await begin(undefined, { settings: { drainTimeout: 200 } })
-    const hand = await greeted()
+    const hand = await Hand.greeted()
     for (let stream = 1; stream < 20_000; stream += 2) hand.request(stream, request()).say(frame(RST_STREAM, 0, stream, u32(8)))
     expect(await hand.goawayCode()).toBe("ENHANCE_YOUR_CALM")
     await eventually("nothing is left", () => gateway.http.inFlight === 0 && gateway.http.connections === 0)
@@ -245,7 +287,7 @@ describe("the end", () => {
 
   test("a client that ends its side gets the answers it waits for", async () => {
     await begin()
-    const hand = await greeted()
+    const hand = await Hand.greeted()
     hand.request(1, request())
     const peer = await backend?.accept()
     await peer?.message()

@@ -48,7 +48,7 @@ test("connections, requests and resets of HTTP/2 are counted apart, and so is wh
   const plain = await own.connect()
   plain.say("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
   await backend.accept()
-  const hand = Hand.greet(await own.connect())
+  const hand = await Hand.greeted(own)
   hand.request(1, request()).request(3, request()).request(5, request()).request(7, request())
   expect(await hand.resetCode()).toBe("REFUSED_STREAM")
   hand.say(frame(RST_STREAM, 0, 1, u32(8)), frame(WINDOW_UPDATE, 0, 3, u32(0)))
@@ -70,7 +70,7 @@ test("connections, requests and resets of HTTP/2 are counted apart, and so is wh
 test("what the engine answers by itself is in the access log and the counters, without fields nobody has judged", async () => {
   const { logTo, lines } = logged()
   const own = await begin(undefined, { settings: { accessLog: true, headBytes: 1_024 }, logTo })
-  const hand = Hand.greet(await own.connect())
+  const hand = await Hand.greeted(own)
   hand.request(1, request("/", ["x", "y".repeat(2_000)]))
   hand.request(3, [[":method", "CONNECT"], [":authority", "b.test:443"]])
   await hand.frame(HEADERS)
@@ -140,7 +140,7 @@ test("http over TLS is served, as what came over TLS", async () => {
 test("streams that share a slow connection are not slow one by one", async () => {
   const size = 60_000
   const own = await begin(answering(() => `HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n${"x".repeat(size)}`), { settings: { writeTimeout: 300, responseRate: 1_000 } })
-  const hand = Hand.greet(await own.connect())
+  const hand = await Hand.greeted(own)
   for (let stream = 1; stream <= 9; stream += 2) hand.request(stream, post())
   // 5 × 60,000 octets of content through a window of 4,000 every 20 ms: each stream waits longer than its time, the connection never.
   const sip = setInterval(() => hand.say(frame(WINDOW_UPDATE, 0, 0, u32(4_000))), 20)
@@ -155,7 +155,7 @@ test("a connection's window that stays shut resets the streams that wait for it,
       if (head.startsWith("GET /large")) peer.say(`HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n${"x".repeat(100_000)}`)
     }, () => undefined)
   }, { settings: { writeTimeout: 200 } })
-  const hand = Hand.greet(await own.connect())
+  const hand = await Hand.greeted(own)
   hand.request(1, request("/waits")).request(3, request("/large")).say(frame(WINDOW_UPDATE, 0, 3, u32(100_000)))
   await hand.frame(RST_STREAM)
   expect([hand.frames.filter(({ type }) => type === RST_STREAM).map(({ stream }) => stream), own.http.inFlight, own.metrics.limits.count("write-timeout")]).toEqual([[3], 1, 1])

@@ -137,7 +137,7 @@ describe("a request's body, HTTP/1.1", () => {
 
 describe("a request's body, HTTP/2", () => {
   const trickled = async (fields: Fields): Promise<Hand> => {
-    const hand = Hand.greet(await gateway.connect())
+    const hand = await Hand.greeted(gateway)
     return hand.request(1, fields, 0)
   }
 
