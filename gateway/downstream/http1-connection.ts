@@ -265,18 +265,15 @@ export class ClientConnection implements Client {
   }
 
   #throttle(): void {
-    if (this.#pending === null) {
-      if (this.#isPaused) {
-        this.#isPaused = false
-        this.socket.resume()
-        if (this.#state === BODY) this.#bodyPace.start(clock.now, this.server.settings.requestBodyIdle)
-      }
-    } else if (!this.#isPaused && this.#to - this.#at >= this.server.settings.pendingBytes) {
-      this.#isPaused = true
-      this.socket.pause()
-      // Not the client is slow.
-      if (this.#state === BODY) this.#bodyPace.stop()
-    }
+    const isFull = this.#pending !== null && this.#to - this.#at >= this.server.settings.pendingBytes
+    if (isFull === this.#isPaused) return
+    this.#isPaused = isFull
+    if (isFull) this.socket.pause()
+    else this.socket.resume()
+    // While it is paused, not the client is slow.
+    if (this.#state !== BODY) return
+    if (isFull) this.#bodyPace.stop()
+    else this.#bodyPace.start(clock.now, this.server.settings.requestBodyIdle)
   }
 
   readonly #onEnd = (): void => {
@@ -473,7 +470,8 @@ export class ClientConnection implements Client {
 
   #onBodyTimeout(): void {
     this.#bodyPace.stop()
-    this.exchange.fail({ side: "downstream", reason: this.#bodyPace.isSlow ? "body-rate" : "body-timeout" })
+    // While something waits for the backend, not the client is slow: as it goes on, time begins anew.
+    if (this.#pending === null) this.exchange.fail({ side: "downstream", reason: this.#bodyPace.isSlow ? "body-rate" : "body-timeout" })
   }
 
   #onReadTimeout(): void {

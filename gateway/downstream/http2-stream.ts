@@ -90,6 +90,7 @@ export class Http2Stream implements Client {
     if (!isEnd) this.#readPace.start(clock.now, settings.requestBodyIdle)
     const fault = this.#parse(http1Head(message, fields, isEnd))
     if (fault !== null) {
+      this.head.method = message.method
       this.server.metrics.refusedMessages++
       this.exchange.refuse(fault)
     } else if (!isForConnection(message.scheme, this.forwarding)) this.exchange.refuse("scheme")
@@ -133,13 +134,15 @@ export class Http2Stream implements Client {
     if (refusal !== null) return this.exchange.fail({ side: "downstream", reason: refusal })
     // While something waits for the backend, not the client is slow.
     if (this.#hasEnd || this.#held.length > 0) this.#readPace.stop()
-    else {
-      const { requestBodyIdle } = this.server.settings
-      if (!this.#readPace.isRunning) this.#readPace.start(clock.now, requestBodyIdle)
-      // Once it is answered, request and answer may be a conversation: then only silence counts.
-      else this.#readPace.earn(octets, clock.now, requestBodyIdle, this.exchange.response.hasBegun ? 0 : this.#readRate)
-    }
+    else if (!this.#readPace.isRunning) this.#readPace.start(clock.now, this.#contentIdle)
+    else this.#readPace.earn(octets, clock.now, this.#contentIdle, this.exchange.response.hasBegun ? 0 : this.#readRate)
     if (this.#hasEnd && this.hasEnded) this.exchange.onHalfClosed()
+  }
+
+  /** For more content. Once the answer has begun it is a stream both ways, and the client may be as quiet as the backend, and as slow. */
+  get #contentIdle(): number {
+    const { settings } = this.server
+    return this.exchange.response.hasBegun ? settings.responseBodyIdle : settings.requestBodyIdle
   }
 
   pump(): void {
@@ -163,6 +166,7 @@ export class Http2Stream implements Client {
   }
 
   sendHead(fields: FieldList, isEnd: boolean): void {
+    if (this.#readPace.isRunning) this.#readPace.start(clock.now, this.#contentIdle)
     if (this.#stream !== null) this.#connection.engine.sendHeaders(this.#stream, fields, isEnd)
   }
 
