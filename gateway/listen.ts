@@ -65,6 +65,8 @@ class Acceptor {
   readonly address: string
   readonly port: number
   isForAny: boolean
+  /** … and for nobody else: where a connection came to is not asked, which is a system call. */
+  isForAnyOnly = false
   /** undefined before the first attempt has ended. */
   bound: Bound | undefined
   server: net.Server | undefined
@@ -133,12 +135,12 @@ export class Listening {
     if (emptied.length === 0 || gone.length === 0) for (const [, open] of gone) this.#drainDoor(open)
     else {
       for (const [key, open] of gone) this.#closing.set(key, open)
-      void Promise.all(emptied).then(() => {
+      this.#draining(Promise.all(emptied).then(() => {
         for (const [key, open] of gone) {
           if (this.#closing.get(key) === open) this.#closing.delete(key)
           this.#drainDoor(open)
         }
-      })
+      }))
     }
   }
 
@@ -154,7 +156,8 @@ export class Listening {
     const emptied = [...this.#acceptors.values()].map((acceptor) => this.#close(acceptor)).filter((one) => one !== null)
     if (emptied.length > 0) await Promise.all(emptied)
     const cut = await Promise.all([...this.#doors.values()].map(({ door }) => door.drain(milliseconds)))
-    await Promise.all(this.#drains)
+    // The end of one may be the start of another: doors drain once their sockets are closed.
+    while (this.#drains.size > 0) await Promise.all(this.#drains)
     return cut.reduce((sum, one) => sum + one, 0)
   }
 
@@ -172,7 +175,11 @@ export class Listening {
   }
 
   #drainDoor(open: OpenDoor): void {
-    const drained = open.door.drain(this.#options.drain).finally(() => this.#drains.delete(drained))
+    this.#draining(open.door.drain(this.#options.drain))
+  }
+
+  #draining(drain: Promise<unknown>): void {
+    const drained = drain.finally(() => this.#drains.delete(drained))
     this.#drains.add(drained)
   }
 
@@ -189,6 +196,7 @@ export class Listening {
       const open = this.#acceptors.get(key)
       if (open !== undefined) {
         open.isForAny = acceptor.isForAny
+        open.isForAnyOnly = acceptor.isForAnyOnly
         continue
       }
       this.#acceptors.set(key, acceptor)
@@ -266,7 +274,7 @@ export class Listening {
 
   #accept(acceptor: Acceptor, socket: net.Socket): void {
     acceptor.accepted++
-    const to = socket.localAddress
+    const to = acceptor.isForAnyOnly && this.#closing.size === 0 ? undefined : socket.localAddress
     const own = to === undefined ? undefined : this.#doorAt(`${to.startsWith("::ffff:") ? to.slice(7) : to}:${acceptor.port}`)
     const door = own ?? (acceptor.isForAny ? this.#doorAt(`${ANY}:${acceptor.port}`) : undefined)
     if (door === undefined) socket.destroy()
@@ -288,10 +296,14 @@ const wanted = (keys: Iterable<string>, bind: string): ReadonlyMap<string, Accep
     byPort.set(port, [...(byPort.get(port) ?? []), address])
   }
   const acceptors = new Map<string, Acceptor>()
-  const add = (address: string, port: number, isForAny: boolean): void => void acceptors.set(`${address}|${port}`, new Acceptor(address, port, isForAny))
+  const add = (address: string, port: number, isForAny: boolean, isForAnyOnly = false): void => {
+    const acceptor = new Acceptor(address, port, isForAny)
+    acceptor.isForAnyOnly = isForAnyOnly
+    acceptors.set(`${address}|${port}`, acceptor)
+  }
   for (const [port, addresses] of byPort) {
     if (addresses.includes(ANY)) {
-      add(bind, port, true)
+      add(bind, port, true, addresses.length === 1)
       // A process bound to one address by default still serves the others that were asked for by name.
       if (bind !== "::" && bind !== "0.0.0.0") for (const address of addresses) if (address !== ANY && address !== bind) add(address, port, false)
     } else for (const address of addresses) add(address, port, false)

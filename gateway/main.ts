@@ -138,7 +138,7 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
     throw error
   }
   const admin = await listenAdmin({
-    ...flags.admin, applied,
+    ...flags.admin, tokenFile: flags.adminToken, applied,
     state: () => ({ generation: serving.generation, held: subscription.held, busAway: subscription.isStalled, incarnation: subscription.incarnation }),
     units: () => subscription.units,
     reload: () => subscription.reload(),

@@ -99,18 +99,22 @@ export class Exchange implements UpstreamUser {
     this.#account.id = server.requestId()
     if (server.traces !== null) this.#account.trace = server.traces.begin(head)
     if (this.#client.hasEnded) this.onHalfClosed()
-    const refusal = refusalOf(head, this.#client.forwarding.scheme, server.settings)
+    if (server.sheds()) return this.fail({ side: "gateway", reason: "overload" })
+    const refusal = refusalOf(head, this.#client.forwarding, server.settings)
     if (refusal !== null) this.fail({ side: "downstream", reason: refusal })
     // RFC 9110 §9.3.7 and §7.6.2: about the gateway itself, or meant to end here.
     else if (head.form === "asterisk" || (head.maxForwards === 0 && head.method === "OPTIONS")) this.#answer({ status: 200, headers: [], body: "" })
     else this.#match()
   }
 
-  /** What the client sent is no request. */
+  /** What the client sent is no request. Its method stays where that is known: an answer to HEAD has no content. */
   refuse(reason: (Failure & { side: "downstream" })["reason"]): void {
-    this.#client.head.clear()
+    const { head } = this.#client
+    const { method } = head
+    head.clear()
+    head.method = method
     this.#begin()
-    this.request.start(this.#client.head, 0)
+    this.request.start(head, 0)
     this.request.refusal = "request-line"
     this.#account.id = this.#client.server.requestId()
     this.fail({ side: "downstream", reason })
@@ -490,6 +494,7 @@ export class Exchange implements UpstreamUser {
   fail(failure: Failure, code = -1): void {
     if (this.#state === IDLE) return
     this.#account.reason = failure.reason
+    if (failure.side === "downstream" || failure.side === "gateway") this.#client.server.limits.failed(failure.reason)
     this.#release(false, failure.side === "upstream" ? failure.reason : "cancelled")
     const verdict = verdictOf(failure)
     const { head, forwarding } = this.#client
@@ -602,6 +607,7 @@ export class Exchange implements UpstreamUser {
   /** The response is complete. */
   #finish(): void {
     const { isPersistent } = this.response
+    if (this.#upstream?.version === 1 && !this.response.isReferenced) this.#upstream.freeBuffer()
     // Before its request: the rest is nobody's, and the backend must not wait for it on a pooled connection.
     this.#release(this.response.head.isPersistent && this.request.isDone, "ok")
     this.#log()

@@ -1,6 +1,9 @@
 /** What serves: tables, sockets, connections, pools and counters of one thread; the process's only one, or a worker's. */
+import { tick } from "./clock.ts"
+import { ClientConnections } from "./downstream/client-connections.ts"
 import { Listening, type Bound } from "./listen.ts"
 import type { Notes } from "./notes.ts"
+import { Overload, processMemory } from "./overload.ts"
 import { HttpServer, socketOptions } from "./server.ts"
 import type { Settings } from "./settings.ts"
 import type { Listener } from "../bus/kinds/config.ts"
@@ -75,9 +78,11 @@ export class Serving implements Serves {
     const metrics = this.#metrics
     const endpoints = (this.#endpoints = new Endpoints(settings, metrics.upstream))
     const accessLog = (this.#accessLog = settings.accessLog ? new AccessLog(output, metrics) : null)
+    const clients = new ClientConnections(settings)
+    const overload = new Overload({ settings, notes, metrics: metrics.limits, underWay: () => metrics.underWay, memory: processMemory })
     const listening = (this.#listening = new Listening({
       bind, offset: portOffset, drain, notes, socketOptions, onChange, sharesPorts: ticketKey !== undefined,
-      open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, accessLog, traces }),
+      open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, clients, overload, accessLog, traces }),
     }))
     const certificates = (this.#certificates = new Certificates({ plane, key: new PlaneKeyFile(planeKey), onNotes: onChange, ...(ticketKey === undefined ? {} : { ticketKey }) }))
     this.#worker = new LocalWorker({
@@ -88,7 +93,10 @@ export class Serving implements Serves {
         listening.update(table.ports)
       },
     })
-    this.#sweep = setInterval(() => endpoints.sweep(), SWEEP_MS).unref()
+    this.#sweep = setInterval(() => {
+      endpoints.sweep()
+      overload.rest(tick())
+    }, SWEEP_MS).unref()
   }
 
   apply(batch: Batch): null {

@@ -47,6 +47,11 @@ export abstract class RequestRelay {
     return this.isSent
   }
 
+  /** What has been handed upstream is with the kernel, or was copied on its way to a stream. */
+  get isTaken(): boolean {
+    return this.stream !== null || (this.upstream !== null && !this.upstream.hasUnsent)
+  }
+
   /** A copy of the body is wanted; before any of it has been read. */
   keep(kept: KeptBody): void {
     this.kept = kept
@@ -65,7 +70,7 @@ export abstract class RequestRelay {
 
   /** All that went upstream is at hand. */
   get isRepeatable(): boolean {
-    return !this.isSent || (this.kept !== null && this.kept.text !== null)
+    return !this.isSent || this.kept?.isWhole === true
   }
 
   /** What has been sent of the body, for another attempt. */

@@ -10,7 +10,7 @@
  *      the next buffer when the callback in which the response ended returns, and then gets the slab.
  */
 import net from "node:net"
-import { READ_BYTES, slab } from "../slab.ts"
+import { giveBuffer, slab, takeBuffer } from "../slab.ts"
 import type { Http1Endpoint } from "./http1-endpoint.ts"
 import type { OctetUser, UpstreamSide } from "./upstream.ts"
 
@@ -33,6 +33,8 @@ export class UpstreamConnection implements UpstreamSide {
   readonly #socket: net.Socket
   #ownBuffer: Buffer | null = null
   #readsOwn = false
+  /** See freeBuffer(). */
+  #isFree = false
   /** The user paused it. */
   #isHeld = false
   #current: Buffer = slab
@@ -46,7 +48,7 @@ export class UpstreamConnection implements UpstreamSide {
       port: endpoint.port,
       noDelay: true,
       onread: {
-        buffer: () => (this.#current = this.#readsOwn ? (this.#ownBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES)) : this.#share()),
+        buffer: () => (this.#current = this.#readsOwn ? (this.#ownBuffer ??= takeBuffer()) : this.#share()),
         callback: (length) => this.#onRead(length),
       },
     })
@@ -140,8 +142,15 @@ export class UpstreamConnection implements UpstreamSide {
     this.endpoint.onClosed(this)
   }
 
+  /** Nothing refers to what was read last: its buffer may serve another connection. */
+  freeBuffer(): void {
+    this.#isFree = true
+  }
+
   #share(): Buffer {
+    if (this.#ownBuffer !== null && this.#isFree) giveBuffer(this.#ownBuffer)
     this.#ownBuffer = null
+    this.#isFree = false
     return slab
   }
 

@@ -10,6 +10,7 @@ const benches = {
   routechange: () => import("./routechange.ts"),
   proxy: () => import("./proxy.ts"),
   tls: () => import("./tls.ts"),
+  edge: () => import("./edge.ts"),
   scale: () => import("./scale.ts"),
   history: () => import("./history.ts"),
   traces: () => import("./traces.ts"),

@@ -1,22 +1,19 @@
 /** gRPC as Go speaks it (google.golang.org/grpc), its client and its server, before each other and before @grpc/grpc-js. */
 import { spawn, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
-import { join } from "node:path"
 import grpc from "@grpc/grpc-js"
 import { afterEach, beforeAll, describe, expect, test } from "vitest"
-import { GoProgram } from "../fixtures/go-program.ts"
+import { goProgram, whyNoGo } from "../fixtures/go-program.ts"
 import { call, startEcho } from "./grpc-peers.ts"
 import { eventually, startGateway, type Gateway } from "./scripted.ts"
 
-const program = new GoProgram("go-grpc", join(import.meta.dirname, "../fixtures/go-grpc"))
-
-describe.runIf(program.whyNot === undefined)("Go", () => {
+describe.runIf(whyNoGo() === undefined)("Go", () => {
   let path = ""
   let gateway: Gateway | undefined
   const children: ChildProcess[] = []
 
   beforeAll(async () => {
-    path = await program.build()
+    path = await goProgram("go-grpc")
   }, 600_000)
 
   afterEach(async () => {
