@@ -1,5 +1,5 @@
 /**
- * `npm run conformance -- [--profile GATEWAY-HTTP] [--run-test NAME] [--mode Dedicated|Shared] [--installed] [-- flags of the suite …]`:
+ * `npm run conformance -- [--profile GATEWAY-HTTP|GATEWAY-GRPC] [--run-test NAME] [--mode Dedicated|Shared] [--installed] [-- flags of the suite …]`:
  * the Gateway API's suite, built unmodified, against Headgate as `headgate install` puts it into the cluster of
  * KUBECONFIG, else into that of `npm run cluster`; `--installed`: against what is there. What is tested beyond the core
  * is what the GatewayClass says it supports. Exit status: the suite's.
@@ -28,7 +28,9 @@ const { values, positionals } = parseArgs({
 const { version }: { version: string } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 const reports = join(import.meta.dirname, "reports")
 mkdirSync(reports, { recursive: true })
-const report = values.report ?? join(reports, `${GATEWAY_API}-${values.mode.toLowerCase()}.yaml`)
+// A report a profile: a run of one says nothing about the others.
+const ofProfile = values.profile === "GATEWAY-HTTP" ? "" : `-${values.profile.toLowerCase()}`
+const report = values.report ?? join(reports, `${GATEWAY_API}-${values.mode.toLowerCase()}${ofProfile}.yaml`)
 const own = process.env["KUBECONFIG"]
 if (own === undefined && runningCluster() === undefined) {
   console.error("no cluster runs: npm run cluster -- up, or set KUBECONFIG")
