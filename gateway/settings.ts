@@ -62,7 +62,9 @@ export interface Settings extends HeadLimits {
   readonly streamsPerConnection: number
   /** Connections to one endpoint, busy ones included; no other endpoint either: 503. */
   readonly endpointConnections: number
-  /** Idle connections kept for one endpoint. */
+  /** Requests at once on one connection of HTTP/2 to an endpoint, if it takes so many; more get another connection. */
+  readonly endpointStreams: number
+  /** Idle connections of HTTP/1.1 kept for one endpoint. */
   readonly endpointIdle: number
   /** Endpoints tried for one request when connecting fails, where its rule says nothing of retries, and fresh connections after a stale pooled one. */
   readonly attempts: number
@@ -122,6 +124,7 @@ export const defaults: Settings = {
   requestsPerConnection: 0,
   streamsPerConnection: 128,
   endpointConnections: 4_096,
+  endpointStreams: 256,
   endpointIdle: 256,
   attempts: 3,
   retryPercent: 20,
@@ -160,6 +163,7 @@ export const parseSettings = (given: Readonly<Partial<Record<keyof Settings, str
   if (parsed.headBytes < 1_024 || parsed.headBytes > 65_535) throw new TypeError(`${flagOf("headBytes")}: ${parsed.headBytes} is not between 1024 and 65535`)
   if (parsed.attempts < 1) throw new TypeError(`${flagOf("attempts")}: at least 1`)
   if (parsed.streamsPerConnection < 1) throw new TypeError(`${flagOf("streamsPerConnection")}: at least 1`)
+  if (parsed.endpointStreams < 1) throw new TypeError(`${flagOf("endpointStreams")}: at least 1`)
   if (parsed.fields < 1 || parsed.fields > 1_000) throw new TypeError(`${flagOf("fields")}: ${parsed.fields} is not between 1 and 1000`)
   return parsed
 }

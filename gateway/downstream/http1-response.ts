@@ -2,11 +2,15 @@
 import type { Answer } from "../../bus/kinds/config.ts"
 import { CHUNKED, UNTIL_CLOSE } from "../http1/head.ts"
 import { AS_IS, TO_CHUNKS, TO_CLOSE, answerText, responseText } from "../http1/write.ts"
+import type { FieldList } from "../http2/field-list.ts"
+import type { MessageHead } from "../http2/message.ts"
+import { trailerLines } from "../http2/trailers.ts"
 import { giveBuffer, takeBuffer } from "../slab.ts"
 import type { ClientConnection } from "./http1-connection.ts"
 import { BAD, DONE, HELD, IN_HEAD, MORE, ResponseRelay } from "./response.ts"
 
 const LAST_CHUNK = "0\r\n\r\n"
+const EMPTY = Buffer.alloc(0)
 
 export class Http1Response extends ResponseRelay {
   readonly #client: ClientConnection
@@ -94,6 +98,34 @@ export class Http1Response extends ResponseRelay {
     if (!this.body.isDone) return false
     if (this.#mode === TO_CHUNKS) this.#client.socket.write(LAST_CHUNK, "latin1")
     return true
+  }
+
+  protected beginFields(fields: FieldList, message: MessageHead, isEnd: boolean): number {
+    this.head.fill(message.status, fields, message.contentLength, isEnd, this.#client.head.method)
+    // Content is on its way, most often in the same read: one write for both.
+    if (!isEnd) {
+      this.#client.socket.cork()
+      process.nextTick(this.#uncork)
+    }
+    this.begin(EMPTY, 0, 0, true)
+    return isEnd ? DONE : MORE
+  }
+
+  readonly #uncork = (): void => this.#client.socket.uncork()
+
+  onContent(octets: Buffer, start: number, end: number, isEnd: boolean): number {
+    const found = start === end || this.body.isDone ? MORE : this.relay(octets, start, end, "", true)
+    if (isEnd) return this.#end("")
+    return found === DONE ? MORE : found
+  }
+
+  onTrailers(fields: FieldList): number {
+    return this.#end(trailerLines(fields))
+  }
+
+  #end(trailers: string): number {
+    if (this.#mode === TO_CHUNKS) this.#client.socket.write(trailers === "" ? LAST_CHUNK : `0\r\n${trailers}\r\n`, "latin1")
+    return DONE
   }
 
   answer(answer: Answer): void {

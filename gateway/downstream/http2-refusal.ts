@@ -9,6 +9,6 @@ export const logRefusal = ({ server, forwarding, secure }: { readonly server: Ht
   server.metrics.done(status, 0)
   server.accessLog?.write({
     start: tick(), milliseconds: 0, id: server.requestId(), client: forwarding.address, method, host, path: "", protocol: "HTTP/2", status, bytes: 0, received: -1,
-    userAgent: "", route: "", upstream: "", attempts: 0, reason, tls: secure?.version ?? "",
+    userAgent: "", route: "", upstream: "", attempts: 0, grpc: -1, reason, tls: secure?.version ?? "",
   })
 }

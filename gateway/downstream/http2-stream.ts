@@ -9,24 +9,27 @@ import { REFUSED } from "../http1/head.ts"
 import { RequestHead } from "../http1/request.ts"
 import type { Forwarding } from "../http1/write.ts"
 import { CANCEL, INTERNAL_ERROR, NO_ERROR } from "../http2/error-code.ts"
-import { KIND } from "../http2/field-kind.ts"
-import type { FieldList } from "../http2/field-list.ts"
+import { FieldList } from "../http2/field-list.ts"
+import { HeldContent } from "../http2/held-content.ts"
 import { http1Head } from "../http2/http1-head.ts"
 import type { MessageHead } from "../http2/message.ts"
 import type { Stream } from "../http2/stream.ts"
-import { OTHER } from "../http1/field.ts"
+import { addTrailers, trailerLines } from "../http2/trailers.ts"
 import { Exchange } from "../proxy.ts"
 import type { HttpServer } from "../server.ts"
 import type { Secure } from "../tls/handshake.ts"
 import type { Client } from "./client.ts"
-import { HeldContent } from "./held-content.ts"
 import type { Http2Connection } from "./http2-connection.ts"
 import { Http2Request } from "./http2-request.ts"
-import { Http2Response, trailerFields } from "./http2-response.ts"
+import { Http2Response } from "./http2-response.ts"
 import { Pace } from "./pace.ts"
 import { isForConnection } from "./refusal.ts"
 
 const EMPTY = Buffer.alloc(0)
+
+/** Of the section that is being sent. */
+const trailers = new FieldList()
+
 /** Heads are written here for the parser. */
 let scratch = Buffer.allocUnsafeSlow(16_384)
 
@@ -86,7 +89,7 @@ export class Http2Stream implements Client {
     this.#hasEnd = isEnd
     this.#trailers = ""
     const { settings } = this.server
-    this.#readRate = isEnd || isConversation(fields) ? 0 : settings.requestBodyRate
+    this.#readRate = isEnd ? 0 : settings.requestBodyRate
     if (!isEnd) this.#readPace.start(clock.now, settings.requestBodyIdle)
     const fault = this.#parse(http1Head(message, fields, isEnd))
     if (fault !== null) {
@@ -95,6 +98,8 @@ export class Http2Stream implements Client {
       this.exchange.refuse(fault)
     } else if (!isForConnection(message.scheme, this.forwarding)) this.exchange.refuse("scheme")
     else this.exchange.start()
+    // A call sends when its caller has something to say.
+    if (this.exchange.isGrpc) this.#readPace.stop()
   }
 
   #parse(text: string): Fault | null {
@@ -109,7 +114,7 @@ export class Http2Stream implements Client {
   onData(octets: Buffer, start: number, end: number, isEnd: boolean): void {
     if (isEnd) this.#hasEnd = true
     if (this.#isAnswered) return
-    const isTaken = this.#held.length === 0 && (start === end || this.request.take(octets, start, end))
+    const isTaken = this.#held.length === 0 && (start === end || this.request.take(octets, start, end, isEnd))
     if (isTaken) this.#consume(end - start)
     else this.#held.add(octets, start, end)
     this.#onReceived(end - start)
@@ -118,8 +123,7 @@ export class Http2Stream implements Client {
   onTrailers(fields: FieldList): void {
     this.#hasEnd = true
     if (this.#isAnswered) return
-    // As of HTTP/1.1: what frames, routes or authenticates ends here (RFC 9110 §6.5.1).
-    for (let field = 0; field < fields.count; field++) if ((fields.kind(field) & KIND) === OTHER) this.#trailers += `${fields.name(field)}: ${fields.value(field)}\r\n`
+    this.#trailers = trailerLines(fields)
     this.#onReceived(0)
   }
 
@@ -133,7 +137,7 @@ export class Http2Stream implements Client {
     const { refusal } = this.request
     if (refusal !== null) return this.exchange.fail({ side: "downstream", reason: refusal })
     // While something waits for the backend, not the client is slow.
-    if (this.#hasEnd || this.#held.length > 0) this.#readPace.stop()
+    if (this.#hasEnd || this.#held.length > 0 || this.exchange.isGrpc) this.#readPace.stop()
     else if (!this.#readPace.isRunning) this.#readPace.start(clock.now, this.#contentIdle)
     else this.#readPace.earn(octets, clock.now, this.#contentIdle, this.exchange.response.hasBegun ? 0 : this.#readRate)
     if (this.#hasEnd && this.hasEnded) this.exchange.onHalfClosed()
@@ -149,7 +153,7 @@ export class Http2Stream implements Client {
     if (this.#isAnswered) return
     const { length } = this.#held
     if (length > 0) {
-      if (!this.request.take(this.#held.octets, 0, length)) return
+      if (!this.request.take(this.#held.octets, 0, length, this.#hasEnd && this.#trailers === "")) return
       this.#held.clear()
       this.#consume(length)
     }
@@ -174,11 +178,11 @@ export class Http2Stream implements Client {
    * Spans of `buffer`; with `isLast` the end follows, with these trailers (field lines) if there are any. What the client
    * does not take now is kept: copied if `isLent`, else the octets must stay. False: something is kept.
    */
-  sendContent(buffer: Buffer, spans: readonly number[], isLent: boolean, isLast: boolean, trailers: string): boolean {
+  sendContent(buffer: Buffer, spans: readonly number[], isLent: boolean, isLast: boolean, lines: string): boolean {
     const stream = this.#stream
     if (stream === null) return true
     const { engine } = this.#connection
-    const isEnd = isLast && trailers === ""
+    const isEnd = isLast && lines === ""
     let i = 0
     let at = 0
     if (this.#rest === null) {
@@ -190,14 +194,22 @@ export class Http2Stream implements Client {
       }
       if (i >= spans.length) {
         if (isEnd && spans.length === 0) engine.sendData(stream, EMPTY, 0, 0, true)
-        else if (isLast && trailers !== "") engine.sendHeaders(stream, trailerFields(trailers), true)
+        else if (isLast && lines !== "") engine.sendHeaders(stream, addTrailers(trailers.clear(), lines), true)
         return true
       }
     }
     this.#keep(buffer, spans, i, at, isLent)
     this.#isLast = isLast
-    this.#lastTrailers = trailers
+    this.#lastTrailers = lines
     return false
+  }
+
+  /** The end of the content. What may go on of a backend's trailers. */
+  sendTrailers(fields: FieldList): void {
+    if (this.#rest !== null) {
+      this.#isLast = true
+      this.#lastTrailers = trailerLines(fields)
+    } else if (this.#stream !== null) this.#connection.engine.sendHeaders(this.#stream, fields, true)
   }
 
   /** From `at` (0: from its start) in the span at `from` on. */
@@ -223,7 +235,7 @@ export class Http2Stream implements Client {
     this.#rest = null
     this.#writePace.stop()
     if (!this.#isLast) return this.exchange.onFlushed()
-    if (this.#lastTrailers !== "") engine.sendHeaders(stream, trailerFields(this.#lastTrailers), true)
+    if (this.#lastTrailers !== "") engine.sendHeaders(stream, addTrailers(trailers.clear(), this.#lastTrailers), true)
     this.#isLast = false
     this.#settle()
   }
@@ -243,8 +255,9 @@ export class Http2Stream implements Client {
 
   // === The end
 
-  destroy(): void {
-    this.#end(INTERNAL_ERROR)
+  /** A backend's code says more than ours; but an answer that is none is an error. */
+  destroy(code: number): void {
+    this.#end(code <= NO_ERROR ? INTERNAL_ERROR : code)
   }
 
   /** The stream is over: the client has reset it, or the connection is gone. */
@@ -308,6 +321,3 @@ export class Http2Stream implements Client {
     else this.exchange.abort()
   }
 }
-
-/** A call of gRPC sends when its caller has something to say. */
-const isConversation = (fields: FieldList): boolean => fields.get("content-type")?.startsWith("application/grpc") === true

@@ -1,9 +1,11 @@
 /**
- * A copy of a request's body as it was framed on its way upstream, for who sends the request once more: a mirror, a
+ * A copy of a request's body as its head of HTTP/1.1 frames it, for who sends the request once more: a mirror, a
  * retry. Up to a size for one request and for all together; beyond either there is no copy, and nothing else changes.
  */
+import { BodyReader } from "../http1/body.ts"
 import type { Settings } from "../settings.ts"
-import { HeldContent } from "./held-content.ts"
+import { HeldContent } from "../http2/held-content.ts"
+import type { UpstreamStream } from "../upstream/http2-stream.ts"
 
 export type KeptLimits = Pick<Settings, "keptBodyBytes" | "keptBytes">
 
@@ -23,6 +25,11 @@ export class KeptBody {
   constructor(limits: KeptLimits, onEnd: ((body: string | null, why: NotKept) => void) | null) {
     this.#limits = limits
     this.#onEnd = onEnd
+  }
+
+  /** Somebody waits for the whole. */
+  get isAwaited(): boolean {
+    return this.#onEnd !== null
   }
 
   /** `spans` of `buffer`, then `after`. */
@@ -73,3 +80,18 @@ export class KeptBody {
     onEnd?.(this.text, why)
   }
 }
+
+/** Sends a body that is framed as HTTP/1.1 does over a stream. `isEnd`: it is all of it. `kind`, `length`: as its head says (http1/head.ts). */
+export const sendFramed = (stream: UpstreamStream, kind: number, length: number, text: string, isEnd: boolean): void => {
+  const octets = Buffer.from(text, "latin1")
+  const body = new BodyReader()
+  body.start(kind, length, true)
+  body.read(octets, 0, octets.length)
+  for (let i = 0; i < body.spans.length; i += 2) stream.send(octets, body.spans[i] ?? 0, body.spans[i + 1] ?? 0, false)
+  if (isEnd) stream.finish(body.trailers ?? "")
+}
+
+/** A piece of content as a chunk: what stands before it, if there is any, and after it. */
+export const chunkStart = (octets: number): string => `${octets.toString(16)}\r\n`
+export const CHUNK_END = "\r\n"
+export const lastChunk = (trailers: string): string => `0\r\n${trailers}\r\n`

@@ -19,7 +19,7 @@ const bits = (...kinds: number[]): number => kinds.reduce((sum, kind) => sum | (
 /** Fields that end at this hop, and are written anew where the next one needs them. */
 export const HOP_BY_HOP = bits(CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE, HTTP2_SETTINGS)
 /** What a client may claim about earlier hops: nothing, unless hops before this one are trusted. */
-const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID, FORWARDED)
+export const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID, FORWARDED)
 /**
  * Fields a Connection option must not take away: the message would mean something else to the next hop. What trusted
  * hops claim is among them, since a client may have named it in a Connection field that one of them let through.
@@ -27,7 +27,7 @@ const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWA
 const NEVER_OPTIONS = bits(HOST, CONTENT_LENGTH, TRANSFER_ENCODING, DATE) | CLAIMS
 
 const FRAMING = bits(CONTENT_LENGTH, TRANSFER_ENCODING)
-const TRACE_CONTEXT = bits(TRACEPARENT, TRACESTATE)
+export const TRACE_CONTEXT = bits(TRACEPARENT, TRACESTATE)
 
 /** RFC 6455 §4: anew at each hop, of the protocols a client offers the one that is known here. */
 const WEB_SOCKET = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -58,6 +58,15 @@ export const isOption = (head: Head, field: number, kind: number, options: reado
   if (((1 << kind) & NEVER_OPTIONS) !== 0) return false
   for (const option of options) if (head.isNamed(field, option)) return true
   return false
+}
+
+/** A field of ours that takes the place of a client's (telemetry/request-trace.ts). */
+export interface TraceLine {
+  /** With CRLF. */
+  readonly line: string
+  readonly value: string
+  /** What else the client sent about it goes no further. */
+  readonly isNew: boolean
 }
 
 /** What one downstream connection says about its client, made once. */
@@ -110,7 +119,7 @@ export const requestText = (
   requestId: string,
   via: string,
   fallbackHost: string,
-  trace: { readonly line: string; readonly isNew: boolean } | null = null,
+  trace: TraceLine | null = null,
 ): string => {
   const { text } = head
   let dropped = HOP_BY_HOP

@@ -80,6 +80,11 @@ export abstract class LocalSide<C> {
     return this.pendingOctets > this.settings.outputOctets
   }
 
+  /** Its SETTINGS have come: it speaks HTTP/2. */
+  get isPeerKnown(): boolean {
+    return this.sender.peer.isKnown
+  }
+
   /** Streams not closed. */
   get streamCount(): number {
     return this.streams.size

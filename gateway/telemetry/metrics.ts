@@ -8,12 +8,12 @@ import { LimitMetrics, writeLimits } from "./limit-metrics.ts"
 
 /** How attempts at backends ended; the order is the index in `UpstreamMetrics.outcomes`. */
 export const outcomes = [
-  "ok", "refused", "connect-timeout", "overloaded", "reset", "closed", "bad-response", "upgraded", "head-timeout", "timeout", "truncated", "idle", "cancelled",
+  "ok", "refused", "connect-timeout", "overloaded", "not-http2", "refused-stream", "reset", "closed", "bad-response", "upgraded", "head-timeout", "timeout", "truncated", "idle", "cancelled",
 ] as const
 export type Outcome = (typeof outcomes)[number]
 
 const outcomeIndex: Readonly<Record<Outcome, number>> = {
-  ok: 0, refused: 1, "connect-timeout": 2, overloaded: 3, reset: 4, closed: 5, "bad-response": 6, upgraded: 7, "head-timeout": 8, timeout: 9, truncated: 10, idle: 11, cancelled: 12,
+  ok: 0, refused: 1, "connect-timeout": 2, overloaded: 3, "not-http2": 4, "refused-stream": 5, reset: 6, closed: 7, "bad-response": 8, upgraded: 9, "head-timeout": 10, timeout: 11, truncated: 12, idle: 13, cancelled: 14,
 }
 
 /** What became of requests that were to be mirrored; the order is the index in `MirrorMetrics`. */

@@ -1,5 +1,5 @@
 /**
- * One connection to an endpoint: raw socket, one request at a time.
+ * One connection of HTTP/1.1 to an endpoint: raw socket, one request at a time.
  *
  * Reads come through net's documented `onread`: no Buffer a read, no stream machinery. Its dangers, each tested in
  * test/proxy/bulk.test.ts: a read buffer is overwritten by the next read. So
@@ -11,31 +11,19 @@
  */
 import net from "node:net"
 import { giveBuffer, slab, takeBuffer } from "../slab.ts"
-import type { Endpoint } from "./endpoint.ts"
-
-/** Who uses a connection. Called synchronously from socket events; after onLost nothing more comes. */
-export interface UpstreamUser {
-  onConnected(): void
-  /**
-   * `length` octets of `buffer`. `isLent`: the shared slab, see danger 1. False: pause (already paused when the call
-   * returns), until resume().
-   */
-  onRead(buffer: Buffer, length: number, isLent: boolean): boolean
-  /** What was written has gone; called only while isBlocked was seen true. */
-  onWritable(): void
-  /** The peer ended the connection (error null) or it failed. */
-  onLost(error: NodeJS.ErrnoException | null): void
-}
+import type { Http1Endpoint } from "./http1-endpoint.ts"
+import type { OctetUser, UpstreamSide } from "./upstream.ts"
 
 /** Who uses a connection after 101: each direction ends for itself. */
-export interface UpstreamTunnel extends UpstreamUser {
+export interface UpstreamTunnel extends OctetUser {
   /** The peer will say nothing more; what is written still reaches it. onLost follows when both directions have ended. */
   onUpstreamEnd(): void
 }
 
-export class UpstreamConnection {
-  readonly endpoint: Endpoint
-  user: UpstreamUser | null
+export class UpstreamConnection implements UpstreamSide {
+  readonly version = 1
+  readonly endpoint: Http1Endpoint
+  user: OctetUser | null
   isConnected = false
   /** It has carried a request before: when it is lost without a word, it may have been stale. */
   isReused = false
@@ -52,7 +40,7 @@ export class UpstreamConnection {
   #current: Buffer = slab
   #tunnel: UpstreamTunnel | null = null
 
-  constructor(endpoint: Endpoint, user: UpstreamUser) {
+  constructor(endpoint: Http1Endpoint, user: OctetUser) {
     this.endpoint = endpoint
     this.user = user
     const socket = net.connect({
@@ -126,6 +114,14 @@ export class UpstreamConnection {
   /** … no longer. */
   wantSharedBuffer(): void {
     this.#readsOwn = false
+  }
+
+  giveUp(): void {
+    this.#onLost(Object.assign(new Error("connect timed out"), { code: "ETIMEDOUT" }))
+  }
+
+  release(isReusable: boolean): void {
+    this.endpoint.release(this, isReusable)
   }
 
   /** Takes part in no exchange any more; reading goes on so that an end or an unasked octet is noticed. */

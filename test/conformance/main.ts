@@ -8,7 +8,6 @@ import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { ABILITIES } from "../../functions/gateway-api/abilities.ts"
 import { supportedFeatures } from "../../functions/status/classes.ts"
 import { connectApi, resourcePath } from "../../infra/adapters/kubernetes/client.ts"
 import { isJson, listOf, memberOf, textOf } from "../../infra/adapters/kubernetes/raw.ts"
@@ -62,7 +61,7 @@ const untilFeatures = async (): Promise<void> => {
   const path = resourcePath({ group: "gateway.networking.k8s.io", version: "v1", plural: "gatewayclasses", name: values.class })
   const api = own === undefined ? undefined : connectApi()
   const read = async (): Promise<unknown> => (api === undefined ? JSON.parse(await kubectl("get", "--raw", path)) : api.request({ path }))
-  const wanted = supportedFeatures(values.mode === "Shared" ? "Shared" : "Dedicated", ABILITIES).join(" ")
+  const wanted = supportedFeatures(values.mode === "Shared" ? "Shared" : "Dedicated").join(" ")
   const said = async (): Promise<string> => listOf(memberOf(await read(), "status"), "supportedFeatures").map((feature) => (isJson(feature) ? textOf(feature["name"]) : "")).sort().join(" ")
   try {
     await until(`GatewayClass ${values.class} says what is supported`, async () => (await said()) === wanted, 60_000)

@@ -73,7 +73,7 @@ test("a PUT with content is sent again after a status of the rule's, and a mirro
       return turn++ === 0 ? "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n" : OK
     }), {
       rule: { retry: { codes: new Set([503]), attempts: 2, backoff: 1 } },
-      find: (_, rule) => (made ??= { ...rule, mirrors: gateway === undefined ? [] : [{ cluster: { id: "m", endpoints: [gateway.endpoints.get("127.0.0.1", shadow.port)], emptyStatus: 503, turn: 0 }, isDue: () => true }] }),
+      find: (_, rule) => (made ??= { ...rule, mirrors: gateway === undefined ? [] : [{ cluster: { id: "m", isHttp2: false, endpoints: [gateway.endpoints.get("127.0.0.1", shadow.port)], emptyStatus: 503, turn: 0 }, isDue: () => true }] }),
     })
     const asked = ask(own, { ":method": "PUT" }, "content")
     const copy = await shadow.accept()

@@ -17,7 +17,7 @@ afterEach(async () => {
   await other.stop()
 })
 
-const mirrorTo = (port: number): Mirror => ({ cluster: { id: "m", endpoints: [gateway.endpoints.get("127.0.0.1", port)], emptyStatus: 503, turn: 0 }, isDue: () => true })
+const mirrorTo = (port: number): Mirror => ({ cluster: { id: "m", isHttp2: false, endpoints: [gateway.endpoints.get("127.0.0.1", port)], emptyStatus: 503, turn: 0 }, isDue: () => true })
 
 const mirroring = (options: GatewayOptions = {}, mirrors: () => readonly Mirror[] = () => [mirrorTo(shadow.port)]): Promise<Peer> => {
   let made: CompiledRule | undefined
@@ -165,7 +165,7 @@ test("a mirror that hangs up, refuses or speaks nonsense fails no request", asyn
 })
 
 test("without endpoints a mirror is dropped", async () => {
-  const client = await mirroring({}, () => [{ cluster: { id: "m", endpoints: [], emptyStatus: 503, turn: 0 }, isDue: () => true }])
+  const client = await mirroring({}, () => [{ cluster: { id: "m", isHttp2: false, endpoints: [], emptyStatus: 503, turn: 0 }, isDue: () => true }])
   client.say(GET)
   await answered(client)
   expect(mirrored("no-endpoint")).toBe(1)

@@ -247,6 +247,8 @@ export interface GatewayOptions {
   readonly logTo?: number
   readonly traces?: RequestTraces
   readonly overload?: (metrics: Metrics) => Overload
+  /** The backends speak HTTP/2. */
+  readonly isHttp2?: boolean
 }
 
 /** A gateway whose one rule takes everything, in front of these ports. */
@@ -254,10 +256,11 @@ export const startGateway = async (ports: readonly number[], options: GatewayOpt
   const settings: Settings = { ...defaults, accessLog: false, ...options.settings }
   const metrics = new Metrics()
   const endpoints = new Endpoints(settings, metrics.upstream)
-  const cluster = { id: "service/test/it/80", endpoints: ports.map((port) => endpoints.get("127.0.0.1", port)), emptyStatus: 503, turn: 0 }
+  const isHttp2 = options.isHttp2 ?? false
+  const cluster = { id: "service/test/it/80", isHttp2, endpoints: ports.map((port) => endpoints.get("127.0.0.1", port, isHttp2)), emptyStatus: 503, turn: 0 }
   const backend: CompiledBackend = { cluster, answer: null, ...NO_FILTERS, ...options.backend }
   const rule: CompiledRule = {
-    id: "httproute/test/it#0", route: "httproute/test/it", answer: null, ...NO_FILTERS,
+    id: "httproute/test/it#0", route: "httproute/test/it", answer: null, isGrpc: false, ...NO_FILTERS,
     pick: () => backend, requestTimeout: undefined, backendTimeout: undefined, retry: null, ...options.rule,
   }
   const { find } = options
