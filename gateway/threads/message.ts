@@ -1,6 +1,7 @@
 /** What the main thread and its workers tell each other. In order, as every MessagePort delivers. */
 import type { Span } from "../../bus/trace/span.ts"
 import type { Bound } from "../listen.ts"
+import type { ListeningSocket } from "../restart/listening-socket.ts"
 import type { ServingSettings } from "../serving.ts"
 import type { Batch, TableNote } from "../table/compile.ts"
 import type { Sampler } from "../telemetry/sampler.ts"
@@ -16,6 +17,8 @@ export interface Beginning extends ServingSettings {
   readonly number: number
   /** Connections are for one answer each. */
   readonly isLeaving: boolean
+  /** Sockets are not touched before `release`; these are its own from a predecessor. Undefined: they are bound as tables want them. */
+  readonly handed: readonly ListeningSocket[] | undefined
 }
 
 export type ToWorker =
@@ -23,7 +26,10 @@ export type ToWorker =
   | { readonly is: "ping" }
   | { readonly is: "ticket-key"; readonly octets: Uint8Array }
   | { readonly is: "leave" }
-  | { readonly is: "drain"; readonly milliseconds: number }
+  /** `isHandedOver`: to a successor. */
+  | { readonly is: "drain"; readonly milliseconds: number; readonly isHandedOver: boolean }
+  | { readonly is: "hold" }
+  | { readonly is: "release" }
   | { readonly is: "stop" }
   /** The lines it sent were written, but for so many. */
   | { readonly is: "written"; readonly lost: number }
@@ -55,5 +61,6 @@ export type FromWorker =
   /** An error nobody caught: it takes no more, and ends when what is under way has. */
   | { readonly is: "failed"; readonly error: string }
   | { readonly is: "drained"; readonly cut: number }
+  | { readonly is: "held"; readonly sockets: readonly ListeningSocket[]; readonly error: string | undefined }
   /** The last word. */
   | { readonly is: "stopped"; readonly counted: Counted }

@@ -76,7 +76,13 @@ port.on("message", (message: ToWorker) => {
       serving.leave()
       break
     case "drain":
-      void serving.drain(message.milliseconds).then((cut) => tell({ is: "drained", cut }))
+      void (message.isHandedOver ? serving.handOver(message.milliseconds) : serving.drain(message.milliseconds)).then((cut) => tell({ is: "drained", cut }))
+      break
+    case "hold":
+      serving.hold().then((sockets) => tell({ is: "held", sockets, error: undefined }), (error: unknown) => tell({ is: "held", sockets: [], error: error instanceof Error ? error.message : String(error) }))
+      break
+    case "release":
+      serving.release()
       break
     case "stop":
       void stop()

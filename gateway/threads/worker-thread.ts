@@ -1,6 +1,7 @@
 /** One worker as the main thread knows it: what it serves, what it has counted, whether it answers. */
 import { Worker } from "node:worker_threads"
 import type { Span } from "../../bus/trace/span.ts"
+import type { ListeningSocket } from "../restart/listening-socket.ts"
 import type { Output } from "../telemetry/output.ts"
 import type { Beginning, Counted, FromWorker, Report, ToWorker } from "./message.ts"
 
@@ -27,6 +28,7 @@ export class WorkerThread {
   readonly #worker: Worker
   readonly #onPong = new Set<() => void>()
   #onDrained: (cut: number) => void = () => {}
+  #onHeld: (sockets: readonly ListeningSocket[], error?: string) => void = () => {}
   readonly #gone = Promise.withResolvers<void>()
   #error: string | undefined
 
@@ -55,6 +57,9 @@ export class WorkerThread {
         case "drained":
           this.#onDrained(message.cut)
           break
+        case "held":
+          this.#onHeld(message.sockets, message.error)
+          break
         case "stopped":
           this.counted = message.counted
           break
@@ -67,6 +72,7 @@ export class WorkerThread {
       this.isGone = true
       this.#answered()
       this.#onDrained(0)
+      this.#onHeld([])
       this.#gone.resolve()
       onExit(this, this.#error ?? (code === 0 ? undefined : `it ended with ${code}`))
     })
@@ -94,12 +100,21 @@ export class WorkerThread {
     return promise
   }
 
+  /** Resolves with its listening sockets, which stay as they are; none, where it is gone. */
+  hold(): Promise<readonly ListeningSocket[]> {
+    if (this.isGone) return Promise.resolve([])
+    const { promise, resolve, reject } = Promise.withResolvers<readonly ListeningSocket[]>()
+    this.#onHeld = (sockets, error) => (error === undefined ? resolve(sockets) : reject(new Error(error)))
+    this.tell({ is: "hold" })
+    return promise
+  }
+
   /** Resolves with how many connections were cut off. */
-  drain(milliseconds: number): Promise<number> {
+  drain(milliseconds: number, isHandedOver = false): Promise<number> {
     if (this.isGone) return Promise.resolve(0)
     const { promise, resolve } = Promise.withResolvers<number>()
     this.#onDrained = resolve
-    this.tell({ is: "drain", milliseconds })
+    this.tell({ is: "drain", milliseconds, isHandedOver })
     return promise
   }
 
