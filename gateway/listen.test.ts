@@ -24,6 +24,7 @@ class Process {
         server.on("connection", (socket) => answers.emit("connection", socket))
         return {
           leave: () => {},
+          emptied: () => Promise.resolve(),
           drain: () => {
             this.drained.push(port)
             answers.closeAllConnections()
@@ -106,7 +107,7 @@ describe("sockets", () => {
         response.end([...keys].find(([, value]) => value === table())?.[0])
       })
       server.on("connection", (socket) => answers.emit("connection", socket))
-      return { leave: () => {}, drain: () => { answers.closeAllConnections(); return Promise.resolve(0) } }
+      return { leave: () => {}, emptied: () => Promise.resolve(), drain: () => { answers.closeAllConnections(); return Promise.resolve(0) } }
     } })
     const keys = new Map([`*:${port}`, `127.0.0.2:${port}`].map((key): readonly [string, PortTable] => [key, new CompiledPort(port, "HTTP", HostIndex.empty<CompiledListener>())]))
     own.listening.update(keys)

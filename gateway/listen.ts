@@ -68,7 +68,7 @@ interface OpenDoor {
 
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5000
-/** Of the time to finish after handing over: for those who have not gone by themselves. */
+/** Of the time to finish after handing over, half of it at most: for those who have not gone by themselves. */
 const LAST_MS = 1000
 const ANY = "*"
 
@@ -191,7 +191,7 @@ export class Listening {
     this.#isHeld = true
     for (const { server } of this.#acceptors.values()) server?.close()
     this.leave()
-    const last = Math.min(milliseconds, LAST_MS)
+    const last = Math.min(milliseconds / 2, LAST_MS)
     await Promise.all([...this.#doors.values()].map(({ door }) => door.emptied(milliseconds - last)))
     return this.drain(last)
   }
