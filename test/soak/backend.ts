@@ -47,9 +47,10 @@ const answer = (request: IncomingMessage, response: ServerResponse): void => {
   }
 }
 
-export const startSoakBackend = (): Promise<EchoServer> => {
+/** Undefined: any port of 127.0.0.1. */
+export const startSoakBackend = (at?: { readonly host: string; readonly port: number }): Promise<EchoServer> => {
   const server = createServer(answer)
   // Idle connections belong to the gateway's pool: closing one under it would be this backend's fault.
   server.keepAliveTimeout = 120_000
-  return startEchoServer(server)
+  return startEchoServer(server, at)
 }
