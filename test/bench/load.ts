@@ -13,7 +13,7 @@ export interface Load {
   readonly p99: number
 }
 
-const connections = 64
+const CONNECTIONS = 64
 /** As curl sends them. */
 export const requestFields = { "User-Agent": "curl/8.5.0", Accept: "*/*" } as const
 
@@ -36,7 +36,7 @@ function request() at = at % #requests + 1; return requests[at] end
 }
 
 /** Rejects when a single request was not answered with 2xx. `core`: where wrk runs. */
-export const load = (url: string, mix: string, seconds: number, core: number): Promise<Load> =>
+export const load = (url: string, mix: string, seconds: number, core: number, connections = CONNECTIONS): Promise<Load> =>
   new Promise((resolve, reject) => {
     execFile("taskset", ["-c", String(core), "wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "-s", mix, url], (error, stdout, stderr) => {
       if (error !== null) reject(new Error(`wrk: ${error.message}\n${stderr}`))
