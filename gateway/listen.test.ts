@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs"
 import http from "node:http"
 import net from "node:net"
 import { once } from "node:events"
@@ -95,6 +96,24 @@ describe("sockets", () => {
     await gateway.until(() => gateway.listening.boundAt(`*:${port}`)?.port === port)
     expect(await get("127.0.0.1", port)).toBe(`${port} served`)
     expect(gateway.notes.list()).toEqual([])
+  })
+
+  it("that are held are told with their descriptors, and neither opened nor closed before they are released", async () => {
+    const [first = 0, second = 0] = await freePorts(2)
+    const gateway = new Process()
+    gateway.update(`*:${first}`)
+    const held = await gateway.listening.hold()
+    expect(held).toEqual([{ key: `127.0.0.1|${first}`, address: "127.0.0.1", port: first, fd: expect.any(Number) }])
+    expect(held.every(({ fd }) => fstatSync(fd).isSocket())).toBe(true)
+    gateway.update(`*:${second}`)
+    expect(gateway.listening.isSettled).toBe(false)
+    const { server } = await occupy("127.0.0.1", second)
+    server.close()
+    await once(net.connect(first, "127.0.0.1"), "connect")
+    gateway.listening.release()
+    await gateway.until(() => gateway.listening.isSettled)
+    expect(await get("127.0.0.1", second)).toBe(`${second} served`)
+    await expect(get("127.0.0.1", first)).rejects.toThrow("fetch failed")
   })
 
   it("hand a connection to the listener of the address it came to, else to the one for any", async () => {

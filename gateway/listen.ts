@@ -16,6 +16,7 @@
  */
 import fs from "node:fs"
 import net from "node:net"
+import { Acceptor, ANY, type Bound, partsOf, reasonOf, wanted } from "./acceptor.ts"
 import { closeEmptied } from "./close-emptied.ts"
 import type { Notes } from "./notes.ts"
 import { descriptorOf, type ListeningSocket } from "./restart/listening-socket.ts"
@@ -50,16 +51,6 @@ export interface ListenOptions {
   readonly onChange: () => void
 }
 
-/** Where a port is served. */
-export interface Bound {
-  readonly address: string
-  /** 0: not bound, `error` says why. */
-  readonly port: number
-  readonly error?: string
-  /** Where it is not the port that is to blame. */
-  readonly reason?: "AddressNotUsable"
-}
-
 interface OpenDoor {
   readonly server: net.Server
   readonly door: Door
@@ -70,31 +61,6 @@ const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5000
 /** Of the time to finish after handing over, half of it at most: for those who have not gone by themselves. */
 const LAST_MS = 1000
-const ANY = "*"
-
-class Acceptor {
-  readonly address: string
-  readonly port: number
-  isForAny: boolean
-  /** undefined before the first attempt has ended. */
-  bound: Bound | undefined
-  server: net.Server | undefined
-  retry: NodeJS.Timeout | undefined
-  attempts = 0
-  isClosed = false
-  /** Connections that came. */
-  accepted = 0
-
-  constructor(address: string, port: number, isForAny: boolean) {
-    this.address = address
-    this.port = port
-    this.isForAny = isForAny
-  }
-
-  get name(): string {
-    return `${this.address.includes(":") ? `[${this.address}]` : this.address}:${this.port}`
-  }
-}
 
 export class Listening {
   readonly #options: ListenOptions
@@ -349,40 +315,3 @@ export class Listening {
 }
 
 const emptyPort = ({ port, protocol }: PortTable): PortTable => new CompiledPort(port, protocol, HostIndex.empty<CompiledListener>())
-
-/** One acceptor a port for any address if a door wants that, else one an address. */
-const wanted = (keys: Iterable<string>, bind: string): ReadonlyMap<string, Acceptor> => {
-  const byPort = new Map<number, string[]>()
-  for (const key of keys) {
-    const { address, port } = partsOf(key)
-    byPort.set(port, [...(byPort.get(port) ?? []), address])
-  }
-  const acceptors = new Map<string, Acceptor>()
-  const add = (address: string, port: number, isForAny: boolean): void => void acceptors.set(`${address}|${port}`, new Acceptor(address, port, isForAny))
-  for (const [port, addresses] of byPort) {
-    if (addresses.includes(ANY)) {
-      add(bind, port, true)
-      // A process bound to one address by default still serves the others that were asked for by name.
-      if (bind !== "::" && bind !== "0.0.0.0") for (const address of addresses) if (address !== ANY && address !== bind) add(address, port, false)
-    } else for (const address of addresses) add(address, port, false)
-  }
-  return acceptors
-}
-
-const partsOf = (key: string): { readonly address: string; readonly port: number } => {
-  const colon = key.lastIndexOf(":")
-  return { address: key.slice(0, colon), port: Number(key.slice(colon + 1)) }
-}
-
-const reasonOf = (error: NodeJS.ErrnoException, port: number): string => {
-  switch (error.code) {
-    case "EADDRINUSE":
-      return `port ${port} is in use by another process`
-    case "EACCES":
-      return `this process may not bind port ${port}`
-    case "EADDRNOTAVAIL":
-      return "this machine does not have the address"
-    default:
-      return error.message
-  }
-}

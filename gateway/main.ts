@@ -10,10 +10,11 @@ import type { Bus } from "../bus/bus.ts"
 import type { Applied, AppliedListener } from "../bus/kinds/applied.ts"
 import { credentialsOf, gatewayRole } from "../bus/server/roles.ts"
 import { encodeToken } from "../bus/subject.ts"
+import type { Bound } from "./acceptor.ts"
 import { Acks } from "./ack.ts"
 import { listenAdmin, listenProbes } from "./admin.ts"
+import { connect } from "./connect.ts"
 import { parseFlags, usage, type Flags } from "./flags.ts"
-import type { Bound } from "./listen.ts"
 import { stdoutLog, type Log } from "./log.ts"
 import { Notes } from "./notes.ts"
 import { descriptorOf, type WorkersSocket } from "./restart/listening-socket.ts"
@@ -25,6 +26,7 @@ import { loadSnapshot, SnapshotWriter } from "./snapshot.ts"
 import { Subscription } from "./subscribe.ts"
 import { bindKeys } from "./table/compile.ts"
 import type { GatewayTracing } from "./telemetry/tracing.ts"
+import { ownMetrics } from "./telemetry/own-metrics.ts"
 import { toDescriptor } from "./telemetry/output.ts"
 
 const STDOUT = 1
@@ -53,7 +55,7 @@ export const main = async (argv: string[]): Promise<void> => {
     // What goes wrong is logged.
     process.on("SIGUSR2", () => void gateway.restart().catch(() => {}))
     const { connectBus } = await import("../bus/jetstream.ts")
-    const connecting = connect(async () => connectBus({ url: flags.natsUrl, name: `gateway ${flags.plane}/${flags.pod}`, streams: STREAMS, access: accessAs(flags) }), gateway, log)
+    const connecting = connect(async () => connectBus({ url: flags.natsUrl, name: `gateway ${flags.plane}/${flags.pod}`, streams: STREAMS, access: accessAs(flags) }), (bus) => gateway.attach(bus), log)
     await Promise.race([stopSignal(log), gateway.succeeded])
     await gateway.stop()
     await connecting.stop()
@@ -339,45 +341,6 @@ const serve = async (flags: Flags, { notes, log, tracing, onChange, onSwap, hand
   return new Serving({ ...flags, notes, output: STDOUT, traces: tracing?.requests ?? null, onChange, onSwap, handed })
 }
 
-const CONNECT_FIRST_MS = 50
-const CONNECT_MAX_MS = 2000
-
-/** Tries until the bus answers; serving does not wait for it. */
-const connect = (open: () => Promise<Bus>, gateway: Gateway, log: Log): { stop(): Promise<void> } => {
-  let bus: Bus | undefined
-  const stopped = new AbortController()
-  const run = async (): Promise<void> => {
-    for (let attempt = 0; !stopped.signal.aborted; attempt++) {
-      try {
-        bus = await open()
-        break
-      } catch (error) {
-        if (attempt === 0) log("warning", "the bus cannot be reached; trying again", { error: error instanceof Error ? error.message : String(error) })
-        const wait = Math.min(CONNECT_MAX_MS, CONNECT_FIRST_MS * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random())
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, wait)
-          stopped.signal.addEventListener("abort", () => {
-            clearTimeout(timer)
-            resolve()
-          }, { once: true })
-        })
-      }
-    }
-    if (bus === undefined) return
-    log("info", "connected to the bus")
-    if (!stopped.signal.aborted) gateway.attach(bus)
-  }
-  const running = run()
-  return {
-    stop: async () => {
-      stopped.abort()
-      if (bus === undefined) return
-      await running
-      await bus.close()
-    },
-  }
-}
-
 /** Resolves with the first SIGTERM or SIGINT; the second ends the process at once. */
 const stopSignal = (log: Log): Promise<void> =>
   new Promise((resolve) => {
@@ -391,17 +354,3 @@ const stopSignal = (log: Log): Promise<void> =>
     process.on("SIGTERM", onSignal)
     process.on("SIGINT", onSignal)
   })
-
-const ownMetrics = ({ ready, notes, units }: Applied, { held, isStalled }: Subscription, { clusters }: Serves): string => {
-  const lines: string[] = []
-  const gauge = (name: string, help: string, samples: readonly (readonly [labels: string, value: number])[]): void => {
-    lines.push(`# HELP headgate_${name} ${help}`, `# TYPE headgate_${name} gauge`, ...samples.map(([labels, value]) => `headgate_${name}${labels} ${value}`))
-  }
-  gauge("ready", "1 once a complete configuration is served.", [["", ready ? 1 : 0]])
-  gauge("bus_away", "1 while the bus cannot be reached.", [["", isStalled ? 1 : 0]])
-  gauge("commits_held", "Commits that wait for clusters or certificates.", [["", held]])
-  gauge("notes", "Notes on what is not served as asked for.", [["", notes.length]])
-  gauge("clusters", "Clusters known.", [["", clusters]])
-  gauge("unit_revision", "Revision served, by function.", Object.entries(units).map(([fn, { rev }]) => [`{function="${fn}"}`, rev]))
-  return `${lines.join("\n")}\n`
-}

@@ -1,5 +1,6 @@
 /** What serves: tables, sockets, connections, pools and counters of one thread; the process's only one, or a worker's. */
-import { Listening, type Bound } from "./listen.ts"
+import type { Bound } from "./acceptor.ts"
+import { Listening } from "./listen.ts"
 import type { Notes } from "./notes.ts"
 import type { ListeningSocket, WorkersSocket } from "./restart/listening-socket.ts"
 import { HttpServer, socketOptions } from "./server.ts"

@@ -1,6 +1,6 @@
 /** What the main thread and its workers tell each other. In order, as every MessagePort delivers. */
 import type { Span } from "../../bus/trace/span.ts"
-import type { Bound } from "../listen.ts"
+import type { Bound } from "../acceptor.ts"
 import type { ListeningSocket } from "../restart/listening-socket.ts"
 import type { ServingSettings } from "../serving.ts"
 import type { Batch, TableNote } from "../table/compile.ts"

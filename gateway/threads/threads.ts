@@ -5,7 +5,7 @@
  */
 import type { Span } from "../../bus/trace/span.ts"
 import type { Listener } from "../../bus/kinds/config.ts"
-import type { Bound } from "../listen.ts"
+import type { Bound } from "../acceptor.ts"
 import type { Log } from "../log.ts"
 import type { Notes } from "../notes.ts"
 import type { WorkersSocket } from "../restart/listening-socket.ts"

@@ -114,7 +114,7 @@ for (const [what, flags, count] of [["one thread", [], RESTARTS], ["two workers"
 
 test("a successor that fails leaves everything as it was, and says why; one that does not takes the program as it is then", async () => {
   const program = join(world.folder, "gateway.mjs")
-  const whole = `process.title = "version-NUMBER"\nawait import(${JSON.stringify(pathToFileURL(MAIN).href)})\n`
+  const whole = `console.log("version NUMBER")\nawait import(${JSON.stringify(pathToFileURL(MAIN).href)})\n`
   writeFileSync(program, whole.replace("NUMBER", "1"))
   const process_ = await start([], program)
   const traffic = flows()
@@ -136,6 +136,7 @@ test("a successor that fails leaves everything as it was, and says why; one that
   writeFileSync(program, whole.replace("NUMBER", "2"))
   expect((await restart(process_))[0]).toBe(200)
   expect(pidInFile()).not.toBe(before)
+  expect(process_.output()).toContain("version 2")
   await until("the process before has ended", () => !alive(before), 20_000)
   expect(await (await fetch(`${process_.admin}/config`)).json()).toMatchObject({ ready: true, pod: "restarted", notes: [] })
   await until("both ports are served", async () => (await fetch(`http://${ADDRESS}:${another}/small`)).status === 200 && traffic.hasMoved())
