@@ -151,6 +151,19 @@ test("a successor that fails leaves everything as it was, and says why; one that
   await until("it ended, and nobody claims to be the gateway", () => running(pidFile()).length === 0 && !existsSync(pidFile()))
 })
 
+test("a successor whose predecessor dies before it has handed over serves with its sockets all the same", async () => {
+  const process_ = await start()
+  const before = pidInFile()
+  const asked = restart(process_).catch(() => undefined)
+  await until("a successor is started", () => process_.output().includes("another process is started to take over"))
+  process.kill(before, "SIGKILL")
+  await asked
+  const after = await until("it serves", () => pidInFile() !== before && pidInFile(), 30_000)
+  expect(running(pidFile()).map(({ pid }) => pid)).toEqual([after])
+  expect((await ask({ address: ADDRESS, port }, { path: "/small" })).text).toBe("ok")
+  expect(await isReady(process_.admin)).toBe(true)
+})
+
 test("SIGUSR2 does the same; while the process before still has a client, there is no third", async () => {
   const process_ = await start(["--drain", "120000"])
   const client = new Agent({ keepAlive: true })
