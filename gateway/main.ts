@@ -27,7 +27,6 @@ import { Subscription } from "./subscribe.ts"
 import { bindKeys } from "./table/compile.ts"
 import type { GatewayTracing } from "./telemetry/tracing.ts"
 import { ownMetrics } from "./telemetry/own-metrics.ts"
-import { toDescriptor } from "./telemetry/output.ts"
 
 const STDOUT = 1
 /** It reads one, and writes the other; neither is a gateway's to make. */
@@ -334,7 +333,7 @@ const serve = async (flags: Flags, { notes, log, tracing, onChange, onSwap, hand
     if (refused === undefined) {
       const { Threads } = await import("./threads/threads.ts")
       log("info", "workers", { count, ...(migratesRequests() === false ? { hint: "with net.ipv4.tcp_migrate_req=1 not even a worker that crashes loses a connection that waits for it" } : {}) })
-      return new Threads({ ...flags, count, notes, log, onChange, onSwap, handed, output: toDescriptor(STDOUT), sampler: tracing?.requests ? (flags.tracing?.sampler ?? null) : null, onSpan: (span) => tracing?.add(span) })
+      return new Threads({ ...flags, count, notes, log, onChange, onSwap, handed, output: STDOUT, sampler: tracing?.requests ? (flags.tracing?.sampler ?? null) : null, onSpan: (span) => tracing?.add(span) })
     }
     notes.set("workers", { severity: "warning", reason: "OneWorker", message: `There is one worker in place of ${count}: sockets cannot share an address here (${refused}).`, fix: "Ask for one worker, or run where they can: Linux, FreeBSD." })
   }

@@ -11,6 +11,10 @@ export interface Beginning extends ServingSettings {
   /** Null: no request is traced. */
   readonly sampler: Sampler | null
   readonly ticketKey: Uint8Array
+  /** Descriptor for the access log of all; `turn` says who writes, `writer` is this one's number. */
+  readonly output: number
+  readonly turn: Int32Array
+  readonly writer: number
   /** Everything that is served, to be applied in this order. */
   readonly batches: readonly Batch[]
   /** Of the last batch that is in `batches`. */
@@ -31,8 +35,6 @@ export type ToWorker =
   | { readonly is: "hold" }
   | { readonly is: "release" }
   | { readonly is: "stop" }
-  /** The lines it sent were written, but for so many. */
-  | { readonly is: "written"; readonly lost: number }
 
 /** What a worker serves now. */
 export interface Report {
@@ -56,7 +58,6 @@ export interface Counted {
 export type FromWorker =
   | { readonly is: "report"; readonly report: Report }
   | { readonly is: "pong"; readonly counted: Counted }
-  | { readonly is: "lines"; readonly lines: Uint8Array }
   | { readonly is: "span"; readonly span: Span }
   /** An error nobody caught: it takes no more, and ends when what is under way has. */
   | { readonly is: "failed"; readonly error: string }

@@ -11,7 +11,7 @@ import type { Notes } from "../notes.ts"
 import type { WorkersSocket } from "../restart/listening-socket.ts"
 import type { Serves, ServingSettings } from "../serving.ts"
 import type { Batch, TableNote } from "../table/compile.ts"
-import { inTurn, type Output } from "../telemetry/output.ts"
+import { newTurn } from "../telemetry/output.ts"
 import type { Sampler } from "../telemetry/sampler.ts"
 import { countersOf, sumMetrics } from "../telemetry/sum.ts"
 import { ROTATE_MS } from "../tls/certificates.ts"
@@ -24,8 +24,8 @@ export interface ThreadsOptions extends ServingSettings {
   readonly count: number
   readonly notes: Notes
   readonly log: Log
-  /** Of the access logs of all. */
-  readonly output: Output
+  /** Descriptor for the access logs of all. */
+  readonly output: number
   readonly sampler: Sampler | null
   readonly onSpan: (span: Span) => void
   /** Sockets, or notes. */
@@ -67,7 +67,7 @@ export class Threads implements Serves {
   /** They end what they are in the middle of; others have their places. */
   readonly #leaving = new Set<WorkerThread>()
   readonly #state = new ServedState()
-  readonly #output: Output
+  readonly #turn = newTurn()
   readonly #asking: NodeJS.Timeout
   readonly #rotation: NodeJS.Timeout
   #ticketKey = newTicketKey()
@@ -77,6 +77,8 @@ export class Threads implements Serves {
   /** What those that are gone have counted. */
   #counted = ""
   #restarts = 0
+  /** Started so far. */
+  #writers = 0
   /** Sockets that workers are to have, while they are held. */
   #handed: readonly WorkersSocket[] | undefined
   #isLeaving = false
@@ -86,7 +88,6 @@ export class Threads implements Serves {
     this.#options = options
     const { plane, settings, bind, portOffset, planeKey, drain, count } = options
     this.#settings = { plane, settings: shareOf(settings, count), bind, portOffset, planeKey, drain }
-    this.#output = inTurn(options.output)
     this.#handed = options.handed
     this.#slots = Array.from({ length: count }, (_, index) => ({ index, thread: undefined, failures: 0, timer: undefined }))
     for (const slot of this.#slots) this.#start(slot)
@@ -216,10 +217,10 @@ export class Threads implements Serves {
   }
 
   #start(slot: Slot): void {
-    const { output, sampler, onSpan, onChange } = { ...this.#options, output: this.#output }
+    const { output, sampler, onSpan, onChange } = this.#options
     slot.thread = new WorkerThread({
-      beginning: { ...this.#settings, sampler, ticketKey: this.#ticketKey, batches: this.#state.batches(), number: this.#number, isLeaving: this.#isLeaving, handed: this.#handed?.filter(({ worker }) => worker === slot.index) },
-      output, onSpan,
+      beginning: { ...this.#settings, sampler, ticketKey: this.#ticketKey, output, turn: this.#turn, writer: ++this.#writers, batches: this.#state.batches(), number: this.#number, isLeaving: this.#isLeaving, handed: this.#handed?.filter(({ worker }) => worker === slot.index) },
+      onSpan,
       onReport: () => {
         this.#settle()
         onChange()

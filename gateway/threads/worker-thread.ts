@@ -2,12 +2,11 @@
 import { Worker } from "node:worker_threads"
 import type { Span } from "../../bus/trace/span.ts"
 import type { ListeningSocket } from "../restart/listening-socket.ts"
-import type { Output } from "../telemetry/output.ts"
+import { endTurn } from "../telemetry/output.ts"
 import type { Beginning, Counted, FromWorker, Report, ToWorker } from "./message.ts"
 
 export interface WorkerThreadOptions {
   readonly beginning: Beginning
-  readonly output: Output
   readonly onSpan: (span: Span) => void
   readonly onReport: (thread: WorkerThread) => void
   /** It ends, for a reason of its own: takes no more, but is not gone yet. */
@@ -32,7 +31,7 @@ export class WorkerThread {
   readonly #gone = Promise.withResolvers<void>()
   #error: string | undefined
 
-  constructor({ beginning, output, onSpan, onReport, onFailed, onExit }: WorkerThreadOptions) {
+  constructor({ beginning, onSpan, onReport, onFailed, onExit }: WorkerThreadOptions) {
     this.#worker = new Worker(file, { workerData: beginning, name: "headgate worker" })
     this.#worker.on("message", (message: FromWorker) => {
       switch (message.is) {
@@ -44,9 +43,6 @@ export class WorkerThread {
           this.unanswered = 0
           this.counted = message.counted
           this.#answered()
-          break
-        case "lines":
-          output(Buffer.from(message.lines.buffer, message.lines.byteOffset, message.lines.byteLength), (lost) => this.tell({ is: "written", lost }))
           break
         case "span":
           onSpan(message.span)
@@ -70,6 +66,7 @@ export class WorkerThread {
     })
     this.#worker.on("exit", (code) => {
       this.isGone = true
+      endTurn(beginning.turn, beginning.writer)
       this.#answered()
       this.#onDrained(0)
       this.#onHeld([])
