@@ -14,10 +14,10 @@ export class Successor {
   #failure: Error | undefined
   #onChange: () => void = () => {}
 
-  /** The program of this process as it is on disk now, with its arguments, and with `sockets` of this process. */
-  constructor(workers: number, sockets: readonly WorkersSocket[]) {
+  /** `command`: the program of this process as it is on disk now, with its arguments. It gets `sockets` of this process. */
+  constructor(workers: number, sockets: readonly WorkersSocket[], command: readonly string[] = [...process.execArgv, ...process.argv.slice(1)]) {
     const handed: HandedOver = { workers, sockets: sockets.map((socket, index) => ({ ...socket, fd: FIRST_FD + index })) }
-    this.#child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    this.#child = spawn(process.execPath, command, {
       stdio: ["inherit", "inherit", "inherit", "ipc", ...sockets.map(({ fd }) => fd)],
       // A command that npm started ends with its parent: this one is not to.
       env: { ...process.env, npm_lifecycle_event: undefined, [ENVIRONMENT]: JSON.stringify(handed) },
@@ -36,8 +36,8 @@ export class Successor {
   }
 
   /** Resolves when it could take over. Rejects when it ended before, or did not come so far in time. */
-  ready(): Promise<void> {
-    return this.#reach("ready", READY_MS)
+  ready(within = READY_MS): Promise<void> {
+    return this.#reach("ready", within)
   }
 
   /** It may: resolves when it serves. Rejects likewise. */
