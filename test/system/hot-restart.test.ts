@@ -55,11 +55,11 @@ interface Process {
 }
 
 /** A gateway process of its own, beside the one that `up` runs; `program` is what a restart starts anew. */
-const start = async (flags: readonly string[] = [], program = MAIN): Promise<Process> => {
+const start = async (flags: readonly string[] = [], program = MAIN, bus = world.ready().nats): Promise<Process> => {
   const [admin = 0] = await freePorts(1)
-  const { nats, credentials } = world.ready()
+  const { credentials } = world.ready()
   const child = spawn(process.execPath, [program, "gateway", "--pod", "restarted", "--bind", ADDRESS, "--admin", `127.0.0.1:${admin}`, "--data", join(world.folder, "gateway"), "--pid-file", pidFile(), "--drain", "2000", "--access-log", "off", ...flags], {
-    env: { ...process.env, HEADGATE_NATS_URL: nats, HEADGATE_NATS_CREDENTIALS: credentials, HEADGATE_DATA: world.data }, stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, HEADGATE_NATS_URL: bus, HEADGATE_NATS_CREDENTIALS: credentials, HEADGATE_DATA: world.data }, stdio: ["ignore", "pipe", "pipe"],
   })
   let output = ""
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (output += text))
@@ -128,10 +128,16 @@ test("a successor that fails leaves everything as it was, and says why; one that
   expect(config).toMatchObject({ ready: true, notes: [{ reason: "RestartFailed", message: "A process was to take the place of this one, but it ended with 3. This one serves on." }] })
   expect(process_.output()).toContain("no other process has taken over")
 
-  // It still follows its tables: a port that is added is bound.
+  // One that ends at the last moment, when it was to speak for the pod.
+  writeFileSync(program, `if (process.connected) process.on("message", (message) => message === "go" && process.exit(4))\n${whole}`)
+  expect(await restart(process_)).toEqual([503, "it ended with 4\n"])
+  expect(pidInFile()).toBe(before)
+
+  // The gateway still follows its tables and says so: a port that is added is bound, and waited for.
   const [another = 0] = await freePorts(1)
   drop(world.manifests, "another.yaml", yaml(gateway("another", { http: another }), route("more", { gateway: "another", backend: "a" })))
   await until("a new port is served", async () => (await fetch(`http://${ADDRESS}:${another}/small`)).status === 200)
+  expect(await world.cli(["wait", "--timeout", "30s"])).toMatchObject({ code: 0 })
 
   writeFileSync(program, whole.replace("NUMBER", "2"))
   expect((await restart(process_))[0]).toBe(200)
@@ -162,6 +168,19 @@ test("a successor whose predecessor dies before it has handed over serves with i
   expect(running(pidFile()).map(({ pid }) => pid)).toEqual([after])
   expect((await ask({ address: ADDRESS, port }, { path: "/small" })).text).toBe("ok")
   expect(await isReady(process_.admin)).toBe(true)
+})
+
+test("without the bus a successor takes over with what is on disk", async () => {
+  await start()
+  process.kill(pidInFile(), "SIGTERM")
+  await until("it ended", () => running(pidFile()).length === 0)
+  const [nobody = 0] = await freePorts(1)
+  const process_ = await start([], MAIN, `nats://127.0.0.1:${nobody}`)
+  const before = pidInFile()
+  expect((await restart(process_))[0]).toBe(200)
+  expect(pidInFile()).not.toBe(before)
+  expect((await ask({ address: ADDRESS, port }, { path: "/small" })).text).toBe("ok")
+  await until("the process before has ended", () => !alive(before), 20_000)
 })
 
 test("SIGUSR2 does the same; while the process before still has a client, there is no third", async () => {
