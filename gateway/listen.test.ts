@@ -83,6 +83,17 @@ describe("sockets", () => {
     await expect(get("127.0.0.1", port)).rejects.toThrow("fetch failed")
   })
 
+  it("that are shared are closed a moment later, and a drain in that moment waits for their connections too", async () => {
+    const gateway = new Process({ sharesPorts: true })
+    const port = await freePort()
+    gateway.update(`*:${port}`)
+    await gateway.until(() => gateway.listening.isSettled)
+    gateway.update()
+    expect(gateway.drained).toEqual([])
+    await gateway.listening.drain(1000)
+    expect(gateway.drained).toEqual([port])
+  })
+
   it("a port in use harms no other, is noted, and is bound once it is free", async () => {
     const { server, port } = await occupy()
     const free = await freePort()

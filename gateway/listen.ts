@@ -122,12 +122,12 @@ export class Listening {
     if (emptied.length === 0 || gone.length === 0) for (const [, open] of gone) this.#drainDoor(open)
     else {
       for (const [key, open] of gone) this.#closing.set(key, open)
-      void Promise.all(emptied).then(() => {
+      this.#draining(Promise.all(emptied).then(() => {
         for (const [key, open] of gone) {
           if (this.#closing.get(key) === open) this.#closing.delete(key)
           this.#drainDoor(open)
         }
-      })
+      }))
     }
   }
 
@@ -174,7 +174,8 @@ export class Listening {
     const emptied = [...this.#acceptors.values()].map((acceptor) => this.#close(acceptor)).filter((one) => one !== null)
     if (emptied.length > 0) await Promise.all(emptied)
     const cut = await Promise.all([...this.#doors.values()].map(({ door }) => door.drain(milliseconds)))
-    await Promise.all(this.#drains)
+    // The end of one may be the start of another: doors drain once their sockets are closed.
+    while (this.#drains.size > 0) await Promise.all(this.#drains)
     return cut.reduce((sum, one) => sum + one, 0)
   }
 
@@ -192,7 +193,11 @@ export class Listening {
   }
 
   #drainDoor(open: OpenDoor): void {
-    const drained = open.door.drain(this.#options.drain).finally(() => this.#drains.delete(drained))
+    this.#draining(open.door.drain(this.#options.drain))
+  }
+
+  #draining(drain: Promise<unknown>): void {
+    const drained = drain.finally(() => this.#drains.delete(drained))
     this.#drains.add(drained)
   }
 

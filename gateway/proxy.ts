@@ -102,11 +102,14 @@ export class Exchange implements UpstreamUser {
     else this.#match()
   }
 
-  /** What the client sent is no request. */
+  /** What the client sent is no request. Its method stays where that is known: an answer to HEAD has no content. */
   refuse(reason: (Failure & { side: "downstream" })["reason"]): void {
-    this.#client.head.clear()
+    const { head } = this.#client
+    const { method } = head
+    head.clear()
+    head.method = method
     this.#begin()
-    this.request.start(this.#client.head, 0)
+    this.request.start(head, 0)
     this.request.refusal = "request-line"
     this.#id = this.#client.server.requestId()
     this.fail({ side: "downstream", reason })

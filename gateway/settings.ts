@@ -9,7 +9,7 @@ export interface Settings extends HeadLimits {
   readonly headTimeout: number
   /** A connection without request in progress is closed after this. */
   readonly keepAliveTimeout: number
-  /** Between two reads of a request body that the gateway is ready to take: 408. */
+  /** Between two reads of a request body that the gateway is ready to take: 408. Over HTTP/2, once the answer has begun, responseBodyIdle. */
   readonly requestBodyIdle: number
   /** A client that takes nothing of what is written to it for this long is cut off. */
   readonly writeTimeout: number

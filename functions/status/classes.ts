@@ -12,6 +12,7 @@ const FEATURES = [
   "Gateway",
   "GatewayAddressEmpty",
   "GatewayHTTPListenerIsolation",
+  "GatewayHTTPSListenerDetectMisdirectedRequests",
   "GatewayPort8080",
   "GatewayRouteHostnameIntersectionPrecedence",
   "GatewayStaticAddresses",

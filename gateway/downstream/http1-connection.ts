@@ -256,18 +256,13 @@ export class ClientConnection implements Client {
   }
 
   #throttle(): void {
-    if (this.#pending === null) {
-      if (this.#isPaused) {
-        this.#isPaused = false
-        this.socket.resume()
-        if (this.#state === BODY) this.#readDeadline = this.server.after(this.server.settings.requestBodyIdle)
-      }
-    } else if (!this.#isPaused && this.#to - this.#at >= this.server.settings.pendingBytes) {
-      this.#isPaused = true
-      this.socket.pause()
-      // Not the client is slow.
-      if (this.#state === BODY) this.#readDeadline = 0
-    }
+    const isFull = this.#pending !== null && this.#to - this.#at >= this.server.settings.pendingBytes
+    if (isFull === this.#isPaused) return
+    this.#isPaused = isFull
+    if (isFull) this.socket.pause()
+    else this.socket.resume()
+    // While it is paused, not the client is slow.
+    if (this.#state === BODY) this.#readDeadline = isFull ? 0 : this.server.after(this.server.settings.requestBodyIdle)
   }
 
   readonly #onEnd = (): void => {
@@ -456,7 +451,8 @@ export class ClientConnection implements Client {
         }
         return
       case BODY:
-        this.exchange.fail({ side: "downstream", reason: "body-timeout" })
+        // While something waits for the backend, not the client is slow: as it goes on, time begins anew.
+        if (this.#pending === null) this.exchange.fail({ side: "downstream", reason: "body-timeout" })
         return
       case DRAINED:
         this.#end()

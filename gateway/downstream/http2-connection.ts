@@ -9,6 +9,7 @@ import { forwarding, type Forwarding } from "../http1/write.ts"
 import { Connection } from "../http2/connection.ts"
 import { ENHANCE_YOUR_CALM, SETTINGS_TIMEOUT } from "../http2/error-code.ts"
 import type { FieldList } from "../http2/field-list.ts"
+import { FRAME_HEAD_OCTETS, LEAST_FRAME_OCTETS } from "../http2/frame.ts"
 import type { MessageHead } from "../http2/message.ts"
 import type { ConnectionOwner } from "../http2/owner.ts"
 import { defaults, type ConnectionSettings } from "../http2/settings.ts"
@@ -25,9 +26,12 @@ const MOST_SPARE = 32
 /** For a client to have read the first GOAWAY; then the second follows, unasked. */
 const GOAWAY_MS = 1_000
 
+/** One frame of content: with less nothing would ever go out. */
+const LEAST_OUTPUT = FRAME_HEAD_OCTETS + LEAST_FRAME_OCTETS
+
 /** What the process's settings mean for one connection. */
 export const http2Settings = ({ headBytes, fields, streamsPerConnection, writeBytes }: Settings): ConnectionSettings => ({
-  ...defaults, listOctets: headBytes, fields, concurrentStreams: streamsPerConnection, outputOctets: writeBytes,
+  ...defaults, listOctets: headBytes, fields, concurrentStreams: streamsPerConnection, outputOctets: Math.max(writeBytes, LEAST_OUTPUT),
 })
 
 export class Http2Connection implements ConnectionOwner<Http2Stream> {
@@ -284,6 +288,8 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
       this.#idleDeadline = 0
       this.#leave()
     }
+    // Who asks nothing keeps nothing of what it asked: each object has the heads it had last.
+    if (this.#streams.length === 0) this.#spare.length = 0
     // Backwards: a check may end its stream, and then the last one, already seen, takes its place.
     for (let i = this.#streams.length - 1; i >= 0; i--) this.#streams[i]?.check(now)
   }

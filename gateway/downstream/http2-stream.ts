@@ -90,6 +90,7 @@ export class Http2Stream implements Client {
     this.#readDeadline = isEnd ? 0 : this.server.after(settings.requestBodyIdle)
     const fault = this.#parse(http1Head(message, fields, isEnd))
     if (fault !== null) {
+      this.head.method = message.method
       this.server.metrics.refusedMessages++
       this.exchange.refuse(fault)
     } else if (message.scheme !== this.forwarding.scheme) this.exchange.refuse("scheme")
@@ -132,8 +133,14 @@ export class Http2Stream implements Client {
     const { refusal } = this.request
     if (refusal !== null) return this.exchange.fail({ side: "downstream", reason: refusal })
     // While something waits for the backend, not the client is slow.
-    this.#readDeadline = this.#hasEnd || this.#held.length > 0 ? 0 : this.server.after(this.server.settings.requestBodyIdle)
+    this.#readDeadline = this.#hasEnd || this.#held.length > 0 ? 0 : this.#contentDeadline()
     if (this.#hasEnd && this.hasEnded) this.exchange.onHalfClosed()
+  }
+
+  /** For more content. Once the answer has begun it is a stream both ways, and the client may be as quiet as the backend. */
+  #contentDeadline(): number {
+    const { settings } = this.server
+    return this.server.after(this.exchange.response.hasBegun ? settings.responseBodyIdle : settings.requestBodyIdle)
   }
 
   pump(): void {
@@ -157,6 +164,7 @@ export class Http2Stream implements Client {
   }
 
   sendHead(fields: FieldList, isEnd: boolean): void {
+    if (this.#readDeadline !== 0) this.#readDeadline = this.#contentDeadline()
     if (this.#stream !== null) this.#connection.engine.sendHeaders(this.#stream, fields, isEnd)
   }
 

@@ -3,6 +3,7 @@
  * retry. Up to a size for one request and for all together; beyond either there is no copy, and nothing else changes.
  */
 import type { Settings } from "../settings.ts"
+import { HeldContent } from "./held-content.ts"
 
 export type KeptLimits = Pick<Settings, "keptBodyBytes" | "keptBytes">
 
@@ -13,9 +14,9 @@ export type NotKept = "body-too-large" | "body-incomplete"
 let held = 0
 
 export class KeptBody {
-  /** latin1; null: too much of it came. */
-  text: string | null = ""
   readonly #limits: KeptLimits
+  /** null: too much of it came. Octets, because a string that grew by small pieces is many times as large. */
+  #content: HeldContent | null = new HeldContent()
   /** Told once: the whole body, or why not. */
   #onEnd: ((body: string | null, why: NotKept) => void) | null
 
@@ -26,17 +27,28 @@ export class KeptBody {
 
   /** `spans` of `buffer`, then `after`. */
   add(buffer: Buffer, spans: readonly number[], after: string): void {
-    if (this.text === null) return
+    const content = this.#content
+    if (content === null) return
     let size = after.length
     for (let i = 0; i < spans.length; i += 2) size += (spans[i + 1] ?? 0) - (spans[i] ?? 0)
-    if (this.text.length + size > this.#limits.keptBodyBytes || held + size > this.#limits.keptBytes) {
+    if (content.length + size > this.#limits.keptBodyBytes || held + size > this.#limits.keptBytes) {
       this.#forget()
       this.#end("body-too-large")
       return
     }
     held += size
-    for (let i = 0; i < spans.length; i += 2) this.text += buffer.toString("latin1", spans[i], spans[i + 1])
-    this.text += after
+    for (let i = 0; i < spans.length; i += 2) content.add(buffer, spans[i] ?? 0, spans[i + 1] ?? 0)
+    if (after !== "") content.add(Buffer.from(after, "latin1"), 0, after.length)
+  }
+
+  /** All that came is here. */
+  get isWhole(): boolean {
+    return this.#content !== null
+  }
+
+  /** latin1; null: not all of it is here. */
+  get text(): string | null {
+    return this.#content === null ? null : this.#content.octets.toString("latin1", 0, this.#content.length)
   }
 
   /** The body is complete. */
@@ -51,8 +63,8 @@ export class KeptBody {
   }
 
   #forget(): void {
-    held -= this.text?.length ?? 0
-    this.text = null
+    held -= this.#content?.length ?? 0
+    this.#content = null
   }
 
   #end(why: NotKept): void {

@@ -52,7 +52,7 @@ export abstract class RequestRelay {
 
   /** All that went upstream is at hand. */
   get isRepeatable(): boolean {
-    return !this.isSent || (this.kept !== null && this.kept.text !== null)
+    return !this.isSent || this.kept?.isWhole === true
   }
 
   /** What has been sent of the body, for another attempt. */

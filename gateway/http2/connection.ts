@@ -336,9 +336,10 @@ export class Connection<C> extends LocalSide<C> implements FrameSink {
     for (let at = start; at < end; at += 6) {
       const code = peer.set(octets.readUInt16BE(at), octets.readUInt32BE(at + 2), this.isServer)
       if (code !== NO_ERROR) return this.fail(code, "SETTINGS")
+      // One by one: of table sizes that follow each other the smallest counts too (RFC 7541 §4.2).
+      this.sender.obey()
     }
     peer.isKnown = true
-    this.sender.obey()
     output.frame(0, SETTINGS, ACK, 0)
     output.controls++
     this.#onProvoked()

@@ -149,9 +149,13 @@ export abstract class LocalSide<C> {
     this.announceOutput()
   }
 
-  /** Ends a stream before its time. A server that has answered before the request was complete uses NO_ERROR (§8.1). */
+  /**
+   * The owner lets go of a stream: one that is not over ends before its time (a server that has answered before the request
+   * was complete uses NO_ERROR, §8.1). What was received and not consumed counts as consumed.
+   */
   reset(stream: Stream<C>, code: number): void {
-    if (stream.isClosed || this.isFailed) return
+    if (stream.isClosed) return this.consumed(stream, stream.unconsumed)
+    if (this.isFailed) return
     this.sender.output.reset(stream.id, code)
     this.closeStream(stream, RESET_BY_US)
     this.announceOutput()

@@ -94,7 +94,7 @@ export class Sender<C> {
     return true
   }
 
-  /** The peer's SETTINGS have come and are to be acknowledged. */
+  /** One of the peer's SETTINGS has come, to be acknowledged with the others of its frame. */
   obey(): void {
     this.#encoder.setBound(this.peer.tableOctets)
   }

@@ -146,12 +146,7 @@ export class Threads implements Serves {
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, ANSWER_MS)
     })
-    const answers = threads.map((thread) => {
-      const answer = thread.answer()
-      thread.ask()
-      return answer
-    })
-    await Promise.race([Promise.all(answers), late])
+    await Promise.race([Promise.all(threads.map((thread) => thread.count())), late])
     clearTimeout(timer)
     // One that went meanwhile is counted with those that are gone.
     const counted = threads.filter(({ isGone }) => !isGone).map((thread) => thread.counted?.metrics ?? "")
@@ -286,6 +281,9 @@ export class Threads implements Serves {
         log("error", "a worker does not answer", { worker: index })
         notes.set(`worker/${index}/silent`, { severity: "error", reason: "WorkerSilent", message: `Worker ${index} has not answered for ${SILENT} s: what it has accepted waits. It is ended after ${LOST} s.` })
       } else if (thread.unanswered < SILENT) notes.clear(`worker/${index}/silent`)
+    }
+    // Those that end too: a drain waits for them.
+    for (const thread of [...this.#threads(), ...this.#leaving]) {
       if (thread.unanswered >= LOST) thread.kill()
       else thread.ask()
     }

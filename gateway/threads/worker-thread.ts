@@ -21,7 +21,7 @@ const file = new URL(import.meta.url.endsWith(".ts") ? "thread.ts" : "thread.js"
 export class WorkerThread {
   report: Report | undefined
   counted: Counted | undefined
-  /** Questions since it last answered. */
+  /** Times that ask() was called since it last answered. */
   unanswered = 0
   isGone = false
   readonly #worker: Worker
@@ -84,16 +84,18 @@ export class WorkerThread {
     if (!this.isGone) this.#worker.postMessage(message)
   }
 
+  /** Whether it is there. */
   ask(): void {
     this.unanswered++
     this.tell({ is: "ping" })
   }
 
-  /** Resolves with the next answer, or when it is gone. */
-  answer(): Promise<void> {
+  /** What it has counted: resolves with its next answer, or when it is gone. Says nothing of whether it is there: anybody may want it, as often as they like. */
+  count(): Promise<void> {
     if (this.isGone) return Promise.resolve()
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#onPong.add(resolve)
+    this.tell({ is: "ping" })
     return promise
   }
 

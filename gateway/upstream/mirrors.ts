@@ -63,7 +63,8 @@ export class Mirrors {
   }
 
   #check(): void {
-    const before = tick() - this.#settings.mirrorTimeout
+    const { mirrorTimeout } = this.#settings
+    const before = mirrorTimeout === 0 ? -Infinity : tick() - mirrorTimeout
     for (const exchange of this.#open) {
       if (exchange.start > before) break
       exchange.fail("timeout")

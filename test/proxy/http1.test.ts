@@ -34,6 +34,21 @@ describe("a pipeline", () => {
     expect([backend.peers.length, client.heard, peer.heard]).toEqual([1, "", ""])
   })
 
+  test("that was longer than what is kept of it goes on, also in the middle of a head", async () => {
+    const client = await begin({ settings: { pendingBytes: GET.length } })
+    client.say(`${GET}${GET}GET /last HTTP/1.1\r\nHo`)
+    const peer = await backend.accept()
+    for (const _ of ["first", "second"]) {
+      await peer.message()
+      peer.say(OK)
+      expect((await client.message()).body).toBe("ok")
+    }
+    client.say("st: a\r\n\r\n")
+    expect((await peer.message()).head).toMatch(/^GET \/last /)
+    peer.say(OK)
+    expect((await client.message()).body).toBe("ok")
+  })
+
   test("goes no further than a request that says close (RFC 9112 §9.6)", async () => {
     const client = await begin()
     client.say(`${GET}GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /never HTTP/1.1\r\nHost: a\r\n\r\n`)

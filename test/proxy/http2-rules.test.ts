@@ -2,6 +2,8 @@
 import { once } from "node:events"
 import http from "node:http"
 import http2 from "node:http2"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { afterEach, describe, expect, test } from "vitest"
 import { ACK, DATA, END_STREAM, HEADERS, PREFACE, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE } from "../../gateway/http2/frame.ts"
 import { Blocks, frame, framesIn, hello, request, post, settingsFrame, u32, type Fields, type Sent } from "../../gateway/http2/fixture.ts"
@@ -182,6 +184,26 @@ describe("times", () => {
     expect((await ask(client)).status).toBe(200)
   })
 
+  test("of a stream both ways the client may be quiet for as long as the backend may", async () => {
+    await begin((peer) => {
+      if (backend?.peers.length === 1) peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+    }, { settings: { requestBodyIdle: 500 } })
+    const client = await connect()
+    const stream = client.request({ ":method": "POST", ":path": "/" })
+    const whole = answer(stream)
+    stream.write("one")
+    await once(stream, "data")
+    const quiet = client.request({ ":method": "POST", ":path": "/" })
+    const late = answer(quiet)
+    quiet.write("part")
+    expect((await late).status).toBe(408)
+    stream.end("two")
+    const [peer] = backend?.peers ?? []
+    await peer?.hear("3\r\ntwo\r\n0\r\n\r\n")
+    peer?.say("4\r\nlast\r\n0\r\n\r\n")
+    expect((await whole).body).toBe("firstlast")
+  })
+
   test("a window that stays shut: the stream is reset and its backend let go, the others go on", async () => {
     await begin(answering(() => `HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n${"x".repeat(200_000)}`), { settings: { writeTimeout: 200 } })
     const hand = new Hand(await gateway.connect()).say(PREFACE, settingsFrame([INITIAL_WINDOW_SIZE, 10]), frame(SETTINGS, ACK, 0))
@@ -228,12 +250,41 @@ describe("limits", () => {
     expect((await ask(client, { ":method": "POST" }, "1234567890")).status).toBe(200)
   })
 
+  test("however little may wait to be written, answers arrive", async () => {
+    await begin(answering(() => `HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n${"x".repeat(100_000)}`), { settings: { writeBytes: 0 } })
+    expect((await ask(await connect())).body).toHaveLength(100_000)
+  })
+
   test("an extended CONNECT and a WebSocket's Upgrade are no requests", async () => {
     await begin()
     const hand = await Hand.greeted()
     hand.request(1, [[":method", "CONNECT"], [":protocol", "websocket"], [":scheme", "http"], [":authority", "a"], [":path", "/"]])
+    hand.request(3, request("/", ["upgrade", "websocket"]))
+    await eventually("both are reset", () => hand.frames.filter(({ type }) => type === RST_STREAM).length === 2)
     expect(await hand.resetCode()).toBe("PROTOCOL_ERROR")
     expect(backend?.peers.length).toBe(0)
+  })
+
+  test("connections without requests keep nothing of those they had", async () => {
+    setFlagsFromString("--expose-gc")
+    const collect: unknown = runInNewContext("gc")
+    if (typeof collect !== "function") throw new Error("no gc")
+    const used = (): number => {
+      Reflect.apply(collect, undefined, [])
+      return process.memoryUsage().heapUsed
+    }
+    await begin(answering(() => OK))
+    const ask32 = async (): Promise<void> => {
+      const { socket } = await gateway.connect()
+      const blocks = new Blocks()
+      socket.removeAllListeners("data").resume()
+      socket.write(Buffer.concat([hello, ...Array.from({ length: 32 }, (_, i) => blocks.headers(1 + 2 * i, request(`/${i}`, ["x", String(i).padEnd(2_000, "-")]), END_STREAM))]))
+      await eventually("all are answered", () => socket.bytesRead > 32 * 20 && gateway.http.inFlight === 0)
+    }
+    await ask32()
+    const before = used()
+    for (let i = 0; i < 20; i++) await ask32()
+    await eventually("50 KB each at most", () => used() - before < 20 * 50_000)
   })
 
   test("10,000 requests that are reset at once end the connection and leave nothing", async () => {
@@ -243,6 +294,22 @@ describe("limits", () => {
     expect(await hand.goawayCode()).toBe("ENHANCE_YOUR_CALM")
     await eventually("nothing is left", () => gateway.http.inFlight === 0 && gateway.http.connections === 0)
   })
+})
+
+test("content that came to its end after its answer leaves the connection's window as it was", async () => {
+  await begin((peer) => {
+    peer.hear("\r\n\r\n").then(() => peer.say(OK), () => undefined)
+  })
+  const hand = new Hand(await gateway.connect())
+  hand.say(PREFACE, settingsFrame([INITIAL_WINDOW_SIZE, 0]), frame(SETTINGS, ACK, 0))
+  for (const stream of [1, 3, 5]) {
+    hand.request(stream, post(), 0)
+    await eventually("its answer waits for the client's window", () => hand.frames.some((sent) => sent.type === HEADERS && sent.stream === stream))
+    hand.say(...Array.from({ length: 13 }, (_, part) => frame(DATA, part === 12 ? END_STREAM : 0, stream, Buffer.alloc(15_000))), frame(WINDOW_UPDATE, 0, stream, u32(2)))
+    await eventually("it has been taken", () => hand.frames.some((sent) => sent.type === DATA && sent.stream === stream && (sent.flags & END_STREAM) !== 0))
+  }
+  // All of the window's half was used: without it later requests would stand still.
+  await eventually("the window opens again", () => hand.frames.filter(({ type, stream }) => type === WINDOW_UPDATE && stream === 0).length === 2)
 })
 
 describe("the end", () => {

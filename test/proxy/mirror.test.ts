@@ -137,6 +137,18 @@ test("a mirror that does not answer delays nobody, and is given up in time; more
   expect(gateway.http.mirrors.inFlight).toBe(0)
 })
 
+test("a time-out of 0 is none", async () => {
+  const client = await mirroring({ settings: { mirrorTimeout: 0 } })
+  client.say(GET)
+  const copy = await shadow.accept()
+  await answered(client)
+  const sent = performance.now()
+  await eventually("time-outs have been looked at twice", () => performance.now() - sent > 600)
+  copy.say(OK)
+  await eventually("it is over", () => gateway.http.mirrors.inFlight === 0)
+  expect([mirrored("answered"), mirrored("timeout")]).toEqual([1, 0])
+})
+
 test("a mirror that hangs up, refuses or speaks nonsense fails no request", async () => {
   const client = await mirroring({}, () => [mirrorTo(shadow.port), mirrorTo(other.port)])
   client.say(GET)

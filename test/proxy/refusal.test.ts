@@ -186,3 +186,19 @@ test("own answers carry no Server field", async () => {
   const { head } = await client.message()
   expect(head.split("\r\n").slice(1).map((line) => line.split(":")[0])).toEqual(["Content-Type", "Allow", "Content-Length", "Date"])
 })
+
+test("an answer to HEAD has no content, also where the request is refused", async () => {
+  const client = await gateway.connect()
+  client.say(GET)
+  expect((await client.message()).status).toBe(200)
+  client.say(`HEAD /a/../b HTTP/1.1\r\n${H}\r\n`)
+  expect((await client.message("HEAD")).status).toBe(400)
+  await client.end()
+  expect(client.heard).toBe("")
+  // Of a line that is no request nothing is known: the method of the request before is not its own.
+  const other = await gateway.connect()
+  other.say(`HEAD / HTTP/1.1\r\n${H}\r\n`)
+  expect((await other.message("HEAD")).status).toBe(200)
+  other.say("nonsense\r\n\r\n")
+  expect((await other.message()).body).toMatch(/request-line/)
+})

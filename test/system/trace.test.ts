@@ -59,7 +59,7 @@ const expectWhole = (spans: readonly SeenSpan[], object: string): void => {
   for (const name of ["notice", "read", "parse"]) expect(one(spans, name)).toMatchObject({ process: "adapter", parentId: root_.spanId })
   expect(publish).toMatchObject({ process: "adapter", parentId: root_.spanId })
   expect(derive).toMatchObject({ name: "derive", process: "functions", parentId: publish.spanId })
-  expect(spans.filter(({ name, parentId }) => name === "routes: httproute > route" && parentId === derive?.spanId)).toHaveLength(1)
+  expect(spans.filter(({ name, parentId }) => name === "routes: entries of HTTPRoutes" && parentId === derive?.spanId)).toHaveLength(1)
   expect(spans.filter(({ name, parentId }) => name === "deliver" && parentId === publish.spanId)).toMatchObject([{ process: "functions" }])
   for (const name of ["deliver", "fold", "compile", "swap", "ack"]) expect(spans.filter((span) => span.name === name && span.parentId === commit.spanId), name).toMatchObject([{ process: "gateway up" }])
   const ack = one(spans, "ack")

@@ -567,13 +567,13 @@ await onApiServer("the Kubernetes adapter", (server) => {
     await equalsAfresh()
   })
 
-  test("definitions that are taken away take their objects along; a mistake in one leaves the version before it", async () => {
+  test("definitions that are taken away take their objects along; a mistake in one leaves the version before it, but not one of an object that is gone", async () => {
     const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gatewayparameters.headgate.dev"
     const define = (...versions: readonly string[]) => server().api.request({ method: "PATCH", path, query: { fieldManager: "test", force: true }, headers: { "content-type": "application/apply-patch+yaml" }, body: {
       apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", metadata: { name: "gatewayparameters.headgate.dev" },
       spec: { group: "headgate.dev", scope: "Namespaced", names: { plural: "gatewayparameters", singular: "gatewayparameters", kind: "GatewayParameters", listKind: "GatewayParametersList" }, versions: versions.map((name, index) => ({ name, served: true, storage: index === 0, schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } } })) },
     } })
-    await started()
+    const stop = await started()
     await has("note/kubernetes/kind/GatewayParameters")
     await define("v1alpha1")
     await hasNot("note/kubernetes/kind/GatewayParameters")
@@ -586,6 +586,14 @@ await onApiServer("the Kubernetes adapter", (server) => {
     expect(on(store).get(`gatewayparameters/${namespace}/few`)?.body).toMatchObject({ spec: { replicas: 2 } })
     await patch(`${parameters}/few`, { spec: { replicas: 3 } })
     await hasNot(note[0])
+    await stop()
+    await remove(`${parameters}/few`)
+    await create(parameters, { apiVersion: "headgate.dev/v1alpha1", kind: "GatewayParameters", metadata: { name: "few" }, spec: { replicas: -1 } })
+    await started()
+    await hasNot(`gatewayparameters/${namespace}/few`)
+    await has(note[0])
+    await patch(`${parameters}/few`, { spec: { replicas: 2 } })
+    await has(`gatewayparameters/${namespace}/few`)
     await remove(path)
     await hasNot(`gatewayparameters/${namespace}/few`)
     await has("note/kubernetes/kind/GatewayParameters")

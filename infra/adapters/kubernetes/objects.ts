@@ -105,9 +105,10 @@ export class Objects {
     return this.#held.get(kind)?.has(key) === true
   }
 
-  /** Also while nothing is desired of it: it waits for what it names, or cannot be read. */
-  isRelevant(kind: string, key: string): boolean {
-    return this.#held.get(kind)?.get(key)?.isRelevant === true
+  /** The object of this uid, also while nothing is desired of it: it waits for what it names, or cannot be read. */
+  isRelevant(kind: string, key: string, uid: string): boolean {
+    const held = this.#held.get(kind)?.get(key)
+    return held !== undefined && held.isRelevant && held.uid === uid
   }
 
   resourceVersionOf(kind: string, key: string): string | undefined {

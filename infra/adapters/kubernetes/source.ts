@@ -362,10 +362,10 @@ export class KubernetesSource implements Source {
     const kinds = new Set(now)
     for (const kind of now) this.#swept.add(kind)
     const absent: string[] = []
-    for (const [subject, { own, body }] of this.#held) {
+    for (const [subject, { own, body, uid }] of this.#held) {
       const parsed = own && body !== undefined && !this.#objects.desired.has(subject) ? parseSubject(subject) : undefined
       // What waits for what it names, or cannot be read now, is not absent: what was published of it stays.
-      if (parsed?.is === "resource" && kinds.has(parsed.kind) && !this.#objects.isRelevant(parsed.kind, parsed.key)) absent.push(subject)
+      if (parsed?.is === "resource" && kinds.has(parsed.kind) && !this.#objects.isRelevant(parsed.kind, parsed.key, uid)) absent.push(subject)
     }
     this.#publisher.touch(this.#objects.inOrder(absent))
   }
