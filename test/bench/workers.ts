@@ -1,6 +1,6 @@
 /**
- * What workers cost: CPU of one proxied request with one and with two, under the same load a worker, and what a worker
- * takes of memory. All threads share one core, so what is seen is the price, not the gain.
+ * What workers cost: CPU of one proxied request with one and with two, under the same load in all and the same load a
+ * worker, and what a worker takes of memory. All threads share one core, so what is seen is the price, not the gain.
  */
 import type { ChildProcess } from "node:child_process"
 import { mkdirSync } from "node:fs"
@@ -12,7 +12,7 @@ import { isReady } from "../system/configuration.ts"
 import { newWorld, root, type Running } from "../system/headgate.ts"
 import { drop, gateway, gatewayClass, route, service, yaml } from "../system/manifests.ts"
 import { until } from "../system/until.ts"
-import { ended, hasTools, interleaved, LOAD_CORE, PROXY_CORE, starter, total, type Candidate } from "./candidates.ts"
+import { ended, hasTools, interleaved, LOAD_CORE, PROXY_CORE, starter, total, type Candidate, type Round } from "./candidates.ts"
 import { load, writeMix } from "./load.ts"
 import { nginxBackend, type Grid } from "./peers.ts"
 import { middle, option, quantile, report } from "./report.ts"
@@ -74,15 +74,16 @@ export const run = async (argv: readonly string[]): Promise<void> => {
     const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0)
     const loaded = [one, several].map((candidate) => total(candidate).rss)
     report("Workers: CPU of one request with one and with several",
-      ["gateway", "connections", "CPU µs/request", "× 1 worker, as many a worker", "req/s", "p50 ms", "p99 ms", "share of its core"],
+      ["gateway", "connections", "CPU µs/request", "× 1 worker, as many connections", `× 1 worker, ${CONNECTIONS}`, "req/s", "p50 ms", "p99 ms", "share of its core"],
       settings.map(({ name, connections }, index) => {
         const own = all[index] ?? []
+        const to = (reference: readonly Round[] = []) => middle(own.map(({ cpu }, round) => cpu / (reference[round]?.cpu ?? Number.NaN)))
         return [
-          name, String(connections), middle(own.map(({ cpu }) => cpu)), middle(own.map(({ cpu }, round) => cpu / (all[0]?.[round]?.cpu ?? Number.NaN))),
+          name, String(connections), middle(own.map(({ cpu }) => cpu)), to(all[settings.findIndex((setting) => setting.pid === one.pid && setting.connections === connections)]), to(all[0]),
           quantile(own.map((round) => round.requests / round.seconds), 0.5).toFixed(0), middle(own.map(({ p50 }) => p50)), middle(own.map(({ p99 }) => p99)), middle(own.map(({ used }) => used)),
         ]
       }), [
-        `Kernel ${release()}. Budget: ${many} workers at ${CONNECTIONS} connections each ≤ 1.05 × one worker at ${CONNECTIONS}.`,
+        `Kernel ${release()}. Budget: ${many} workers ≤ 1.05 × one under the same load. More connections cost more, whoever has them: the second ratio has both in it.`,
         `${rounds} interleaved rounds of ${seconds} s: median (min–max); GET, 1 KB back, kept alive on both sides, access log on. All threads of a gateway on one core, load and backend on the other. How connections lie among workers is the kernel's hash.`,
         `Resident, fresh and after load: 1 worker ${mib(fresh[0] ?? 0)} and ${mib(loaded[0] ?? 0)} MiB, ${many} workers ${mib(fresh[1] ?? 0)} and ${mib(loaded[1] ?? 0)} MiB: ${mib(((loaded[1] ?? 0) - (loaded[0] ?? 0)) / many)} MiB for each of ${many} beyond what one process without workers has.`,
       ])
