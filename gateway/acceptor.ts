@@ -18,6 +18,8 @@ export class Acceptor {
   readonly address: string
   readonly port: number
   isForAny: boolean
+  /** … and for nobody else: where a connection came to is not asked, which is a system call. */
+  isForAnyOnly = false
   /** undefined before the first attempt has ended. */
   bound: Bound | undefined
   server: net.Server | undefined
@@ -46,10 +48,14 @@ export const wanted = (keys: Iterable<string>, bind: string): ReadonlyMap<string
     byPort.set(port, [...(byPort.get(port) ?? []), address])
   }
   const acceptors = new Map<string, Acceptor>()
-  const add = (address: string, port: number, isForAny: boolean): void => void acceptors.set(`${address}|${port}`, new Acceptor(address, port, isForAny))
+  const add = (address: string, port: number, isForAny: boolean, isForAnyOnly = false): void => {
+    const acceptor = new Acceptor(address, port, isForAny)
+    acceptor.isForAnyOnly = isForAnyOnly
+    acceptors.set(`${address}|${port}`, acceptor)
+  }
   for (const [port, addresses] of byPort) {
     if (addresses.includes(ANY)) {
-      add(bind, port, true)
+      add(bind, port, true, addresses.length === 1)
       // A process bound to one address by default still serves the others that were asked for by name.
       if (bind !== "::" && bind !== "0.0.0.0") for (const address of addresses) if (address !== ANY && address !== bind) add(address, port, false)
     } else for (const address of addresses) add(address, port, false)

@@ -8,11 +8,13 @@
  *   POST /reload    reads everything again from the log
  *   POST /restart   has a new process take this one's place, with its sockets; 503 with the reason where that fails
  *
- * The first three have a port of their own where probes come from elsewhere: they give nothing away and change nothing.
+ * The first three give nothing away and change nothing: anyone who can connect may ask them, and where probes come from
+ * elsewhere they have a port of their own. The others are for who is on this machine, or has the token (admin-access.ts).
  */
 import http from "node:http"
 import type { Applied } from "../bus/kinds/applied.ts"
 import { parseSubject } from "../bus/subject.ts"
+import { AdminToken, refusalOf } from "./admin-access.ts"
 import type { Units } from "./snapshot.ts"
 
 export interface ProbeOptions {
@@ -27,6 +29,8 @@ export interface ProbeOptions {
 export interface AdminOptions extends ProbeOptions {
   /** Any free port where that one is taken. */
   readonly orAnother: boolean
+  /** File of the token for who is not on this machine; undefined: they may ask probes and metrics alone. */
+  readonly tokenFile: string | undefined
   /** More about the process, into /config. */
   readonly state: () => Readonly<Record<string, unknown>>
   readonly units: () => Units
@@ -41,8 +45,11 @@ interface Reply {
   readonly body: string
 }
 
-/** Rejects when the port cannot be had, with what to do about it. */
-export const listenAdmin = (options: AdminOptions): Promise<http.Server> => listen("admin", options, options.orAnother, (request) => replyTo(request, options))
+/** Rejects when the port cannot be had, or the token not be read, with what to do about it. */
+export const listenAdmin = async (options: AdminOptions): Promise<http.Server> => {
+  const token = options.tokenFile === undefined ? undefined : new AdminToken(options.tokenFile)
+  return listen("admin", options, options.orAnother, (request) => replyTo(request, options, token))
+}
 
 /** Likewise. */
 export const listenProbes = (options: ProbeOptions): Promise<http.Server> =>
@@ -51,7 +58,7 @@ export const listenProbes = (options: ProbeOptions): Promise<http.Server> =>
 const listen = async (what: "admin" | "probes", { host, port, fd }: ProbeOptions, another: boolean, reply: (request: http.IncomingMessage) => Promise<Reply>): Promise<http.Server> => {
   const server = http.createServer((request, response) => {
     reply(request).then(
-      ({ status, type, body }) => response.writeHead(status, { "content-type": type, "cache-control": "no-store", ...(request.method === "POST" ? { connection: "close" } : {}) }).end(body),
+      ({ status, type, body }) => response.writeHead(status, { "content-type": type, "cache-control": "no-store", ...(status === 401 ? { "www-authenticate": 'Bearer realm="headgate"' } : {}), ...(request.method === "POST" ? { connection: "close" } : {}) }).end(body),
       (error: unknown) => response.writeHead(500, { "content-type": "text/plain; charset=utf-8" }).end(`${error instanceof Error ? error.message : String(error)}\n`),
     )
   })
@@ -72,6 +79,8 @@ const listen = async (what: "admin" | "probes", { host, port, fd }: ProbeOptions
 const text = (status: number, body: string): Reply => ({ status, type: "text/plain; charset=utf-8", body: `${body}\n` })
 const json = (status: number, body: string): Reply => ({ status, type: "application/json", body: `${body}\n` })
 
+const forAll: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/metrics"])
+
 const urlOf = ({ url = "/" }: http.IncomingMessage): URL => new URL(url, "http://admin")
 
 /** Undefined: another path than those of probes. */
@@ -91,8 +100,13 @@ const probed = async (request: http.IncomingMessage, options: ProbeOptions): Pro
   }
 }
 
-const replyTo = async (request: http.IncomingMessage, options: AdminOptions): Promise<Reply> => {
+const replyTo = async (request: http.IncomingMessage, options: AdminOptions, token: AdminToken | undefined): Promise<Reply> => {
   const { pathname, searchParams } = urlOf(request)
+  if (!forAll.has(pathname)) {
+    const refused = refusalOf(request, token)
+    if (refused === 401) return text(401, token === undefined ? "for who is on this machine: ask there, or start the gateway with --admin-token-file" : "a bearer token is needed")
+    if (refused === 403) return text(403, "name this machine by its address or as localhost")
+  }
   if (pathname === "/reload") return request.method === "POST" ? reload(options) : text(405, "POST reloads")
   if (pathname === "/restart") return request.method === "POST" ? restart(options) : text(405, "POST restarts")
   const reply = await probed(request, options)

@@ -4,25 +4,35 @@ import type { Fault } from "./http1/fault.ts"
 
 export type Failure =
   // The client's
-  | { readonly side: "downstream"; readonly reason: Fault | "head-timeout" | "body-timeout" | "body-too-large" | "expectation" | "scheme" | "misdirected" | "protocol-changed" | "connect" | "upgrade" | "trace" }
+  | { readonly side: "downstream"; readonly reason: Fault | "head-timeout" | "body-timeout" | "body-rate" | "body-too-large" | "expectation" | "scheme" | "misdirected" | "protocol-changed" | "connect" | "upgrade" | "trace" }
+  // Nobody's: there is too much to do
+  | { readonly side: "gateway"; readonly reason: "overload" }
   // The configuration's
   | { readonly side: "route"; readonly reason: "no-route" | "no-backend" | "no-endpoint" | "no-such-service" }
   // The backend's
   | { readonly side: "upstream"; readonly reason: "refused" | "connect-timeout" | "overloaded" | "reset" | "closed" | "bad-response" | "upgraded" | "head-timeout" | "timeout" | "truncated" | "idle" }
+
+const ALLOW = ["Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"] as const
+/** Longer than shedding takes to adapt; short enough that a client's user waits for it. */
+const OVERLOAD_RETRY_AFTER = 1
 
 /** Status and one line of text; the connection is closed after it where the message's end is not known for sure. */
 export interface Verdict {
   readonly status: number
   readonly text: string
   readonly mustClose: boolean
+  /** Seconds after which it may be asked again (RFC 9110 §10.2.3); 0: nothing is said. */
+  readonly retryAfter: number
 }
 
-const verdict = (status: number, text: string, mustClose = false): Verdict => ({ status, text, mustClose })
+const verdict = (status: number, text: string, mustClose = false, retryAfter = 0): Verdict => ({ status, text, mustClose, retryAfter })
 
 export const verdictOf = (failure: Failure): Verdict => {
   switch (failure.side) {
     case "downstream":
       return downstream(failure.reason)
+    case "gateway":
+      return verdict(503, "the gateway has too much to do", false, OVERLOAD_RETRY_AFTER)
     case "route":
       return route(failure.reason)
     case "upstream":
@@ -46,6 +56,7 @@ const downstream = (reason: (Failure & { side: "downstream" })["reason"]): Verdi
       return verdict(400, "the path has dot segments or an encoded NUL", true)
     case "head-timeout":
     case "body-timeout":
+    case "body-rate":
       return verdict(408, "the request took too long to arrive", true)
     case "body-too-large":
       return verdict(413, "the request's content is too large", true)
@@ -118,9 +129,9 @@ const upstream = (reason: (Failure & { side: "upstream" })["reason"]): Verdict =
   }
 }
 
-export const answerOf = ({ status, text }: Verdict): Answer => ({
+export const answerOf = ({ status, text, retryAfter }: Verdict): Answer => ({
   status,
-  headers: status === 405 ? [["Content-Type", "text/plain; charset=utf-8"], ["Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"]] : [["Content-Type", "text/plain; charset=utf-8"]],
+  headers: [["Content-Type", "text/plain; charset=utf-8"], ...(status === 405 ? [ALLOW] : []), ...(retryAfter > 0 ? [["Retry-After", String(retryAfter)] as const] : [])],
   body: `${text}\n`,
 })
 

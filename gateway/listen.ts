@@ -218,6 +218,7 @@ export class Listening {
       const open = this.#acceptors.get(key)
       if (open !== undefined) {
         open.isForAny = acceptor.isForAny
+        open.isForAnyOnly = acceptor.isForAnyOnly
         continue
       }
       this.#acceptors.set(key, acceptor)
@@ -307,7 +308,7 @@ export class Listening {
 
   #accept(acceptor: Acceptor, socket: net.Socket): void {
     acceptor.accepted++
-    const to = socket.localAddress
+    const to = acceptor.isForAnyOnly && this.#closing.size === 0 ? undefined : socket.localAddress
     const own = to === undefined ? undefined : this.#doorAt(`${to.startsWith("::ffff:") ? to.slice(7) : to}:${acceptor.port}`)
     const door = own ?? (acceptor.isForAny ? this.#doorAt(`${ANY}:${acceptor.port}`) : undefined)
     if (door === undefined) socket.destroy()

@@ -166,7 +166,7 @@ export const startGateway = async (given: Flags, log: Log, predecessor?: Predece
   const openOwnPorts = async (): Promise<void> => {
     const fd = (of: string): number | undefined => predecessor?.sockets.find(({ key }) => key === of)?.fd
     const admin = await listenAdmin({
-      ...flags.admin, applied, fd: fd("admin"),
+      ...flags.admin, tokenFile: flags.adminToken, applied, fd: fd("admin"),
       state: () => ({ generation: serving.generation, held: subscription.held, busAway: subscription.isStalled, incarnation: subscription.incarnation }),
       units: () => subscription.units,
       reload: () => subscription.reload(),

@@ -95,7 +95,8 @@ export class Exchange implements UpstreamUser {
     this.#id = server.requestId()
     if (server.traces !== null) this.#trace = server.traces.begin(head)
     if (this.#client.hasEnded) this.onHalfClosed()
-    const refusal = refusalOf(head, this.#client.forwarding.scheme, server.settings)
+    if (server.sheds()) return this.fail({ side: "gateway", reason: "overload" })
+    const refusal = refusalOf(head, this.#client.forwarding, server.settings)
     if (refusal !== null) this.fail({ side: "downstream", reason: refusal })
     // RFC 9110 §9.3.7 and §7.6.2: about the gateway itself, or meant to end here.
     else if (head.form === "asterisk" || (head.maxForwards === 0 && head.method === "OPTIONS")) this.#answer({ status: 200, headers: [], body: "" })
@@ -455,6 +456,7 @@ export class Exchange implements UpstreamUser {
   fail(failure: Failure): void {
     if (this.#state === IDLE) return
     this.#reason = failure.reason
+    if (failure.side === "downstream" || failure.side === "gateway") this.#client.server.limits.failed(failure.reason)
     if (this.#connection !== null) {
       this.#release(false, failure.side === "upstream" ? failure.reason : "cancelled")
     }
@@ -537,6 +539,7 @@ export class Exchange implements UpstreamUser {
   /** The response is complete. */
   #finish(): void {
     const { isPersistent } = this.response
+    if (!this.response.isReferenced) this.#connection?.freeBuffer()
     // Before its request: the rest is nobody's, and the backend must not wait for it on a pooled connection.
     this.#release(this.response.head.isPersistent && this.request.isDone, "ok")
     this.#log()

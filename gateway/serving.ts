@@ -1,7 +1,10 @@
 /** What serves: tables, sockets, connections, pools and counters of one thread; the process's only one, or a worker's. */
 import type { Bound } from "./acceptor.ts"
+import { tick } from "./clock.ts"
+import { ClientConnections } from "./downstream/client-connections.ts"
 import { Listening } from "./listen.ts"
 import type { Notes } from "./notes.ts"
+import { Overload, processMemory } from "./overload.ts"
 import type { ListeningSocket, WorkersSocket } from "./restart/listening-socket.ts"
 import { HttpServer, socketOptions } from "./server.ts"
 import type { Settings } from "./settings.ts"
@@ -84,9 +87,11 @@ export class Serving implements Serves {
     const metrics = this.#metrics
     const endpoints = (this.#endpoints = new Endpoints(settings, metrics.upstream))
     const accessLog = (this.#accessLog = settings.accessLog ? new AccessLog(output, metrics) : null)
+    const clients = new ClientConnections(settings)
+    const overload = new Overload({ settings, notes, metrics: metrics.limits, underWay: () => metrics.underWay, memory: processMemory })
     const listening = (this.#listening = new Listening({
       bind, offset: portOffset, drain, notes, socketOptions, onChange, sharesPorts: ticketKey !== undefined, handed,
-      open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, accessLog, traces }),
+      open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, clients, overload, accessLog, traces }),
     }))
     const certificates = (this.#certificates = new Certificates({ plane, key: new PlaneKeyFile(planeKey), onNotes: onChange, ...(ticketKey === undefined ? {} : { ticketKey }) }))
     this.#worker = new LocalWorker({
@@ -97,7 +102,10 @@ export class Serving implements Serves {
         listening.update(table.ports)
       },
     })
-    this.#sweep = setInterval(() => endpoints.sweep(), SWEEP_MS).unref()
+    this.#sweep = setInterval(() => {
+      endpoints.sweep()
+      overload.rest(tick())
+    }, SWEEP_MS).unref()
   }
 
   apply(batch: Batch): null {

@@ -11,8 +11,15 @@ export interface Settings extends HeadLimits {
   readonly keepAliveTimeout: number
   /** Between two reads of a request body that the gateway is ready to take: 408. Over HTTP/2, once the answer has begun, responseBodyIdle. */
   readonly requestBodyIdle: number
+  /**
+   * Octets a second at which a request body must come, up to the beginning of the answer: each octet renews
+   * requestBodyIdle by no more than it takes at this rate (downstream/pace.ts). 0: one renews it all.
+   */
+  readonly requestBodyRate: number
   /** A client that takes nothing of what is written to it for this long is cut off. */
   readonly writeTimeout: number
+  /** Octets a second at which a client must take what waits for it; as requestBodyRate, with writeTimeout. */
+  readonly responseRate: number
   /** From the head of the request to the end of the response, where the route says nothing: 504. */
   readonly requestTimeout: number
   /** One attempt at a backend, from choosing it to the end of its response, where the route says nothing: 504. */
@@ -38,8 +45,17 @@ export interface Settings extends HeadLimits {
   readonly pendingBytes: number
   /** Octets written to a socket and not yet taken by the kernel, above which its source is paused. */
   readonly writeBytes: number
-  /** Client connections of one socket; more are closed on accept. */
+  /** Client connections; more are closed on accept. */
   readonly maxConnections: number
+  /** … of one client: an IPv4 address, or a /64 of IPv6. Nobody's where trustedHops says that proxies connect. 0: no limit. */
+  readonly connectionsPerClient: number
+  /**
+   * The event loop is late by so many milliseconds, and stays so: new requests are answered 503 in part, at four times
+   * as much new connections are closed (overload.ts). 0: never.
+   */
+  readonly overloadDelay: number
+  /** Percent of the memory that the container may have, in use: likewise for new requests. 0: never. */
+  readonly overloadMemory: number
   /** Requests on one client connection, then `Connection: close`. 0: no limit. */
   readonly requestsPerConnection: number
   /** Requests under way on one connection of HTTP/2: REFUSED_STREAM. */
@@ -83,7 +99,9 @@ export const defaults: Settings = {
   headTimeout: 10_000,
   keepAliveTimeout: 75_000,
   requestBodyIdle: 30_000,
+  requestBodyRate: 240,
   writeTimeout: 60_000,
+  responseRate: 240,
   requestTimeout: 0,
   backendTimeout: 0,
   responseHeadTimeout: 60_000,
@@ -98,6 +116,9 @@ export const defaults: Settings = {
   pendingBytes: 65_536,
   writeBytes: 131_072,
   maxConnections: 20_000,
+  connectionsPerClient: 10_000,
+  overloadDelay: 200,
+  overloadMemory: 90,
   requestsPerConnection: 0,
   streamsPerConnection: 128,
   endpointConnections: 4_096,

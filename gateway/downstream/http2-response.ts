@@ -46,6 +46,7 @@ export class Http2Response extends ResponseRelay {
     if (next < end) this.head.isPersistent = false
     const trailers = body.isDone ? (body.trailers ?? "") : ""
     const isTaken = this.#client.sendContent(buffer, body.spans, isLent, body.isDone, trailers)
+    this.isReferenced = !isTaken && !isLent
     if (body.isDone) return DONE
     return isTaken ? MORE : HELD
   }

@@ -41,6 +41,11 @@ export abstract class RequestRelay {
     return this.isSent
   }
 
+  /** What has been handed upstream is with the kernel. */
+  get isTaken(): boolean {
+    return this.upstream !== null && !this.upstream.hasUnsent
+  }
+
   /** A copy of the body is wanted; before any of it has been read. */
   keep(kept: KeptBody): void {
     this.kept = kept

@@ -25,6 +25,8 @@ export abstract class ResponseRelay {
   hasBegun = false
   /** Octets came from this attempt's connection. */
   hasReceived = false
+  /** A buffer that was not lent still holds what the client has not taken. */
+  isReferenced = false
   /** What the client was told. */
   isPersistent = true
   /** An interim 100 has gone to the client. */
@@ -40,7 +42,7 @@ export abstract class ResponseRelay {
   }
 
   start(): void {
-    this.hasBegun = this.hasReceived = this.hasContinued = false
+    this.hasBegun = this.hasReceived = this.hasContinued = this.isReferenced = false
     this.isPersistent = true
     this.#partial = this.#tail = null
     this.body.start(0, 0, false)

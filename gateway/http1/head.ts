@@ -213,6 +213,11 @@ export abstract class Head {
       if (this.minor === 0 && !this.#saysClose) this.isPersistent = true
       return
     }
+    if (value === "close") {
+      this.#saysClose = true
+      this.isPersistent = false
+      return
+    }
     for (const option of value.toLowerCase().split(",")) {
       const token = trimOws(option)
       if (token === "close") {

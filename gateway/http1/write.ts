@@ -74,15 +74,27 @@ export interface Forwarding {
   readonly trustedHops: number
 }
 
-export const forwarding = (address: string, scheme: string, major: 1 | 2, port: number, trustedHops: number): Forwarding => ({
-  address,
-  scheme,
-  major,
-  port,
-  trustedHops,
-  // Flat: a concatenation would be walked for every request.
-  lines: Buffer.from(`X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n`, "latin1").toString("latin1"),
-})
+/** By address, of the connections before: clients come back. */
+const known = new Map<string, Forwarding>()
+const MOST_KNOWN = 1_024
+
+/** One of before where it says the same. */
+export const forwarding = (address: string, scheme: string, major: 1 | 2, port: number, trustedHops: number): Forwarding => {
+  const before = known.get(address)
+  if (before !== undefined && before.scheme === scheme && before.major === major && before.port === port && before.trustedHops === trustedHops) return before
+  if (known.size >= MOST_KNOWN) known.clear()
+  const made: Forwarding = {
+    address,
+    scheme,
+    major,
+    port,
+    trustedHops,
+    // Flat: a concatenation would be walked for every request.
+    lines: Buffer.from(`X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n`, "latin1").toString("latin1"),
+  }
+  known.set(address, made)
+  return made
+}
 
 /**
  * The head that goes upstream, with its empty line. `target` (path with query) and `rewrittenHost`: as the rewrite

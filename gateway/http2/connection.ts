@@ -198,7 +198,7 @@ export class Connection<C> extends LocalSide<C> implements FrameSink {
 
   #refuse(id: number, code: number, refusal: Refusal): void {
     this.#streamError(id, code)
-    if (!this.isFailed) this.owner.onRefused(refusal)
+    if (!this.isFailed) this.owner.onRefused(refusal, this.#head)
   }
 
   /** Answers in the owner's place, and reads no more of it. */
@@ -209,7 +209,7 @@ export class Connection<C> extends LocalSide<C> implements FrameSink {
     if (!this.#block.isEnd) this.sender.output.reset(id, NO_ERROR)
     this.streams.note(id, this.#block.isEnd ? ENDED : RESET_BY_US)
     this.#onProvoked()
-    this.owner.onRefused(refusal)
+    this.owner.onRefused(refusal, this.#head)
   }
 
   #onResponse(stream: Stream<C>): void {

@@ -95,6 +95,11 @@ export abstract class LocalSide<C> {
     return this.sender.window
   }
 
+  /** Octets of content sent so far, of all streams. */
+  get contentSent(): number {
+    return this.sender.octets
+  }
+
   get isDraining(): boolean {
     return this.hasDrained || this.hasPeerGoneAway
   }

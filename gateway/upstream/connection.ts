@@ -10,7 +10,7 @@
  *      the next buffer when the callback in which the response ended returns, and then gets the slab.
  */
 import net from "node:net"
-import { READ_BYTES, slab } from "../slab.ts"
+import { giveBuffer, slab, takeBuffer } from "../slab.ts"
 import type { Endpoint } from "./endpoint.ts"
 
 /** Who uses a connection. Called synchronously from socket events; after onLost nothing more comes. */
@@ -45,6 +45,8 @@ export class UpstreamConnection {
   readonly #socket: net.Socket
   #ownBuffer: Buffer | null = null
   #readsOwn = false
+  /** See freeBuffer(). */
+  #isFree = false
   /** The user paused it. */
   #isHeld = false
   #current: Buffer = slab
@@ -58,7 +60,7 @@ export class UpstreamConnection {
       port: endpoint.port,
       noDelay: true,
       onread: {
-        buffer: () => (this.#current = this.#readsOwn ? (this.#ownBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES)) : this.#share()),
+        buffer: () => (this.#current = this.#readsOwn ? (this.#ownBuffer ??= takeBuffer()) : this.#share()),
         callback: (length) => this.#onRead(length),
       },
     })
@@ -144,8 +146,15 @@ export class UpstreamConnection {
     this.endpoint.onClosed(this)
   }
 
+  /** Nothing refers to what was read last: its buffer may serve another connection. */
+  freeBuffer(): void {
+    this.#isFree = true
+  }
+
   #share(): Buffer {
+    if (this.#ownBuffer !== null && this.#isFree) giveBuffer(this.#ownBuffer)
     this.#ownBuffer = null
+    this.#isFree = false
     return slab
   }
 

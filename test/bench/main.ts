@@ -11,6 +11,7 @@ const benches = {
   proxy: () => import("./proxy.ts"),
   workers: () => import("./workers.ts"),
   tls: () => import("./tls.ts"),
+  edge: () => import("./edge.ts"),
   scale: () => import("./scale.ts"),
   history: () => import("./history.ts"),
   traces: () => import("./traces.ts"),

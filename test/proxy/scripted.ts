@@ -5,6 +5,7 @@
 import { once } from "node:events"
 import net from "node:net"
 import { NO_FILTERS } from "../../gateway/filters/compile.ts"
+import type { Overload } from "../../gateway/overload.ts"
 import { HttpServer, socketOptions } from "../../gateway/server.ts"
 import { defaults, type Settings } from "../../gateway/settings.ts"
 import type { ClusterHandle, CompiledBackend, CompiledRule, PortTable, RequestView } from "../../gateway/table/table.ts"
@@ -136,6 +137,14 @@ export class Peer {
     return { head, status, body, field }
   }
 
+  /** The first message that is no interim response. */
+  async final(method: string): Promise<Heard> {
+    for (;;) {
+      const message = await this.message(method)
+      if (message.status >= 200) return message
+    }
+  }
+
   async #chunks(): Promise<string> {
     let body = ""
     for (;;) {
@@ -237,6 +246,7 @@ export interface GatewayOptions {
   readonly table?: (table: PortTable) => PortTable
   readonly logTo?: number
   readonly traces?: RequestTraces
+  readonly overload?: (metrics: Metrics) => Overload
 }
 
 /** A gateway whose one rule takes everything, in front of these ports. */
@@ -258,7 +268,7 @@ export const startGateway = async (ports: readonly number[], options: GatewayOpt
   const table = options.table
   const server = net.createServer(socketOptions)
   const accessLog = options.logTo === undefined ? null : new AccessLog(options.logTo, metrics)
-  const http = new HttpServer({ net: server, port: 80, table: table === undefined ? () => plain : () => table(plain), settings, metrics, accessLog, traces: options.traces ?? null })
+  const http = new HttpServer({ net: server, port: 80, table: table === undefined ? () => plain : () => table(plain), settings, metrics, accessLog, traces: options.traces ?? null, ...(options.overload === undefined ? {} : { overload: options.overload(metrics) }) })
   const port = await listen(server)
   const clients: Peer[] = []
   return {

@@ -70,7 +70,7 @@ test("a body that stops coming: 408, and the request upstream is cancelled", asy
 })
 
 test("a body that keeps coming, however slowly, is not timed out", async () => {
-  const client = await begin({ settings: { requestBodyIdle: 200 } })
+  const client = await begin({ settings: { requestBodyIdle: 200, requestBodyRate: 0 } })
   client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
   const peer = await backend.accept()
   for (let i = 0; i < 10; i++) {
