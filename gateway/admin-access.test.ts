@@ -25,7 +25,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const start = async (tokenFile: string | undefined): Promise<number> => {
   const server = await listenAdmin({
-    host: "127.0.0.1", port: 0, orAnother: false, tokenFile, state: () => ({}), units: () => new Map(), reload: async () => {}, metrics: () => "headgate_ready 1\n",
+    host: "127.0.0.1", port: 0, orAnother: false, tokenFile, state: () => ({}), units: () => new Map(), reload: async () => {}, restart: async () => 1, metrics: () => "headgate_ready 1\n", fd: undefined,
     applied: () => ({ schema: 1, pod: "p", plane: "default", ready: true, admin: "", units: {}, listeners: [], notes: [] }),
   })
   servers.push(server)
@@ -55,7 +55,7 @@ test("who is on this machine may ask everything, by its address or as localhost"
 test("a page that came by another name to this machine may not, but for probes and metrics, and with the token", async () => {
   const port = await start(file)
   const host = `rebound.test:${port}`
-  expect([await status(port, "/config", { host }), await status(port, "/reload", { host }, "POST"), await status(port, "/nothing", { host })]).toEqual([403, 403, 403])
+  expect([await status(port, "/config", { host }), await status(port, "/reload", { host }, "POST"), await status(port, "/restart", { host }, "POST"), await status(port, "/nothing", { host })]).toEqual([403, 403, 403, 403])
   expect(await Promise.all(["/healthz", "/readyz", "/metrics"].map((path) => status(port, path, { host })))).toEqual([200, 200, 200])
   expect(await status(port, "/config", { host, authorization: `Bearer ${TOKEN}` })).toBe(200)
 })

@@ -6,6 +6,7 @@
  *   GET  /metrics   Prometheus text format
  *   GET  /config    what is served: units, listeners, entries, notes; `?section=route&id=<id>` narrows the entries
  *   POST /reload    reads everything again from the log
+ *   POST /restart   has a new process take this one's place, with its sockets; 503 with the reason where that fails
  *
  * The first three give nothing away and change nothing: anyone who can connect may ask them, and where probes come from
  * elsewhere they have a port of their own. The others are for who is on this machine, or has the token (admin-access.ts).
@@ -21,6 +22,8 @@ export interface ProbeOptions {
   readonly port: number
   readonly applied: () => Applied
   readonly metrics: () => string | Promise<string>
+  /** Listens already, there; undefined: it is opened. */
+  readonly fd: number | undefined
 }
 
 export interface AdminOptions extends ProbeOptions {
@@ -32,6 +35,8 @@ export interface AdminOptions extends ProbeOptions {
   readonly state: () => Readonly<Record<string, unknown>>
   readonly units: () => Units
   readonly reload: () => Promise<void>
+  /** Resolves with the pid of the process that serves then. */
+  readonly restart: () => Promise<number>
 }
 
 interface Reply {
@@ -50,10 +55,10 @@ export const listenAdmin = async (options: AdminOptions): Promise<http.Server> =
 export const listenProbes = (options: ProbeOptions): Promise<http.Server> =>
   listen("probes", options, false, async (request) => (await probed(request, options)) ?? text(404, "/healthz /readyz /metrics"))
 
-const listen = async (what: "admin" | "probes", { host, port }: ProbeOptions, another: boolean, reply: (request: http.IncomingMessage) => Promise<Reply>): Promise<http.Server> => {
+const listen = async (what: "admin" | "probes", { host, port, fd }: ProbeOptions, another: boolean, reply: (request: http.IncomingMessage) => Promise<Reply>): Promise<http.Server> => {
   const server = http.createServer((request, response) => {
     reply(request).then(
-      ({ status, type, body }) => response.writeHead(status, { "content-type": type, "cache-control": "no-store", ...(status === 401 ? { "www-authenticate": 'Bearer realm="headgate"' } : {}) }).end(body),
+      ({ status, type, body }) => response.writeHead(status, { "content-type": type, "cache-control": "no-store", ...(status === 401 ? { "www-authenticate": 'Bearer realm="headgate"' } : {}), ...(request.method === "POST" ? { connection: "close" } : {}) }).end(body),
       (error: unknown) => response.writeHead(500, { "content-type": "text/plain; charset=utf-8" }).end(`${error instanceof Error ? error.message : String(error)}\n`),
     )
   })
@@ -66,7 +71,7 @@ const listen = async (what: "admin" | "probes", { host, port }: ProbeOptions, an
       } else if (error.code === "EAFNOSUPPORT" && host === "::") server.listen({ host: "0.0.0.0", port })
       else reject(new Error(`The port ${host}:${port} (--${what}) cannot be opened: ${error.code === "EADDRINUSE" ? `another process has it; choose another one with --${what}` : error.message}.`, { cause: error }))
     })
-    server.listen({ host, port }, resolve)
+    server.listen(fd === undefined ? { host, port } : { fd }, resolve)
   })
   return server
 }
@@ -103,9 +108,18 @@ const replyTo = async (request: http.IncomingMessage, options: AdminOptions, tok
     if (refused === 403) return text(403, "name this machine by its address or as localhost")
   }
   if (pathname === "/reload") return request.method === "POST" ? reload(options) : text(405, "POST reloads")
+  if (pathname === "/restart") return request.method === "POST" ? restart(options) : text(405, "POST restarts")
   const reply = await probed(request, options)
   if (reply !== undefined) return reply
-  return pathname === "/config" ? json(200, config(options, searchParams.get("section"), searchParams.get("id"))) : text(404, "/healthz /readyz /config /reload /metrics")
+  return pathname === "/config" ? json(200, config(options, searchParams.get("section"), searchParams.get("id"))) : text(404, "/healthz /readyz /config /reload /restart /metrics")
+}
+
+const restart = async ({ restart: again }: AdminOptions): Promise<Reply> => {
+  try {
+    return json(200, JSON.stringify({ restarted: true, pid: await again() }))
+  } catch (error) {
+    return text(503, error instanceof Error ? error.message : String(error))
+  }
 }
 
 const reload = async ({ reload: again, applied }: AdminOptions): Promise<Reply> => {

@@ -28,7 +28,7 @@ export interface Verdict {
 }
 
 const verdict = (status: number, text: string, mustClose = false, retryAfter = 0): Verdict => ({ status, grpc: grpcStatusOf(status), text, mustClose, retryAfter })
-const asGrpc = (grpc: number, found: Verdict): Verdict => ({ ...found, grpc })
+const asGrpc = (grpc: number, verdict: Verdict): Verdict => ({ ...verdict, grpc })
 
 export const verdictOf = (failure: Failure): Verdict => {
   switch (failure.side) {

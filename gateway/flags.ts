@@ -18,6 +18,8 @@ export interface Flags {
   readonly adminToken: string | undefined
   /** For probes and metrics from elsewhere, which the admin port is not for; undefined: none. */
   readonly probes: { readonly host: string; readonly port: number } | undefined
+  /** Says who the gateway is over hot restarts; undefined: there are none. */
+  readonly pidFile: string | undefined
   /** Folder of the snapshot. */
   readonly data: string
   readonly portOffset: number
@@ -43,10 +45,11 @@ export const usage = `headgate gateway: serves what functions have put on the bu
   --pod NAME                    name in acks (host name)
   --bind ADDRESS                for listeners that name no address (::)
   --admin ADDRESS:PORT          admin port (127.0.0.1:9901)
-  --admin-token-file FILE       bearer token that /config and /reload take from who is not on this machine; needed where the admin
+  --admin-token-file FILE       bearer token that /config, /reload and /restart take from who is not on this machine; needed where the admin
                                 port is not on loopback; /healthz, /readyz and /metrics take none ($HEADGATE_ADMIN_TOKEN_FILE)
   --admin-or-another            any free port where that one is taken
   --probes ADDRESS:PORT         another port with /healthz, /readyz and /metrics alone, for who is not on this machine (none)
+  --pid-file FILE               with the pid of the process that serves: SIGUSR2 to it, or POST /restart, has a new one take its sockets (none: no such restart)
   --data FOLDER                 where the snapshot is kept ($HEADGATE_DATA/gateway, .headgate/gateway)
   --port-offset-on-eacces N     ports that may not be bound are served N higher (8000; 0: not at all)
   --plane-key FILE              key of the data plane, for HTTPS: 64 hexadecimal digits or 32 octets ($HEADGATE_PLANE_KEY_FILE)
@@ -66,7 +69,7 @@ Limits and time-outs, in octets and milliseconds (a time-out of 0: none); --head
 /** Throws TypeError that says what is wrong. "help" when asked for it. */
 export const parseFlags = (argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Flags | "help" => {
   const options: ParseArgsOptionsConfig = { help: { type: "boolean" }, "admin-or-another": { type: "boolean" } }
-  for (const name of ["plane", "pod", "bind", "admin", "admin-token-file", "probes", "data", "port-offset-on-eacces", "plane-key", "workers", "linger", "drain", "nats", "nats-password-file", "trace-requests"]) options[name] = { type: "string" }
+  for (const name of ["plane", "pod", "bind", "admin", "admin-token-file", "probes", "pid-file", "data", "port-offset-on-eacces", "plane-key", "workers", "linger", "drain", "nats", "nats-password-file", "trace-requests"]) options[name] = { type: "string" }
   for (const name of settingNames) options[flagOf(name).slice(2)] = { type: "string" }
   const given = new Map(Object.entries(parseArgs({ args: [...argv], strict: true, options }).values))
   if (given.get("help") === true) return "help"
@@ -94,6 +97,7 @@ export const parseFlags = (argv: readonly string[], env: Readonly<Record<string,
     admin: { ...adminOf(flag("admin") ?? "127.0.0.1:9901", adminToken), orAnother: given.get("admin-or-another") === true },
     adminToken,
     probes: probesOf(flag("probes")),
+    pidFile: flag("pid-file"),
     data: flag("data") ?? join(env["HEADGATE_DATA"] ?? ".headgate", "gateway"),
     portOffset: wholeNumber("port-offset-on-eacces", 8000),
     planeKey: flag("plane-key") ?? env["HEADGATE_PLANE_KEY_FILE"],

@@ -253,17 +253,17 @@ export class HttpServer {
     this.#net.close()
     tick()
     for (const connection of [...this.#connections]) connection.onDrain()
-    await this.#emptied(milliseconds)
+    await this.emptied(milliseconds)
     const left = [...this.#connections]
     const told = left.filter(({ isTunnel }) => isTunnel)
     for (const connection of left) connection.onDrained()
-    if (told.length > 0) await this.#emptied(CLOSING_MS)
+    if (told.length > 0) await this.emptied(CLOSING_MS)
     for (const connection of [...this.#connections]) connection.destroy()
     return left.length - told.length
   }
 
   /** Resolves when there is no connection, or the time is over. */
-  async #emptied(milliseconds: number): Promise<void> {
+  async emptied(milliseconds: number): Promise<void> {
     if (this.#connections.length === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, milliseconds)

@@ -89,7 +89,7 @@ export class Http2Stream implements Client {
     this.#hasEnd = isEnd
     this.#trailers = ""
     const { settings } = this.server
-    this.#readRate = isEnd || isConversation(fields) ? 0 : settings.requestBodyRate
+    this.#readRate = isEnd ? 0 : settings.requestBodyRate
     if (!isEnd) this.#readPace.start(clock.now, settings.requestBodyIdle)
     const fault = this.#parse(http1Head(message, fields, isEnd))
     if (fault !== null) {
@@ -98,7 +98,7 @@ export class Http2Stream implements Client {
       this.exchange.refuse(fault)
     } else if (!isForConnection(message.scheme, this.forwarding)) this.exchange.refuse("scheme")
     else this.exchange.start()
-    // A call may be silent for as long as both sides like.
+    // A call sends when its caller has something to say.
     if (this.exchange.isGrpc) this.#readPace.stop()
   }
 
@@ -321,6 +321,3 @@ export class Http2Stream implements Client {
     else this.exchange.abort()
   }
 }
-
-/** A call of gRPC sends when its caller has something to say. */
-const isConversation = (fields: FieldList): boolean => fields.get("content-type")?.startsWith("application/grpc") === true

@@ -276,7 +276,8 @@ describe("a worker that ends", () => {
     const { threads, notes } = started
     runInWorkers("for (;;);", (index) => index === 0)
     await until("it is noted", () => notes.get("worker/0/silent")?.reason === "WorkerSilent" || notes.get("worker/1/silent")?.reason === "WorkerSilent")
-    await until("it is started again", async () => sample(await threads.metrics(), "worker_restarts_total") === 1)
+    // On a busy machine the other one may be too late as well.
+    await until("it is started again", async () => sample(await threads.metrics(), "worker_restarts_total") >= 1)
     await until("it answers", () => notes.get("worker/0/silent") === undefined && notes.get("worker/1/silent") === undefined)
     await bound(started)
     expect([...(await tally(32, ask)).keys()].map(bodyOf)).toEqual(["a"])

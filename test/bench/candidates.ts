@@ -76,7 +76,7 @@ export const ended = async (children: readonly ChildProcess[]) => {
 export const total = ({ pid }: Candidate) => [pid, ...descendants(pid).map((child) => child.pid)].map(usage).reduce((sum, one) => ({ cpu: sum.cpu + one.cpu, reaped: sum.reaped + one.reaped, rss: sum.rss + one.rss }))
 
 /** By candidate. Each round begins with another one, so that what else the machine does falls on all alike. */
-export const interleaved = async (candidates: readonly Candidate[], rounds: number, load: (candidate: Candidate) => Promise<Load>): Promise<readonly (readonly Round[])[]> => {
+export const interleaved = async <C extends Candidate>(candidates: readonly C[], rounds: number, load: (candidate: C) => Promise<Load>): Promise<readonly (readonly Round[])[]> => {
   const all = candidates.map((): Round[] => [])
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < candidates.length; turn++) {

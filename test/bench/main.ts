@@ -9,6 +9,7 @@ const benches = {
   propagation: () => import("./propagation.ts"),
   routechange: () => import("./routechange.ts"),
   proxy: () => import("./proxy.ts"),
+  workers: () => import("./workers.ts"),
   tls: () => import("./tls.ts"),
   edge: () => import("./edge.ts"),
   scale: () => import("./scale.ts"),

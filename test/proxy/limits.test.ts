@@ -153,7 +153,7 @@ describe("a request's body, HTTP/2", () => {
 
   test("of a gRPC call is sent when there is something to say", async () => {
     await begin(undefined, { settings: { requestBodyIdle: 400, requestBodyRate: 1_000_000 } })
-    const hand = await trickled(post(["content-type", "application/grpc+proto"]))
+    const hand = await trickled(post(["content-type", "application/grpc+proto"], ["te", "trailers"]))
     const peer = await backend.accept()
     using _ = every(20, () => hand.say(frame(DATA, 0, 1, [120])))
     await peer.hear("x\r\n1\r\nx".repeat(1))

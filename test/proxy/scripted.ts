@@ -246,9 +246,9 @@ export interface GatewayOptions {
   readonly table?: (table: PortTable) => PortTable
   readonly logTo?: number
   readonly traces?: RequestTraces
+  readonly overload?: (metrics: Metrics) => Overload
   /** The backends speak HTTP/2. */
   readonly isHttp2?: boolean
-  readonly overload?: (metrics: Metrics) => Overload
 }
 
 /** A gateway whose one rule takes everything, in front of these ports. */

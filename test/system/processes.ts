@@ -65,6 +65,9 @@ export const descendants = (root: number): readonly Process[] => {
   return found
 }
 
+/** Whose command line has `text` in it. */
+export const running = (text: string): readonly Process[] => all().filter((process) => process.command().includes(text))
+
 /** Pid of one part under `supervisor`, undefined while it is not running. */
 export const pidOf = (supervisor: number, part: Part): number | undefined => {
   const pattern = parts.find(([name]) => name === part)?.[1]
