@@ -2,9 +2,7 @@
  * The OpenTelemetry Collector, built from its Go modules (test/fixtures/collector) into the user's cache, once for each
  * version of them. What it is sent it understands, and sends on to this process as OTLP/JSON.
  */
-import { execFile, execFileSync, spawn } from "node:child_process"
-import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs"
+import { spawn } from "node:child_process"
 import { createServer } from "node:http"
 import type { Attributes, AttributeValue, SpanId } from "../../bus/trace/span.ts"
 import { at, list } from "../../infra/cli/field.ts"
@@ -40,7 +38,7 @@ export const startCollector = async (): Promise<Collector> => {
     exporters: { otlp_http: { endpoint: `http://127.0.0.1:${address.port}`, encoding: "json", compression: "none", sending_queue: { enabled: false } } },
     service: { pipelines: { traces: { receivers: ["otlp"], exporters: ["otlp_http"] } }, telemetry: { metrics: { level: "none" } } },
   }
-  const child = spawn(program, [`--config=yaml:${JSON.stringify(config)}`], { stdio: ["ignore", "ignore", "pipe"] })
+  const child = spawn(path, [`--config=yaml:${JSON.stringify(config)}`], { stdio: ["ignore", "ignore", "pipe"] })
   let said = ""
   child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text))
   const stop = async () => {
