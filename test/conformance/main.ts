@@ -19,17 +19,19 @@ import { until } from "../system/until.ts"
 import { conformanceTests } from "./suite.ts"
 
 const root = join(import.meta.dirname, "../..")
+/** What there is, together: the suite reports on all of them in one file. */
+const PROFILES = "GATEWAY-HTTP,GATEWAY-GRPC"
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { profile: { type: "string", default: "GATEWAY-HTTP" }, "run-test": { type: "string" }, mode: { type: "string", default: "Dedicated" }, class: { type: "string", default: "headgate" }, installed: { type: "boolean", default: false }, report: { type: "string" } },
+  options: { profile: { type: "string", default: PROFILES }, "run-test": { type: "string" }, mode: { type: "string", default: "Dedicated" }, class: { type: "string", default: "headgate" }, installed: { type: "boolean", default: false }, report: { type: "string" } },
 })
 
 const { version }: { version: string } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 const reports = join(import.meta.dirname, "reports")
 mkdirSync(reports, { recursive: true })
-// A report a profile: a run of one says nothing about the others.
-const ofProfile = values.profile === "GATEWAY-HTTP" ? "" : `-${values.profile.toLowerCase()}`
+// A run of one profile says nothing about the others.
+const ofProfile = values.profile === PROFILES ? "" : `-${values.profile.toLowerCase()}`
 const report = values.report ?? join(reports, `${GATEWAY_API}-${values.mode.toLowerCase()}${ofProfile}.yaml`)
 const own = process.env["KUBECONFIG"]
 if (own === undefined && runningCluster() === undefined) {
