@@ -13,7 +13,7 @@ const maxWorkers = Math.max(2, availableParallelism())
 
 const system = { testTimeout: 120_000, hookTimeout: 120_000 }
 /** What takes the ports that README.md and the demo name, or looks at the clock or at memory so closely that others beside it would be seen: at the end, one file at a time. */
-const alone = ["test/system/readme.test.ts", "bus/jetstream.test.ts", "infra/adapters/nats/accounts.test.ts", "test/proxy/bulk.test.ts", "test/proxy/fault.test.ts", "test/proxy/websocket-bulk.test.ts"]
+const alone = ["test/system/readme.test.ts", "bus/jetstream.test.ts", "infra/adapters/nats/accounts.test.ts", "test/proxy/bulk.test.ts", "test/proxy/fault.test.ts", "test/proxy/websocket-bulk.test.ts", "test/soak/soak.test.ts"]
 
 /** `system` starts real processes, `unit` does not and has the modules of packages loaded once for many files. */
 export default defineConfig({

@@ -1,28 +1,41 @@
 /** What can go wrong with a request, whose fault it is, and what the client is told: decided here and nowhere else. */
 import type { Answer } from "../bus/kinds/config.ts"
+import { DEADLINE_EXCEEDED, UNAVAILABLE, grpcStatusOf } from "./grpc.ts"
 import type { Fault } from "./http1/fault.ts"
 
 export type Failure =
   // The client's
-  | { readonly side: "downstream"; readonly reason: Fault | "head-timeout" | "body-timeout" | "body-too-large" | "expectation" | "scheme" | "misdirected" | "protocol-changed" | "connect" | "upgrade" | "trace" }
+  | { readonly side: "downstream"; readonly reason: Fault | "head-timeout" | "body-timeout" | "body-rate" | "body-too-large" | "expectation" | "scheme" | "misdirected" | "protocol-changed" | "grpc-version" | "connect" | "upgrade" | "trace" }
+  // Nobody's: there is too much to do
+  | { readonly side: "gateway"; readonly reason: "overload" }
   // The configuration's
-  | { readonly side: "route"; readonly reason: "no-route" | "no-backend" | "no-endpoint" | "no-such-service" }
+  | { readonly side: "route"; readonly reason: "no-route" | "no-backend" | "no-endpoint" | "no-such-service" | "no-websocket" }
   // The backend's
-  | { readonly side: "upstream"; readonly reason: "refused" | "connect-timeout" | "overloaded" | "reset" | "closed" | "bad-response" | "upgraded" | "head-timeout" | "timeout" | "truncated" | "idle" }
+  | { readonly side: "upstream"; readonly reason: "refused" | "connect-timeout" | "overloaded" | "not-http2" | "refused-stream" | "reset" | "closed" | "bad-response" | "upgraded" | "head-timeout" | "timeout" | "truncated" | "idle" }
 
-/** Status and one line of text; the connection is closed after it where the message's end is not known for sure. */
+const ALLOW = ["Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"] as const
+/** Longer than shedding takes to adapt; short enough that a client's user waits for it. */
+const OVERLOAD_RETRY_AFTER = 1
+
+/** Status, that of gRPC for its calls, and one line of text; the connection is closed after it where the message's end is not known for sure. */
 export interface Verdict {
   readonly status: number
+  readonly grpc: number
   readonly text: string
   readonly mustClose: boolean
+  /** Seconds after which it may be asked again (RFC 9110 §10.2.3); 0: nothing is said. */
+  readonly retryAfter: number
 }
 
-const verdict = (status: number, text: string, mustClose = false): Verdict => ({ status, text, mustClose })
+const verdict = (status: number, text: string, mustClose = false, retryAfter = 0): Verdict => ({ status, grpc: grpcStatusOf(status), text, mustClose, retryAfter })
+const asGrpc = (grpc: number, verdict: Verdict): Verdict => ({ ...verdict, grpc })
 
 export const verdictOf = (failure: Failure): Verdict => {
   switch (failure.side) {
     case "downstream":
       return downstream(failure.reason)
+    case "gateway":
+      return verdict(503, "the gateway has too much to do", false, OVERLOAD_RETRY_AFTER)
     case "route":
       return route(failure.reason)
     case "upstream":
@@ -46,6 +59,7 @@ const downstream = (reason: (Failure & { side: "downstream" })["reason"]): Verdi
       return verdict(400, "the path has dot segments or an encoded NUL", true)
     case "head-timeout":
     case "body-timeout":
+    case "body-rate":
       return verdict(408, "the request took too long to arrive", true)
     case "body-too-large":
       return verdict(413, "the request's content is too large", true)
@@ -57,6 +71,8 @@ const downstream = (reason: (Failure & { side: "downstream" })["reason"]): Verdi
       return verdict(421, "this connection was made for another host")
     case "protocol-changed":
       return verdict(421, "this port has changed between http and https", true)
+    case "grpc-version":
+      return verdict(505, "gRPC is spoken over HTTP/2", true)
     case "connect":
       return verdict(501, "CONNECT is not available here", true)
     case "upgrade":
@@ -86,11 +102,13 @@ const route = (reason: (Failure & { side: "route" })["reason"]): Verdict => {
     case "no-route":
       return verdict(404, "no route for this host and path")
     case "no-backend":
-      return verdict(500, "the route has no backend")
+      return asGrpc(UNAVAILABLE, verdict(500, "the route has no backend"))
     case "no-such-service":
-      return verdict(500, "the backend does not exist, or speaks a protocol that is not supported")
+      return asGrpc(UNAVAILABLE, verdict(500, "the backend does not exist, or speaks a protocol that is not supported"))
     case "no-endpoint":
       return verdict(503, "no endpoint is ready")
+    case "no-websocket":
+      return verdict(502, "the backend speaks HTTP/2, over which WebSocket is not available here")
   }
 }
 
@@ -104,12 +122,16 @@ const upstream = (reason: (Failure & { side: "upstream" })["reason"]): Verdict =
       return verdict(504, "the backend took too long to accept a connection")
     case "head-timeout":
     case "timeout":
-      return verdict(504, "the backend took too long to answer")
+      return asGrpc(DEADLINE_EXCEEDED, verdict(504, "the backend took too long to answer"))
     case "reset":
     case "closed":
       return verdict(502, "the backend closed the connection before it answered")
     case "bad-response":
-      return verdict(502, "the backend's answer is not valid HTTP/1.1")
+      return verdict(502, "the backend's answer is not valid HTTP")
+    case "not-http2":
+      return verdict(502, "the backend does not speak HTTP/2")
+    case "refused-stream":
+      return verdict(503, "the backend refused the request")
     case "upgraded":
       return verdict(502, "the backend switched to a protocol that was not asked for")
     case "truncated":
@@ -118,9 +140,9 @@ const upstream = (reason: (Failure & { side: "upstream" })["reason"]): Verdict =
   }
 }
 
-export const answerOf = ({ status, text }: Verdict): Answer => ({
+export const answerOf = ({ status, text, retryAfter }: Verdict): Answer => ({
   status,
-  headers: status === 405 ? [["Content-Type", "text/plain; charset=utf-8"], ["Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"]] : [["Content-Type", "text/plain; charset=utf-8"]],
+  headers: [["Content-Type", "text/plain; charset=utf-8"], ...(status === 405 ? [ALLOW] : []), ...(retryAfter > 0 ? [["Retry-After", String(retryAfter)] as const] : [])],
   body: `${text}\n`,
 })
 

@@ -3,6 +3,7 @@ import { availableParallelism, hostname } from "node:os"
 import { join } from "node:path"
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util"
 import { type Targets, targetsOf } from "../bus/trace/targets.ts"
+import { isLoopback } from "./admin-access.ts"
 import { environmentOf, flagOf, parseSettings, settingNames, type Settings } from "./settings.ts"
 import { type Sampler, samplerOf } from "./telemetry/sampler.ts"
 
@@ -13,8 +14,12 @@ export interface Flags {
   readonly bind: string
   /** `orAnother`: any free port where that one is taken. */
   readonly admin: { readonly host: string; readonly port: number; readonly orAnother: boolean }
+  /** File of the admin port's bearer token; needed where that is not on loopback. */
+  readonly adminToken: string | undefined
   /** For probes and metrics from elsewhere, which the admin port is not for; undefined: none. */
   readonly probes: { readonly host: string; readonly port: number } | undefined
+  /** Says who the gateway is over hot restarts; undefined: there are none. */
+  readonly pidFile: string | undefined
   /** Folder of the snapshot. */
   readonly data: string
   readonly portOffset: number
@@ -40,8 +45,11 @@ export const usage = `headgate gateway: serves what functions have put on the bu
   --pod NAME                    name in acks (host name)
   --bind ADDRESS                for listeners that name no address (::)
   --admin ADDRESS:PORT          admin port (127.0.0.1:9901)
+  --admin-token-file FILE       bearer token that /config, /reload and /restart take from who is not on this machine; needed where the admin
+                                port is not on loopback; /healthz, /readyz and /metrics take none ($HEADGATE_ADMIN_TOKEN_FILE)
   --admin-or-another            any free port where that one is taken
   --probes ADDRESS:PORT         another port with /healthz, /readyz and /metrics alone, for who is not on this machine (none)
+  --pid-file FILE               with the pid of the process that serves: SIGUSR2 to it, or POST /restart, has a new one take its sockets (none: no such restart)
   --data FOLDER                 where the snapshot is kept ($HEADGATE_DATA/gateway, .headgate/gateway)
   --port-offset-on-eacces N     ports that may not be bound are served N higher (8000; 0: not at all)
   --plane-key FILE              key of the data plane, for HTTPS: 64 hexadecimal digits or 32 octets ($HEADGATE_PLANE_KEY_FILE)
@@ -61,7 +69,7 @@ Limits and time-outs, in octets and milliseconds (a time-out of 0: none); --head
 /** Throws TypeError that says what is wrong. "help" when asked for it. */
 export const parseFlags = (argv: readonly string[], env: Readonly<Record<string, string | undefined>>): Flags | "help" => {
   const options: ParseArgsOptionsConfig = { help: { type: "boolean" }, "admin-or-another": { type: "boolean" } }
-  for (const name of ["plane", "pod", "bind", "admin", "probes", "data", "port-offset-on-eacces", "plane-key", "workers", "linger", "drain", "nats", "nats-password-file", "trace-requests"]) options[name] = { type: "string" }
+  for (const name of ["plane", "pod", "bind", "admin", "admin-token-file", "probes", "pid-file", "data", "port-offset-on-eacces", "plane-key", "workers", "linger", "drain", "nats", "nats-password-file", "trace-requests"]) options[name] = { type: "string" }
   for (const name of settingNames) options[flagOf(name).slice(2)] = { type: "string" }
   const given = new Map(Object.entries(parseArgs({ args: [...argv], strict: true, options }).values))
   if (given.get("help") === true) return "help"
@@ -76,7 +84,7 @@ export const parseFlags = (argv: readonly string[], env: Readonly<Record<string,
     return Number(value)
   }
   const targets = targetsOf(env)
-  const probes = flag("probes")
+  const adminToken = fileOf(flag("admin-token-file") ?? env["HEADGATE_ADMIN_TOKEN_FILE"])
   const limits: Partial<Record<keyof Settings, string>> = {}
   for (const name of settingNames) {
     const value = flag(flagOf(name).slice(2)) ?? env[environmentOf(name)]
@@ -86,8 +94,10 @@ export const parseFlags = (argv: readonly string[], env: Readonly<Record<string,
     plane: flag("plane") ?? "default",
     pod: flag("pod") ?? hostname(),
     bind: flag("bind") ?? "::",
-    admin: { ...addressOf("admin", flag("admin") ?? "127.0.0.1:9901"), orAnother: given.get("admin-or-another") === true },
-    probes: probes === undefined ? undefined : addressOf("probes", probes),
+    admin: { ...adminOf(flag("admin") ?? "127.0.0.1:9901", adminToken), orAnother: given.get("admin-or-another") === true },
+    adminToken,
+    probes: probesOf(flag("probes")),
+    pidFile: flag("pid-file"),
     data: flag("data") ?? join(env["HEADGATE_DATA"] ?? ".headgate", "gateway"),
     portOffset: wholeNumber("port-offset-on-eacces", 8000),
     planeKey: flag("plane-key") ?? env["HEADGATE_PLANE_KEY_FILE"],
@@ -108,6 +118,16 @@ const workersOf = (flag: string | undefined, env: Readonly<Record<string, string
   if (text === "auto") return availableParallelism()
   if (!/^[1-9]\d{0,2}$/.test(text) || Number(text) > MOST_WORKERS) throw new TypeError(`--workers: "${text}" is neither auto nor a whole number from 1 to ${MOST_WORKERS}`)
   return Number(text)
+}
+
+const fileOf = (name: string | undefined): string | undefined => (name === "" ? undefined : name)
+
+const probesOf = (text: string | undefined): Flags["probes"] => (text === undefined ? undefined : addressOf("probes", text))
+
+const adminOf = (text: string, token: string | undefined): { readonly host: string; readonly port: number } => {
+  const address = addressOf("admin", text)
+  if (token !== undefined || isLoopback(address.host)) return address
+  throw new TypeError(`--admin ${text} can be reached from other machines: name a file with a token for it (--admin-token-file), or leave it on loopback and give probes and metrics a port of their own (--probes)`)
 }
 
 const addressOf = (of: string, text: string): { readonly host: string; readonly port: number } => {

@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs"
 import http from "node:http"
 import net from "node:net"
 import { once } from "node:events"
@@ -24,6 +25,7 @@ class Process {
         server.on("connection", (socket) => answers.emit("connection", socket))
         return {
           leave: () => {},
+          emptied: () => Promise.resolve(),
           drain: () => {
             this.drained.push(port)
             answers.closeAllConnections()
@@ -81,6 +83,17 @@ describe("sockets", () => {
     await expect(get("127.0.0.1", port)).rejects.toThrow("fetch failed")
   })
 
+  it("that are shared are closed a moment later, and a drain in that moment waits for their connections too", async () => {
+    const gateway = new Process({ sharesPorts: true })
+    const port = await freePort()
+    gateway.update(`*:${port}`)
+    await gateway.until(() => gateway.listening.isSettled)
+    gateway.update()
+    expect(gateway.drained).toEqual([])
+    await gateway.listening.drain(1000)
+    expect(gateway.drained).toEqual([port])
+  })
+
   it("a port in use harms no other, is noted, and is bound once it is free", async () => {
     const { server, port } = await occupy()
     const free = await freePort()
@@ -96,6 +109,24 @@ describe("sockets", () => {
     expect(gateway.notes.list()).toEqual([])
   })
 
+  it("that are held are told with their descriptors, and neither opened nor closed before they are released", async () => {
+    const [first = 0, second = 0] = await freePorts(2)
+    const gateway = new Process()
+    gateway.update(`*:${first}`)
+    const held = await gateway.listening.hold()
+    expect(held).toEqual([{ key: `127.0.0.1|${first}`, address: "127.0.0.1", port: first, fd: expect.any(Number) }])
+    expect(held.every(({ fd }) => fstatSync(fd).isSocket())).toBe(true)
+    gateway.update(`*:${second}`)
+    expect(gateway.listening.isSettled).toBe(false)
+    const { server } = await occupy("127.0.0.1", second)
+    server.close()
+    await once(net.connect(first, "127.0.0.1"), "connect")
+    gateway.listening.release()
+    await gateway.until(() => gateway.listening.isSettled)
+    expect(await get("127.0.0.1", second)).toBe(`${second} served`)
+    await expect(get("127.0.0.1", first)).rejects.toThrow("fetch failed")
+  })
+
   it("hand a connection to the listener of the address it came to, else to the one for any", async () => {
     const port = await freePort()
     const gateway = new Process({ bind: "0.0.0.0" })
@@ -106,7 +137,7 @@ describe("sockets", () => {
         response.end([...keys].find(([, value]) => value === table())?.[0])
       })
       server.on("connection", (socket) => answers.emit("connection", socket))
-      return { leave: () => {}, drain: () => { answers.closeAllConnections(); return Promise.resolve(0) } }
+      return { leave: () => {}, emptied: () => Promise.resolve(), drain: () => { answers.closeAllConnections(); return Promise.resolve(0) } }
     } })
     const keys = new Map([`*:${port}`, `127.0.0.2:${port}`].map((key): readonly [string, PortTable] => [key, new CompiledPort(port, "HTTP", HostIndex.empty<CompiledListener>())]))
     own.listening.update(keys)

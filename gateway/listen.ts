@@ -10,10 +10,16 @@
  *
  * Several workers have a socket each for the same address (reusePort). What waits in one's queue is reset when that is
  * closed, although others would take it: it is closed once its queue is empty (close-emptied.ts).
+ *
+ * While it is held, no socket is opened or closed: what there is can be handed to a process that takes the place of this
+ * one (restart/), which begins held, with those sockets, and has them accept when it is released.
  */
+import fs from "node:fs"
 import net from "node:net"
+import { Acceptor, ANY, type Bound, partsOf, reasonOf, wanted } from "./acceptor.ts"
 import { closeEmptied } from "./close-emptied.ts"
 import type { Notes } from "./notes.ts"
+import { descriptorOf, type ListeningSocket } from "./restart/listening-socket.ts"
 import { HostIndex } from "./table/host.ts"
 import { type CompiledListener, CompiledPort } from "./table/port.ts"
 import type { PortTable } from "./table/table.ts"
@@ -22,6 +28,8 @@ import type { PortTable } from "./table/table.ts"
 export interface Door {
   /** Connections are still taken, for one answer each. */
   leave(): void
+  /** Resolves when there is no connection, or after `milliseconds`. */
+  emptied(milliseconds: number): Promise<void>
   drain(milliseconds: number): Promise<number>
 }
 
@@ -36,19 +44,11 @@ export interface ListenOptions {
   readonly socketOptions: net.ServerOpts
   /** Others of this process listen where this does. */
   readonly sharesPorts?: boolean
+  /** Bound and listening already; held until release(). Undefined: there are none, and none is waited for. */
+  readonly handed?: readonly ListeningSocket[] | undefined
   readonly notes: Notes
   /** A socket was bound, or could not be. */
   readonly onChange: () => void
-}
-
-/** Where a port is served. */
-export interface Bound {
-  readonly address: string
-  /** 0: not bound, `error` says why. */
-  readonly port: number
-  readonly error?: string
-  /** Where it is not the port that is to blame. */
-  readonly reason?: "AddressNotUsable"
 }
 
 interface OpenDoor {
@@ -59,31 +59,8 @@ interface OpenDoor {
 
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5000
-const ANY = "*"
-
-class Acceptor {
-  readonly address: string
-  readonly port: number
-  isForAny: boolean
-  /** undefined before the first attempt has ended. */
-  bound: Bound | undefined
-  server: net.Server | undefined
-  retry: NodeJS.Timeout | undefined
-  attempts = 0
-  isClosed = false
-  /** Connections that came. */
-  accepted = 0
-
-  constructor(address: string, port: number, isForAny: boolean) {
-    this.address = address
-    this.port = port
-    this.isForAny = isForAny
-  }
-
-  get name(): string {
-    return `${this.address.includes(":") ? `[${this.address}]` : this.address}:${this.port}`
-  }
-}
+/** Of the time to finish after handing over, half of it at most: for those who have not gone by themselves. */
+const LAST_MS = 1000
 
 export class Listening {
   readonly #options: ListenOptions
@@ -93,15 +70,27 @@ export class Listening {
   /** By `<address>|<port>`. */
   readonly #acceptors = new Map<string, Acceptor>()
   readonly #drains = new Set<Promise<unknown>>()
+  /** Not taken yet, by key of their acceptor. */
+  readonly #handed: Map<string, ListeningSocket>
   #isLeaving = false
   #isStopped = false
+  #isHeld: boolean
+  /** What a table asked for while held. */
+  #wanted: ReadonlyMap<string, Acceptor> | undefined
+  #whenTried: (() => void)[] = []
 
   constructor(options: ListenOptions) {
     this.#options = options
+    this.#handed = new Map(options.handed?.map((socket) => [socket.key, socket]))
+    this.#isHeld = options.handed !== undefined
   }
 
   /** Every socket wanted is bound or was tried. */
   get isSettled(): boolean {
+    return this.#wanted === undefined && this.#areTried
+  }
+
+  get #areTried(): boolean {
     for (const { bound } of this.#acceptors.values()) if (bound === undefined) return false
     return true
   }
@@ -133,13 +122,44 @@ export class Listening {
     if (emptied.length === 0 || gone.length === 0) for (const [, open] of gone) this.#drainDoor(open)
     else {
       for (const [key, open] of gone) this.#closing.set(key, open)
-      void Promise.all(emptied).then(() => {
+      this.#draining(Promise.all(emptied).then(() => {
         for (const [key, open] of gone) {
           if (this.#closing.get(key) === open) this.#closing.delete(key)
           this.#drainDoor(open)
         }
-      })
+      }))
     }
+  }
+
+  /** Leaves the sockets as they are, whatever tables want, until release(). Resolves with those that listen. Rejects where the platform does not tell their descriptors. */
+  async hold(): Promise<readonly ListeningSocket[]> {
+    this.#isHeld = true
+    while (!this.#areTried) await new Promise<void>((resolve) => this.#whenTried.push(resolve))
+    return [...this.#acceptors].flatMap(([key, { server, bound }]) => (server?.listening === true && bound !== undefined ? [{ key, address: bound.address, port: bound.port, fd: descriptorOf(server) }] : []))
+  }
+
+  /** Follows the tables again, from the sockets it was handed, where it was. */
+  release(): void {
+    this.#isHeld = false
+    const wanted = this.#wanted
+    this.#wanted = undefined
+    if (wanted !== undefined) void Promise.all(this.#bindWanted(wanted))
+    // Nobody asks for them any more.
+    for (const { fd } of this.#handed.values()) fs.closeSync(fd)
+    this.#handed.clear()
+  }
+
+  /**
+   * Another process listens on these very sockets: closes them here, where nothing waits for this one alone. Who is connected gets one more answer, in its own
+   * time; when there is nobody any more, or after `milliseconds`, it drains. Resolves as drain() does.
+   */
+  async handOver(milliseconds: number): Promise<number> {
+    this.#isHeld = true
+    for (const { server } of this.#acceptors.values()) server?.close()
+    this.leave()
+    const last = Math.min(milliseconds / 2, LAST_MS)
+    await Promise.all([...this.#doors.values()].map(({ door }) => door.emptied(milliseconds - last)))
+    return this.drain(last)
   }
 
   /** Clients are to go elsewhere; who comes all the same is served. */
@@ -154,7 +174,8 @@ export class Listening {
     const emptied = [...this.#acceptors.values()].map((acceptor) => this.#close(acceptor)).filter((one) => one !== null)
     if (emptied.length > 0) await Promise.all(emptied)
     const cut = await Promise.all([...this.#doors.values()].map(({ door }) => door.drain(milliseconds)))
-    await Promise.all(this.#drains)
+    // The end of one may be the start of another: doors drain once their sockets are closed.
+    while (this.#drains.size > 0) await Promise.all(this.#drains)
     return cut.reduce((sum, one) => sum + one, 0)
   }
 
@@ -172,13 +193,21 @@ export class Listening {
   }
 
   #drainDoor(open: OpenDoor): void {
-    const drained = open.door.drain(this.#options.drain).finally(() => this.#drains.delete(drained))
+    this.#draining(open.door.drain(this.#options.drain))
+  }
+
+  #draining(drain: Promise<unknown>): void {
+    const drained = drain.finally(() => this.#drains.delete(drained))
     this.#drains.add(drained)
   }
 
   /** Resolve when what waited at sockets that go has been accepted; none where they are closed at once. */
   #bindWanted(acceptors: ReadonlyMap<string, Acceptor>): Promise<void>[] {
     const emptied: Promise<void>[] = []
+    if (this.#isHeld) {
+      this.#wanted = acceptors
+      return emptied
+    }
     for (const [key, acceptor] of this.#acceptors) {
       if (acceptors.has(key)) continue
       this.#acceptors.delete(key)
@@ -189,11 +218,14 @@ export class Listening {
       const open = this.#acceptors.get(key)
       if (open !== undefined) {
         open.isForAny = acceptor.isForAny
+        open.isForAnyOnly = acceptor.isForAnyOnly
         continue
       }
       this.#acceptors.set(key, acceptor)
       this.#giveWay(acceptor)
-      this.#listen(acceptor, acceptor.port, acceptor.address)
+      const handed = this.#handed.get(key)
+      this.#handed.delete(key)
+      this.#listen(acceptor, handed?.port ?? acceptor.port, handed?.address ?? acceptor.address, handed?.fd)
     }
     return emptied
   }
@@ -209,7 +241,8 @@ export class Listening {
     }
   }
 
-  #listen(acceptor: Acceptor, port: number, address: string): void {
+  /** `fd`: listens already. */
+  #listen(acceptor: Acceptor, port: number, address: string, fd?: number): void {
     const server = net.createServer(this.#options.socketOptions, (socket) => this.#accept(acceptor, socket))
     acceptor.server = server
     const onError = (error: NodeJS.ErrnoException): void => {
@@ -224,7 +257,7 @@ export class Listening {
       else this.#failed(acceptor, reasonOf(error, port), error.code === "EADDRNOTAVAIL" ? "AddressNotUsable" : "PortUnavailable")
     }
     server.once("error", onError)
-    server.listen({ port, host: address, exclusive: true, backlog: 511, reusePort: this.#options.sharesPorts === true }, () => {
+    server.listen({ ...(fd === undefined ? { port, host: address, exclusive: true, reusePort: this.#options.sharesPorts === true } : { fd }), backlog: 511 }, () => {
       if (acceptor.isClosed || acceptor.server !== server) {
         server.close()
         return
@@ -235,8 +268,13 @@ export class Listening {
       acceptor.attempts = 0
       acceptor.bound = { address, port }
       this.#options.notes.clear(`socket/${acceptor.name}`)
-      this.#options.onChange()
+      this.#tried()
     })
+  }
+
+  #tried(): void {
+    for (const resolve of this.#whenTried.splice(0)) resolve()
+    this.#options.onChange()
   }
 
   #failed(acceptor: Acceptor, why: string, reason: "PortUnavailable" | "AddressNotUsable" = "PortUnavailable"): void {
@@ -245,9 +283,13 @@ export class Listening {
       severity: "error", reason, message: `${acceptor.name} is not served: ${why}. It is tried again until it can be.`,
       fix: reason === "AddressNotUsable" ? "Give the Gateway an address of this machine, or the machine the address." : "Free the port, or give the listener another one.",
     })
-    this.#options.onChange()
+    this.#tried()
+    this.#retryLater(acceptor)
+  }
+
+  #retryLater(acceptor: Acceptor): void {
     const wait = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(acceptor.attempts++, 10)) * (0.75 + Math.random() / 2)
-    acceptor.retry = setTimeout(() => this.#listen(acceptor, acceptor.port, acceptor.address), wait)
+    acceptor.retry = setTimeout(() => (this.#isHeld ? this.#retryLater(acceptor) : this.#listen(acceptor, acceptor.port, acceptor.address)), wait)
     acceptor.retry.unref()
   }
 
@@ -266,7 +308,7 @@ export class Listening {
 
   #accept(acceptor: Acceptor, socket: net.Socket): void {
     acceptor.accepted++
-    const to = socket.localAddress
+    const to = acceptor.isForAnyOnly && this.#closing.size === 0 ? undefined : socket.localAddress
     const own = to === undefined ? undefined : this.#doorAt(`${to.startsWith("::ffff:") ? to.slice(7) : to}:${acceptor.port}`)
     const door = own ?? (acceptor.isForAny ? this.#doorAt(`${ANY}:${acceptor.port}`) : undefined)
     if (door === undefined) socket.destroy()
@@ -279,40 +321,3 @@ export class Listening {
 }
 
 const emptyPort = ({ port, protocol }: PortTable): PortTable => new CompiledPort(port, protocol, HostIndex.empty<CompiledListener>())
-
-/** One acceptor a port for any address if a door wants that, else one an address. */
-const wanted = (keys: Iterable<string>, bind: string): ReadonlyMap<string, Acceptor> => {
-  const byPort = new Map<number, string[]>()
-  for (const key of keys) {
-    const { address, port } = partsOf(key)
-    byPort.set(port, [...(byPort.get(port) ?? []), address])
-  }
-  const acceptors = new Map<string, Acceptor>()
-  const add = (address: string, port: number, isForAny: boolean): void => void acceptors.set(`${address}|${port}`, new Acceptor(address, port, isForAny))
-  for (const [port, addresses] of byPort) {
-    if (addresses.includes(ANY)) {
-      add(bind, port, true)
-      // A process bound to one address by default still serves the others that were asked for by name.
-      if (bind !== "::" && bind !== "0.0.0.0") for (const address of addresses) if (address !== ANY && address !== bind) add(address, port, false)
-    } else for (const address of addresses) add(address, port, false)
-  }
-  return acceptors
-}
-
-const partsOf = (key: string): { readonly address: string; readonly port: number } => {
-  const colon = key.lastIndexOf(":")
-  return { address: key.slice(0, colon), port: Number(key.slice(colon + 1)) }
-}
-
-const reasonOf = (error: NodeJS.ErrnoException, port: number): string => {
-  switch (error.code) {
-    case "EADDRINUSE":
-      return `port ${port} is in use by another process`
-    case "EACCES":
-      return `this process may not bind port ${port}`
-    case "EADDRNOTAVAIL":
-      return "this machine does not have the address"
-    default:
-      return error.message
-  }
-}

@@ -117,7 +117,6 @@ it("live until the drain's limit when the process stops, and both sides hear 100
   expect(await Promise.all(clients.map(({ closed }) => closed))).toEqual([1001, 1001, 1001, 1001])
   expect(performance.now() - since).toBeGreaterThan(290)
   await stopped
-  expect(performance.now() - since).toBeLessThan(1_300)
   await expect.poll(() => servers.flatMap(({ sessions }) => sessions.map(({ closedWith }) => closedWith))).toEqual([1001, 1001, 1001, 1001])
 })
 

@@ -118,6 +118,9 @@ describe("a gateway", () => {
     expect((await admin(gateway, "/reload")).status).toBe(405)
     expect(await (await admin(gateway, "/reload", "POST")).json()).toMatchObject({ reloaded: true })
     expect((await admin(gateway, "/nothing")).status).toBe(404)
+    expect((await admin(gateway, "/restart")).status).toBe(405)
+    const refused = await admin(gateway, "/restart", "POST")
+    expect([refused.status, await refused.text()]).toEqual([503, expect.stringContaining("Without --pid-file")])
   })
 
   it("binds where it is told to, and speaks of the port that was asked for", async () => {

@@ -3,30 +3,36 @@
  * the parts is here, and nothing else.
  */
 import { mkdirSync } from "node:fs"
+import type http from "node:http"
 import { join } from "node:path"
 import { accessOf, readPassword, type Access } from "../bus/access.ts"
 import type { Bus } from "../bus/bus.ts"
 import type { Applied, AppliedListener } from "../bus/kinds/applied.ts"
 import { credentialsOf, gatewayRole } from "../bus/server/roles.ts"
 import { encodeToken } from "../bus/subject.ts"
+import type { Bound } from "./acceptor.ts"
 import { Acks } from "./ack.ts"
 import { listenAdmin, listenProbes } from "./admin.ts"
+import { connect } from "./connect.ts"
 import { parseFlags, usage, type Flags } from "./flags.ts"
-import type { Bound } from "./listen.ts"
 import { stdoutLog, type Log } from "./log.ts"
 import { Notes } from "./notes.ts"
+import { descriptorOf, type WorkersSocket } from "./restart/listening-socket.ts"
+import { removePidFile, writePidFile } from "./restart/pid-file.ts"
+import { type Predecessor, predecessorOf } from "./restart/predecessor.ts"
+import { Restarts } from "./restart/restarts.ts"
 import { Serving, type Serves } from "./serving.ts"
 import { loadSnapshot, SnapshotWriter } from "./snapshot.ts"
 import { Subscription } from "./subscribe.ts"
 import { bindKeys } from "./table/compile.ts"
 import type { GatewayTracing } from "./telemetry/tracing.ts"
-import { toDescriptor } from "./telemetry/output.ts"
+import { ownMetrics } from "./telemetry/own-metrics.ts"
 
 const STDOUT = 1
 /** It reads one, and writes the other; neither is a gateway's to make. */
 const STREAMS = ["CONFIG", "APPLIED"] as const
 
-/** Runs until SIGTERM or SIGINT. Exit code 2: wrong flags, 1: cannot start. */
+/** Runs until SIGTERM or SIGINT, or until another process has taken its place. Exit code 2: wrong flags, 1: cannot start. */
 export const main = async (argv: string[]): Promise<void> => {
   let flags: Flags | "help"
   try {
@@ -44,10 +50,12 @@ export const main = async (argv: string[]): Promise<void> => {
   process.stdout.on("error", () => {})
   const log = stdoutLog
   try {
-    const gateway = await startGateway(flags, log)
+    const gateway = await startGateway(flags, log, predecessorOf(process.env))
+    // What goes wrong is logged.
+    process.on("SIGUSR2", () => void gateway.restart().catch(() => {}))
     const { connectBus } = await import("../bus/jetstream.ts")
-    const connecting = connect(async () => connectBus({ url: flags.natsUrl, name: `gateway ${flags.plane}/${flags.pod}`, streams: STREAMS, access: accessAs(flags) }), gateway, log)
-    await stopSignal(log)
+    const connecting = connect(async () => connectBus({ url: flags.natsUrl, name: `gateway ${flags.plane}/${flags.pod}`, streams: STREAMS, access: accessAs(flags) }), (bus) => gateway.attach(bus), log)
+    await Promise.race([stopSignal(log), gateway.succeeded])
     await gateway.stop()
     await connecting.stop()
     log("info", "stopped")
@@ -69,28 +77,49 @@ export interface Gateway {
   applied(): Applied
   /** Once, when the bus can be reached. */
   attach(bus: Bus): void
+  /** Has a new process take the place of this one. Resolves with its pid; rejects with why not, and serves on. */
+  restart(): Promise<number>
+  /** Resolves when another process has taken the place of this one: what is left to do is `stop`. Rejects when this one could not take that of the one before. */
+  readonly succeeded: Promise<void>
   /** Lingers and drains, bounded by the flags. */
   stop(): Promise<void>
 }
 
-/** A gateway in this process that serves what is on disk; `attach` gives it a bus. */
-export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => {
+/** How long a successor waits for the bus before it takes over with what is on disk, ms. */
+const BUS_MS = 2000
+
+/** A gateway in this process that serves what is on disk; `attach` gives it a bus. With a predecessor it accepts nothing before it is current, and that one lets it. */
+export const startGateway = async (given: Flags, log: Log, predecessor?: Predecessor): Promise<Gateway> => {
+  const flags = predecessor === undefined ? given : { ...given, workers: predecessor.workers }
   const { plane, pod } = flags
   let isStopping = false
   const tracing = flags.tracing && (await (await import("./telemetry/tracing.ts")).startTracing({ ...flags.tracing, plane, pod, env: process.env, log }))
   const acks = new Acks(() => applied(), tracing?.swaps)
   const notes = new Notes(() => acks.request())
+  /** Something waited for may be so now. */
+  let look = (): void => {}
+  const until = (isSo: () => boolean): Promise<void> =>
+    new Promise((resolve) => {
+      look = () => {
+        if (isSo()) resolve()
+      }
+      look()
+    })
   const onChange = (): void => {
     acks.request()
+    look()
     logListeners()
   }
-  const serving = await serve(flags, { notes, log, tracing, onChange, onSwap: () => tracing?.swaps.swapping() })
+  const serving = await serve(flags, { notes, log, tracing, onChange, onSwap: () => tracing?.swaps.swapping(), handed: predecessor?.sockets.filter(({ key }) => !OWN_PORTS.has(key)) })
   let snapshot: SnapshotWriter | undefined
   const subscription = new Subscription({
     plane, workers: [serving], notes,
     onStep: (fn, head, rows) => snapshot?.step(fn, head, rows),
     onReplaced: () => snapshot?.replaced(),
-    onApplied: () => acks.request(),
+    onApplied: () => {
+      acks.request()
+      look()
+    },
     onRestored: () => acks.repeat(),
     traces: tracing?.swaps,
   })
@@ -133,20 +162,26 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
 
   const allMetrics = async (): Promise<string> => (await serving.metrics()) + ownMetrics(applied(), subscription, serving)
   let adminPort = flags.admin.port
+  const ownPorts = new Map<string, http.Server>()
+  const openOwnPorts = async (): Promise<void> => {
+    const fd = (of: string): number | undefined => predecessor?.sockets.find(({ key }) => key === of)?.fd
+    const admin = await listenAdmin({
+      ...flags.admin, tokenFile: flags.adminToken, applied, fd: fd("admin"),
+      state: () => ({ generation: serving.generation, held: subscription.held, busAway: subscription.isStalled, incarnation: subscription.incarnation }),
+      units: () => subscription.units,
+      reload: () => subscription.reload(),
+      restart: () => restart(),
+      metrics: allMetrics,
+    })
+    ownPorts.set("admin", admin)
+    adminPort = portOf(admin)
+    if (flags.probes) ownPorts.set("probes", await listenProbes({ ...flags.probes, applied, fd: fd("probes"), metrics: allMetrics }))
+  }
   const orStop = async (error: unknown): Promise<never> => {
     await serving.stop()
     throw error
   }
-  const admin = await listenAdmin({
-    ...flags.admin, applied,
-    state: () => ({ generation: serving.generation, held: subscription.held, busAway: subscription.isStalled, incarnation: subscription.incarnation }),
-    units: () => subscription.units,
-    reload: () => subscription.reload(),
-    metrics: allMetrics,
-  }).catch(orStop)
-  const probes = flags.probes && (await listenProbes({ ...flags.probes, applied, metrics: allMetrics }).catch(orStop))
-  const bound = admin.address()
-  if (bound !== null && typeof bound === "object") adminPort = bound.port
+  if (predecessor === undefined) await openOwnPorts().catch(orStop)
 
   const path = join(flags.data, `${encodeToken(plane)}.snapshot`)
   const onSnapshotError = (error: unknown): void => {
@@ -167,33 +202,117 @@ export const startGateway = async (flags: Flags, log: Log): Promise<Gateway> => 
   } catch (error) {
     onSnapshotError(error)
   }
-  snapshot = new SnapshotWriter({ path, plane, current: () => ({ incarnation: subscription.incarnation, units: subscription.units }), onError: onSnapshotError }, loaded === undefined)
+  const writeSnapshot = (isNew: boolean): SnapshotWriter =>
+    new SnapshotWriter({ path, plane, current: () => ({ incarnation: subscription.incarnation, units: subscription.units }), onError: onSnapshotError }, isNew)
+
+  // Acks and the snapshot are one process's at a time: the one that serves, and is not to be replaced the next moment.
+  let attached: Bus | undefined
+  let isSilent = predecessor !== undefined
+  const speak = (): void => {
+    isSilent = false
+    if (attached !== undefined) acks.attach(attached)
+  }
+  const restarts = new Restarts({
+    workers: flags.workers, notes, log,
+    obstacle: () => {
+      if (isStopping) return "This process ends."
+      if (flags.pidFile === undefined) return "Without --pid-file nobody would know which process is the gateway then: who supervises this one would take its end for the gateway's."
+      return isSilent || predecessor?.isThere === true ? "The process before this one has not ended yet." : undefined
+    },
+    hold: async () => {
+      const sockets = await serving.hold()
+      await snapshot?.flush()
+      return [...sockets, ...[...ownPorts].map(([key, server]) => ({ key, worker: 0, address: flags.admin.host, port: portOf(server), fd: descriptorOf(server) }))]
+    },
+    release: () => serving.release(),
+    fallSilent: async () => {
+      isSilent = true
+      await acks.flush()
+      acks.stop()
+      await snapshot?.flush()
+      snapshot = undefined
+    },
+    speakAgain: () => {
+      snapshot = writeSnapshot(true)
+      speak()
+    },
+  })
+  const { promise: succeeded, resolve: succeed, reject: fail } = Promise.withResolvers<void>()
+  const restart = async (): Promise<number> => {
+    const pid = await restarts.restart()
+    succeed()
+    return pid
+  }
+  const begin = (isNew: boolean): void => {
+    snapshot = writeSnapshot(isNew)
+    if (flags.pidFile !== undefined) writePidFile(flags.pidFile)
+  }
+  const takeOver = async (from: Predecessor): Promise<void> => {
+    let isBusAwaited = true
+    setTimeout(() => {
+      isBusAwaited = false
+      look()
+    }, BUS_MS).unref()
+    await until(() => subscription.isCurrent || (!isBusAwaited && subscription.isStalled && subscription.isReady))
+    await from.ready()
+    if (isStopping) return
+    await openOwnPorts()
+    serving.release()
+    await until(() => serving.isSettled)
+    begin(true)
+    speak()
+    from.serving()
+    log("info", "took over", { workers: flags.workers })
+  }
+  if (predecessor === undefined) begin(loaded === undefined)
+  else takeOver(predecessor).catch(fail)
 
   return {
-    adminPort,
+    get adminPort() {
+      return adminPort
+    },
     applied,
+    restart,
+    succeeded,
     attach: (bus) => {
+      attached = bus
       tracing?.attach(bus)
       subscription.attach(bus)
-      acks.attach(bus)
+      if (!isSilent) acks.attach(bus)
     },
     stop: async () => {
       isStopping = true
-      acks.request()
-      serving.leave()
-      if (flags.linger > 0) await new Promise((resolve) => setTimeout(resolve, flags.linger))
-      const cut = await serving.drain(flags.drain)
+      restarts.stop()
+      let cut = 0
+      if (restarts.hasSucceeded) {
+        for (const server of ownPorts.values()) server.close()
+        cut = await serving.handOver(flags.drain)
+      } else {
+        acks.request()
+        serving.leave()
+        if (flags.linger > 0) await new Promise((resolve) => setTimeout(resolve, flags.linger))
+        cut = await serving.drain(flags.drain)
+      }
       if (cut > 0) log("warning", "connections were cut off", { connections: cut })
-      await Promise.all([subscription.stop(), acks.flush(), snapshot.flush()])
+      await Promise.all([subscription.stop(), acks.flush(), snapshot?.flush()])
       await serving.stop()
       await tracing?.stop()
       acks.stop()
-      for (const server of [admin, probes]) {
-        server?.close()
-        server?.closeAllConnections()
+      for (const server of ownPorts.values()) {
+        server.close()
+        server.closeAllConnections()
       }
+      if (flags.pidFile !== undefined) removePidFile(flags.pidFile)
     },
   }
+}
+
+/** What they are called among sockets that are handed over. */
+const OWN_PORTS: ReadonlySet<string> = new Set(["admin", "probes"])
+
+const portOf = (server: http.Server): number => {
+  const bound = server.address()
+  return bound !== null && typeof bound === "object" ? bound.port : 0
 }
 
 interface ServeOptions {
@@ -202,10 +321,11 @@ interface ServeOptions {
   readonly tracing: GatewayTracing | undefined
   readonly onChange: () => void
   readonly onSwap: () => void
+  readonly handed: readonly WorkersSocket[] | undefined
 }
 
 /** This thread, or as many others as were asked for. */
-const serve = async (flags: Flags, { notes, log, tracing, onChange, onSwap }: ServeOptions): Promise<Serves> => {
+const serve = async (flags: Flags, { notes, log, tracing, onChange, onSwap, handed }: ServeOptions): Promise<Serves> => {
   const { workers: count } = flags
   if (count > 1) {
     const { migratesRequests, sharingRefused } = await import("./threads/shared-ports.ts")
@@ -213,50 +333,11 @@ const serve = async (flags: Flags, { notes, log, tracing, onChange, onSwap }: Se
     if (refused === undefined) {
       const { Threads } = await import("./threads/threads.ts")
       log("info", "workers", { count, ...(migratesRequests() === false ? { hint: "with net.ipv4.tcp_migrate_req=1 not even a worker that crashes loses a connection that waits for it" } : {}) })
-      return new Threads({ ...flags, count, notes, log, onChange, onSwap, output: toDescriptor(STDOUT), sampler: tracing?.requests ? (flags.tracing?.sampler ?? null) : null, onSpan: (span) => tracing?.add(span) })
+      return new Threads({ ...flags, count, notes, log, onChange, onSwap, handed, output: STDOUT, sampler: tracing?.requests ? (flags.tracing?.sampler ?? null) : null, onSpan: (span) => tracing?.add(span) })
     }
     notes.set("workers", { severity: "warning", reason: "OneWorker", message: `There is one worker in place of ${count}: sockets cannot share an address here (${refused}).`, fix: "Ask for one worker, or run where they can: Linux, FreeBSD." })
   }
-  return new Serving({ ...flags, notes, output: STDOUT, traces: tracing?.requests ?? null, onChange, onSwap })
-}
-
-const CONNECT_FIRST_MS = 50
-const CONNECT_MAX_MS = 2000
-
-/** Tries until the bus answers; serving does not wait for it. */
-const connect = (open: () => Promise<Bus>, gateway: Gateway, log: Log): { stop(): Promise<void> } => {
-  let bus: Bus | undefined
-  const stopped = new AbortController()
-  const run = async (): Promise<void> => {
-    for (let attempt = 0; !stopped.signal.aborted; attempt++) {
-      try {
-        bus = await open()
-        break
-      } catch (error) {
-        if (attempt === 0) log("warning", "the bus cannot be reached; trying again", { error: error instanceof Error ? error.message : String(error) })
-        const wait = Math.min(CONNECT_MAX_MS, CONNECT_FIRST_MS * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random())
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, wait)
-          stopped.signal.addEventListener("abort", () => {
-            clearTimeout(timer)
-            resolve()
-          }, { once: true })
-        })
-      }
-    }
-    if (bus === undefined) return
-    log("info", "connected to the bus")
-    if (!stopped.signal.aborted) gateway.attach(bus)
-  }
-  const running = run()
-  return {
-    stop: async () => {
-      stopped.abort()
-      if (bus === undefined) return
-      await running
-      await bus.close()
-    },
-  }
+  return new Serving({ ...flags, notes, output: STDOUT, traces: tracing?.requests ?? null, onChange, onSwap, handed })
 }
 
 /** Resolves with the first SIGTERM or SIGINT; the second ends the process at once. */
@@ -272,17 +353,3 @@ const stopSignal = (log: Log): Promise<void> =>
     process.on("SIGTERM", onSignal)
     process.on("SIGINT", onSignal)
   })
-
-const ownMetrics = ({ ready, notes, units }: Applied, { held, isStalled }: Subscription, { clusters }: Serves): string => {
-  const lines: string[] = []
-  const gauge = (name: string, help: string, samples: readonly (readonly [labels: string, value: number])[]): void => {
-    lines.push(`# HELP headgate_${name} ${help}`, `# TYPE headgate_${name} gauge`, ...samples.map(([labels, value]) => `headgate_${name}${labels} ${value}`))
-  }
-  gauge("ready", "1 once a complete configuration is served.", [["", ready ? 1 : 0]])
-  gauge("bus_away", "1 while the bus cannot be reached.", [["", isStalled ? 1 : 0]])
-  gauge("commits_held", "Commits that wait for clusters or certificates.", [["", held]])
-  gauge("notes", "Notes on what is not served as asked for.", [["", notes.length]])
-  gauge("clusters", "Clusters known.", [["", clusters]])
-  gauge("unit_revision", "Revision served, by function.", Object.entries(units).map(([fn, { rev }]) => [`{function="${fn}"}`, rev]))
-  return `${lines.join("\n")}\n`
-}

@@ -7,13 +7,17 @@
 import { randomBytes } from "node:crypto"
 import type net from "node:net"
 import { clock, tick } from "./clock.ts"
+import { ClientConnections } from "./downstream/client-connections.ts"
 import { ClientConnection } from "./downstream/http1-connection.ts"
 import { Http2Connection } from "./downstream/http2-connection.ts"
+import { peerAddress } from "./downstream/socket.ts"
+import type { Overload } from "./overload.ts"
 import type { Settings } from "./settings.ts"
 import type { PortTable } from "./table/table.ts"
 import { Mirrors } from "./upstream/mirrors.ts"
 import { Handshake, type Secure } from "./tls/handshake.ts"
 import type { AccessLog } from "./telemetry/access-log.ts"
+import type { Limit, LimitMetrics } from "./telemetry/limit-metrics.ts"
 import type { ListenerMetrics, Metrics, UpstreamMetrics } from "./telemetry/metrics.ts"
 import type { RequestTraces } from "./telemetry/request-trace.ts"
 
@@ -31,6 +35,10 @@ export interface HttpServerOptions {
   readonly table: () => PortTable
   readonly settings: Settings
   readonly metrics: Metrics
+  /** Of all servers of this thread; undefined: of this one alone. */
+  readonly clients?: ClientConnections
+  /** Of this thread; undefined: everything is taken on. */
+  readonly overload?: Overload
   /** Null: none is written. */
   readonly accessLog: AccessLog | null
   /** Null: no request is traced. */
@@ -41,6 +49,8 @@ export interface HttpServerOptions {
 interface Connection {
   /** Place in the server's list. */
   index: number
+  /** Whom it counts for (ClientConnections.clientOf). */
+  client: string
   check(now: number): void
   onDrain(): void
   /** The time for that is over. */
@@ -70,6 +80,7 @@ export class HttpServer {
   readonly port: number
   readonly settings: Settings
   readonly metrics: ListenerMetrics
+  readonly limits: LimitMetrics
   readonly upstreamMetrics: UpstreamMetrics
   readonly accessLog: AccessLog | null
   readonly traces: RequestTraces | null
@@ -79,10 +90,14 @@ export class HttpServer {
   isLeaving = false
   isDraining = false
   readonly #net: net.Server
+  readonly #clients: ClientConnections
+  readonly #overload: Overload | null
   readonly #connections: Connection[] = []
   #timer: NodeJS.Timeout | null = null
   #isSlow = false
   #lastStarted = 0
+  /** When the timer is due. */
+  #due = 0
   #onEmpty: (() => void) | null = null
 
   constructor(options: HttpServerOptions) {
@@ -91,6 +106,9 @@ export class HttpServer {
     this.table = options.table
     this.settings = options.settings
     this.metrics = options.metrics.listener(options.port)
+    this.limits = options.metrics.limits
+    this.#clients = options.clients ?? new ClientConnections(options.settings)
+    this.#overload = options.overload ?? null
     this.upstreamMetrics = options.metrics.upstream
     this.accessLog = options.accessLog
     this.traces = options.traces ?? null
@@ -110,20 +128,30 @@ export class HttpServer {
   #accept(socket: net.Socket): void {
     const { metrics } = this
     metrics.accepted++
-    if (this.#connections.length >= this.settings.maxConnections) {
-      metrics.turnedAway++
-      socket.destroy()
-      return
-    }
+    if (this.#overload?.isRefusing === true) return this.#turnAway(socket, "overload-connections")
+    const client = this.#clients.clientOf(peerAddress(socket))
+    const excess = this.#clients.enter(client)
+    if (excess !== null) return this.#turnAway(socket, excess)
     tick()
-    const connection = this.table().protocol === "HTTPS" ? new Handshake(socket, this) : new ClientConnection(socket, this, null)
+    const isSecure = this.table().protocol === "HTTPS"
+    if (isSecure) metrics.handshaking++
+    const connection = isSecure ? new Handshake(socket, this) : new ClientConnection(socket, this, null)
     connection.index = this.#connections.push(connection) - 1
+    connection.client = client
     metrics.connections++
     if (this.#timer === null) this.#schedule()
   }
 
+  /** Without a word: saying why would cost as much as serving. */
+  #turnAway(socket: net.Socket, limit: Limit): void {
+    this.metrics.turnedAway++
+    this.limits.reached(limit)
+    socket.destroy()
+  }
+
   /** The client speaks TLS: HTTP takes the place of the handshake, in the version that was agreed on. */
   onSecure(handshake: Handshake, socket: net.Socket, secure: Secure, isHttp2: boolean): void {
+    this.metrics.handshaking--
     this.#replace(handshake, isHttp2 ? new Http2Connection(socket, this, secure, false) : new ClientConnection(socket, this, secure))
   }
 
@@ -136,6 +164,7 @@ export class HttpServer {
 
   #replace(before: Connection, connection: Connection): void {
     connection.index = before.index
+    connection.client = before.client
     this.#connections[before.index] = connection
   }
 
@@ -147,6 +176,8 @@ export class HttpServer {
       last.index = connection.index
     }
     this.metrics.connections--
+    if (connection instanceof Handshake) this.metrics.handshaking--
+    this.#clients.leave(connection.client)
     if (this.#connections.length === 0) this.#onEmpty?.()
   }
 
@@ -168,6 +199,11 @@ export class HttpServer {
     return idStart + (hexByte[low] ?? "")
   }
 
+  /** There is too much to do: a new request is to be answered 503. */
+  sheds(): boolean {
+    return this.#overload !== null && this.#overload.sheds()
+  }
+
   /** A request begins: its deadlines are short. */
   onStarted(): void {
     this.metrics.inFlight++
@@ -180,13 +216,16 @@ export class HttpServer {
 
   #schedule(): void {
     this.#isSlow = this.metrics.inFlight === 0 && clock.now - this.#lastStarted > STAYS_FAST_MS
-    this.#timer = setTimeout(() => this.#check(), this.#isSlow ? CHECK_IDLE_MS : CHECK_MS)
+    const wait = this.#isSlow ? CHECK_IDLE_MS : CHECK_MS
+    this.#due = tick() + wait
+    this.#timer = setTimeout(() => this.#check(), wait)
     // What keeps the process alive is its sockets.
     this.#timer.unref()
   }
 
   #check(): void {
     const now = tick()
+    this.#overload?.sample(now - this.#due, now)
     // Backwards: a check may remove its connection, and then the last one, already seen, takes its place.
     for (let i = this.#connections.length - 1; i >= 0; i--) this.#connections[i]?.check(now)
     if (this.#connections.length === 0) this.#timer = null
@@ -214,17 +253,17 @@ export class HttpServer {
     this.#net.close()
     tick()
     for (const connection of [...this.#connections]) connection.onDrain()
-    await this.#emptied(milliseconds)
+    await this.emptied(milliseconds)
     const left = [...this.#connections]
     const told = left.filter(({ isTunnel }) => isTunnel)
     for (const connection of left) connection.onDrained()
-    if (told.length > 0) await this.#emptied(CLOSING_MS)
+    if (told.length > 0) await this.emptied(CLOSING_MS)
     for (const connection of [...this.#connections]) connection.destroy()
     return left.length - told.length
   }
 
   /** Resolves when there is no connection, or the time is over. */
-  async #emptied(milliseconds: number): Promise<void> {
+  async emptied(milliseconds: number): Promise<void> {
     if (this.#connections.length === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, milliseconds)

@@ -1,6 +1,11 @@
 /** What serves: tables, sockets, connections, pools and counters of one thread; the process's only one, or a worker's. */
-import { Listening, type Bound } from "./listen.ts"
+import type { Bound } from "./acceptor.ts"
+import { tick } from "./clock.ts"
+import { ClientConnections } from "./downstream/client-connections.ts"
+import { Listening } from "./listen.ts"
 import type { Notes } from "./notes.ts"
+import { Overload, processMemory } from "./overload.ts"
+import type { ListeningSocket, WorkersSocket } from "./restart/listening-socket.ts"
 import { HttpServer, socketOptions } from "./server.ts"
 import type { Settings } from "./settings.ts"
 import type { Listener } from "../bus/kinds/config.ts"
@@ -32,7 +37,12 @@ export interface Serves extends Worker {
   leave(): void
   /** Takes no more connections; resolves when there are none, after `milliseconds` at the latest, with how many were cut off. */
   drain(milliseconds: number): Promise<number>
-  /** After `drain`. */
+  /** Its sockets stay as they are until release(), and can be handed to a successor. Rejects where the platform does not tell their descriptors. */
+  hold(): Promise<readonly WorkersSocket[]>
+  release(): void
+  /** A successor listens on these sockets: as drain(), but those who are connected may ask once more in that time. */
+  handOver(milliseconds: number): Promise<number>
+  /** After `drain` or `handOver`. */
   stop(): Promise<void>
 }
 
@@ -58,6 +68,8 @@ export interface ServingOptions extends ServingSettings {
   readonly onSwap: () => void
   /** Other workers listen on the same addresses, and resume sessions with this key. Undefined: there are none. */
   readonly ticketKey?: Uint8Array
+  /** Sockets of a predecessor; held until release(). Undefined: there is none. */
+  readonly handed?: readonly ListeningSocket[] | undefined
 }
 
 const SWEEP_MS = 5000
@@ -71,13 +83,15 @@ export class Serving implements Serves {
   readonly #worker: LocalWorker
   readonly #sweep: NodeJS.Timeout
 
-  constructor({ plane, settings, bind, portOffset, planeKey, drain, notes, output, traces, onChange, onSwap, ticketKey }: ServingOptions) {
+  constructor({ plane, settings, bind, portOffset, planeKey, drain, notes, output, traces, onChange, onSwap, ticketKey, handed }: ServingOptions) {
     const metrics = this.#metrics
     const endpoints = (this.#endpoints = new Endpoints(settings, metrics.upstream))
     const accessLog = (this.#accessLog = settings.accessLog ? new AccessLog(output, metrics) : null)
+    const clients = new ClientConnections(settings)
+    const overload = new Overload({ settings, notes, metrics: metrics.limits, underWay: () => metrics.underWay, memory: processMemory })
     const listening = (this.#listening = new Listening({
-      bind, offset: portOffset, drain, notes, socketOptions, onChange, sharesPorts: ticketKey !== undefined,
-      open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, accessLog, traces }),
+      bind, offset: portOffset, drain, notes, socketOptions, onChange, sharesPorts: ticketKey !== undefined, handed,
+      open: (server, port, table) => new HttpServer({ net: server, port, table, settings, metrics, clients, overload, accessLog, traces }),
     }))
     const certificates = (this.#certificates = new Certificates({ plane, key: new PlaneKeyFile(planeKey), onNotes: onChange, ...(ticketKey === undefined ? {} : { ticketKey }) }))
     this.#worker = new LocalWorker({
@@ -88,7 +102,10 @@ export class Serving implements Serves {
         listening.update(table.ports)
       },
     })
-    this.#sweep = setInterval(() => endpoints.sweep(), SWEEP_MS).unref()
+    this.#sweep = setInterval(() => {
+      endpoints.sweep()
+      overload.rest(tick())
+    }, SWEEP_MS).unref()
   }
 
   apply(batch: Batch): null {
@@ -141,6 +158,18 @@ export class Serving implements Serves {
 
   drain(milliseconds: number): Promise<number> {
     return this.#listening.drain(milliseconds)
+  }
+
+  async hold(): Promise<readonly WorkersSocket[]> {
+    return (await this.#listening.hold()).map((socket) => ({ ...socket, worker: 0 }))
+  }
+
+  release(): void {
+    this.#listening.release()
+  }
+
+  handOver(milliseconds: number): Promise<number> {
+    return this.#listening.handOver(milliseconds)
   }
 
   async stop(): Promise<void> {

@@ -9,10 +9,17 @@ export interface Settings extends HeadLimits {
   readonly headTimeout: number
   /** A connection without request in progress is closed after this. */
   readonly keepAliveTimeout: number
-  /** Between two reads of a request body that the gateway is ready to take: 408. */
+  /** Between two reads of a request body that the gateway is ready to take: 408. Over HTTP/2, once the answer has begun, responseBodyIdle. */
   readonly requestBodyIdle: number
+  /**
+   * Octets a second at which a request body must come, up to the beginning of the answer: each octet renews
+   * requestBodyIdle by no more than it takes at this rate (downstream/pace.ts). 0: one renews it all.
+   */
+  readonly requestBodyRate: number
   /** A client that takes nothing of what is written to it for this long is cut off. */
   readonly writeTimeout: number
+  /** Octets a second at which a client must take what waits for it; as requestBodyRate, with writeTimeout. */
+  readonly responseRate: number
   /** From the head of the request to the end of the response, where the route says nothing: 504. */
   readonly requestTimeout: number
   /** One attempt at a backend, from choosing it to the end of its response, where the route says nothing: 504. */
@@ -38,15 +45,26 @@ export interface Settings extends HeadLimits {
   readonly pendingBytes: number
   /** Octets written to a socket and not yet taken by the kernel, above which its source is paused. */
   readonly writeBytes: number
-  /** Client connections of one socket; more are closed on accept. */
+  /** Client connections; more are closed on accept. */
   readonly maxConnections: number
+  /** … of one client: an IPv4 address, or a /64 of IPv6. Nobody's where trustedHops says that proxies connect. 0: no limit. */
+  readonly connectionsPerClient: number
+  /**
+   * The event loop is late by so many milliseconds, and stays so: new requests are answered 503 in part, at four times
+   * as much new connections are closed (overload.ts). 0: never.
+   */
+  readonly overloadDelay: number
+  /** Percent of the memory that the container may have, in use: likewise for new requests. 0: never. */
+  readonly overloadMemory: number
   /** Requests on one client connection, then `Connection: close`. 0: no limit. */
   readonly requestsPerConnection: number
   /** Requests under way on one connection of HTTP/2: REFUSED_STREAM. */
   readonly streamsPerConnection: number
   /** Connections to one endpoint, busy ones included; no other endpoint either: 503. */
   readonly endpointConnections: number
-  /** Idle connections kept for one endpoint. */
+  /** Requests at once on one connection of HTTP/2 to an endpoint, if it takes so many; more get another connection. */
+  readonly endpointStreams: number
+  /** Idle connections of HTTP/1.1 kept for one endpoint. */
   readonly endpointIdle: number
   /** Endpoints tried for one request when connecting fails, where its rule says nothing of retries, and fresh connections after a stale pooled one. */
   readonly attempts: number
@@ -83,7 +101,9 @@ export const defaults: Settings = {
   headTimeout: 10_000,
   keepAliveTimeout: 75_000,
   requestBodyIdle: 30_000,
+  requestBodyRate: 240,
   writeTimeout: 60_000,
+  responseRate: 240,
   requestTimeout: 0,
   backendTimeout: 0,
   responseHeadTimeout: 60_000,
@@ -98,9 +118,13 @@ export const defaults: Settings = {
   pendingBytes: 65_536,
   writeBytes: 131_072,
   maxConnections: 20_000,
+  connectionsPerClient: 10_000,
+  overloadDelay: 200,
+  overloadMemory: 90,
   requestsPerConnection: 0,
   streamsPerConnection: 128,
   endpointConnections: 4_096,
+  endpointStreams: 256,
   endpointIdle: 256,
   attempts: 3,
   retryPercent: 20,
@@ -139,6 +163,7 @@ export const parseSettings = (given: Readonly<Partial<Record<keyof Settings, str
   if (parsed.headBytes < 1_024 || parsed.headBytes > 65_535) throw new TypeError(`${flagOf("headBytes")}: ${parsed.headBytes} is not between 1024 and 65535`)
   if (parsed.attempts < 1) throw new TypeError(`${flagOf("attempts")}: at least 1`)
   if (parsed.streamsPerConnection < 1) throw new TypeError(`${flagOf("streamsPerConnection")}: at least 1`)
+  if (parsed.endpointStreams < 1) throw new TypeError(`${flagOf("endpointStreams")}: at least 1`)
   if (parsed.fields < 1 || parsed.fields > 1_000) throw new TypeError(`${flagOf("fields")}: ${parsed.fields} is not between 1 and 1000`)
   return parsed
 }

@@ -102,6 +102,11 @@ export class Subscription {
     return this.#isReady
   }
 
+  /** What is served is what the log says, as far as it has been read. */
+  get isCurrent(): boolean {
+    return this.#isReady && this.#live !== undefined && !this.#isSwapping && this.#barrier.held === 0
+  }
+
   /** Commits that wait for clusters or certificates. */
   get held(): number {
     return this.#barrier.held

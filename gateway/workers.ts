@@ -16,7 +16,7 @@ export interface Worker {
 export interface LocalWorkerOptions {
   /** gateway/upstream/endpoints.ts: identity, pools and health of endpoints. */
   readonly endpoints: {
-    get(address: string, port: number): EndpointHandle
+    get(address: string, port: number, isHttp2: boolean): EndpointHandle
     keep(named: ReadonlySet<EndpointHandle>): void
   }
   /** gateway/tls/certificates.ts. */
@@ -36,7 +36,7 @@ export class LocalWorker implements Worker {
 
   constructor(options: LocalWorkerOptions) {
     this.#options = options
-    this.#compiler = new TableCompiler({ endpointOf: (address, port) => options.endpoints.get(address, port), weighted, certificates: options.certificates })
+    this.#compiler = new TableCompiler({ endpointOf: (address, port, isHttp2) => options.endpoints.get(address, port, isHttp2), weighted, certificates: options.certificates })
     this.#current = this.#compiler.table
   }
 

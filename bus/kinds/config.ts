@@ -149,7 +149,7 @@ export const Rule = Struct({
   retry: optionalKey(Struct({ codes: Array(whole(400, 599)), attempts: whole(0, 2 ** 31 - 1), backoff: optionalKey(between(0, 2 ** 31 - 1)) })),
   /**
    * Looked at once the rule is chosen for a request; they have no part in the choice. Of those that match the request,
-   * in this order, header filters add up, and the last has its way in answer, weights, and redirect or rewrite.
+   * in this order, header filters and mirrors add up, and the last has its way in answer, weights, redirect or rewrite, and CORS.
    */
   overlays: optionalKey(Array(RuleOverlay)),
 })

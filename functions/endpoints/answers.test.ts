@@ -47,15 +47,15 @@ test.each([
   ["an endpoint", service("{ports: [{port: 80}]}") + SLICE, [1, 503]],
   ["no Service: 500", SLICE, [0, 500]],
   ["no such port: 500", service("{ports: [{port: 81}]}") + SLICE, [0, 500]],
-  ["a protocol that is not supported: 500", service("{ports: [{port: 80, appProtocol: kubernetes.io/h2c}]}") + SLICE, [0, 500]],
+  ["a protocol that is not supported: 500", service("{ports: [{port: 80, appProtocol: kubernetes.io/wss}]}") + SLICE, [0, 500]],
   ["a Service type that is not supported: 500", service("{type: ExternalName, externalName: x.test}") + SLICE, [0, 500]],
   ["no EndpointSlice: 503", service("{ports: [{port: 80}]}"), [0, 503]],
 ])("%s", (_, objects, expected) => expect(inTable(objects)).toEqual(expected))
 
 test("a cluster of a protocol that only a newer gateway speaks answers 500, with a note", () => {
   const notes = new Notes()
-  const body = canonical({ schema: 1, source: { kind: "Service", namespace: "a", name: "s" }, protocol: "h2c", endpoints: [{ address: "10.0.0.1", port: 80 }] })
+  const body = canonical({ schema: 1, source: { kind: "Service", namespace: "a", name: "s" }, protocol: "h3", endpoints: [{ address: "10.0.0.1", port: 80 }] })
   const [change] = decodeRows([[configSubject("default", "cluster", "c"), body, []]], notes)
   expect(change).toMatchObject({ section: "cluster", id: "c", entry: { value: { endpoints: [], empty: "UnsupportedProtocol" } } })
-  expect(notes.list()).toEqual([expect.objectContaining({ reason: "UnsupportedProtocol", message: "Cluster c speaks h2c, which this gateway does not: what goes to it answers 500." })])
+  expect(notes.list()).toEqual([expect.objectContaining({ reason: "UnsupportedProtocol", message: "Cluster c speaks h3, which this gateway does not: what goes to it answers 500." })])
 })

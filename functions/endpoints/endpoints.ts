@@ -4,14 +4,13 @@
  */
 import { kinds, type Cluster, type Note } from "../../bus/kinds/config.ts"
 import { core } from "../../bus/kinds/core.ts"
-import { ABILITIES, type Abilities } from "../gateway-api/abilities.ts"
 import { judgedService } from "../gateway-api/services.ts"
 import { reconcile, type Reconciler } from "../reconcile.ts"
 import { fromLegacy, fromSlices } from "./addresses.ts"
 
 const SERVICE_NAME = "kubernetes.io/service-name"
 
-export const endpointsBy = (abilities: Abilities): Reconciler => reconcile({
+export const endpoints: Reconciler = reconcile({
   name: "endpoints",
   version: "1",
   reads: [kinds.demand, core.service, core.endpointSlice, core.endpoints],
@@ -30,7 +29,7 @@ export const endpointsBy = (abilities: Abilities): Reconciler => reconcile({
       const key = `${backend.namespace}/${backend.name}`
       const say = (note: Pick<Note, "severity" | "reason" | "message" | "fix"> & { readonly field?: string }) => read.note({ ...note, about: source })
 
-      const verdict = judgedService(key, read(services, key), backend.port, { protocol: backend.protocol, abilities })
+      const verdict = judgedService(key, read(services, key), backend.port, { protocol: backend.protocol })
       const cluster: Cluster = { schema: 1, source, protocol: verdict.ok ? verdict.protocol : (backend.protocol ?? "http"), endpoints: [] }
       if (!verdict.ok) {
         const { field, ...finding } = verdict.finding
@@ -58,5 +57,3 @@ export const endpointsBy = (abilities: Abilities): Reconciler => reconcile({
     into(kinds.cluster, clusters)
   },
 })
-
-export const endpoints = endpointsBy(ABILITIES)

@@ -1,6 +1,6 @@
 /** Which listeners of a Gateway a route may attach to (Gateway API: Listener.allowedRoutes, ParentReference). */
 import { GATEWAY_GROUP, type AllowedRoutes, type GatewayListener, type ParentRef } from "../../bus/kinds/gateway-api.ts"
-import { servedKinds, type Abilities, type RouteKind } from "./abilities.ts"
+import type { RouteKind } from "./route-kinds.ts"
 import { attachedHostnames } from "./hostname.ts"
 import { selects } from "./selector.ts"
 
@@ -16,8 +16,6 @@ export type Refusal =
   | { readonly reason: "NoMatchingParent"; readonly field: "" | "sectionName" | "port" }
   /** `takes`: what each listener in question takes instead, by its name. */
   | { readonly reason: "NotAllowedByListeners"; readonly by: "kinds"; readonly takes: ReadonlyMap<string, readonly string[]> }
-  /** No gateway of this release serves its kind. */
-  | { readonly reason: "NotAllowedByListeners"; readonly by: "release" }
   | { readonly reason: "NotAllowedByListeners"; readonly by: "namespaces" }
   | { readonly reason: "NoMatchingListenerHostname" }
 
@@ -41,13 +39,11 @@ export const attach = <L extends { readonly listener: GatewayListener }>(
   listeners: readonly L[],
   route: Attaching,
   namespaceLabels: () => Readonly<Record<string, string>> | undefined,
-  abilities: Abilities,
 ): Attachment<L> => {
   const named = listeners.filter(({ listener }) => ref.sectionName === undefined || ref.sectionName === "" || listener.name === ref.sectionName)
   if (named.length === 0) return { ok: false, refusal: { reason: "NoMatchingParent", field: ref.sectionName === undefined ? "" : "sectionName" } }
   const onPort = named.filter(({ listener }) => ref.port === undefined || listener.port === ref.port)
   if (onPort.length === 0) return { ok: false, refusal: { reason: "NoMatchingParent", field: "port" } }
-  if (!servedKinds(abilities).includes(route.kind)) return { ok: false, refusal: { reason: "NotAllowedByListeners", by: "release" } }
   const ofKind = onPort.filter(({ listener }) => kindsTaken(listener).includes(route.kind))
   if (ofKind.length === 0) return { ok: false, refusal: { reason: "NotAllowedByListeners", by: "kinds", takes: new Map(onPort.map(({ listener }) => [listener.name, kindsTaken(listener)])) } }
   const allowing = ofKind.filter(({ listener }) => allowsNamespace(listener.allowedRoutes, gatewayNamespace, route.namespace, namespaceLabels))

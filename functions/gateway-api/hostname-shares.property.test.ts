@@ -2,7 +2,7 @@ import fc from "fast-check"
 import { expect, test } from "vitest"
 import { kinds } from "../../bus/kinds/config.ts"
 import { engineOf, feed, notesOf, readManifests } from "../../test/fixtures/derive.ts"
-import { routesBy } from "../routes/routes.ts"
+import { routes } from "../routes/routes.ts"
 
 const GATEWAY = `
 apiVersion: gateway.networking.k8s.io/v1
@@ -34,7 +34,7 @@ spec: {parentRefs: [{name: g}], hostnames: ${JSON.stringify(hostnames)}, rules: 
 test("of every two routes of different kinds with a hostname in common exactly one attaches: the older, then the first by name", () => {
   fc.assert(
     fc.property(fc.array(asked, { minLength: 1, maxLength: 8 }), (all) => {
-      const engine = engineOf([routesBy({ http2: true })])
+      const engine = engineOf([routes])
       feed(engine, readManifests(GATEWAY + all.map(manifest).join("")).inputs)
       const attached = new Set(engine.rows("routes", kinds.route).map(([, { source }]) => source.name))
       const ranked = all.map((one, i) => ({ ...one, name: `r${i}` })).sort((a, b) => a.day - b.day || (a.name < b.name ? -1 : 1))

@@ -6,7 +6,7 @@
  */
 import type { GRPCRoute, HTTPRoute } from "../../bus/kinds/gateway-api.ts"
 import type { Collection, Member, Read } from "../reconcile.ts"
-import { servedKinds, type RouteKind } from "./abilities.ts"
+import type { RouteKind } from "./route-kinds.ts"
 import { olderFirst } from "./names.ts"
 import { parentsOf, yieldKey, type Places, type Yield } from "./parents.ts"
 
@@ -39,10 +39,9 @@ const there = (): true => true
 
 /**
  * Work is in proportion to routes that share a Gateway with one of the other kind, and to the hostnames both want.
- * `base` as for routes, without yields; undefined where only one kind is served.
+ * `base` as for routes, without yields.
  */
-export const yieldsOf = (httpRoutes: Collection<HTTPRoute>, grpcRoutes: Collection<GRPCRoute>, base: Places): Collection<Yield> | undefined => {
-  if (servedKinds(base.abilities).length < 2) return undefined
+export const yieldsOf = (httpRoutes: Collection<HTTPRoute>, grpcRoutes: Collection<GRPCRoute>, base: Places): Collection<Yield> => {
   const ofGrpc = grpcRoutes.flatMap((route, read) => claimsOf("GRPCRoute", route, base, read)).named("hostnames of GRPCRoutes")
   const gateways = grpcRoutes.group(({ metadata, spec }) => [...new Set((spec.parentRefs ?? []).map((ref) => `${ref.namespace ?? metadata.namespace}/${ref.name}`))], there).named("Gateways of GRPCRoutes")
   const wantedByGrpc = ofGrpc.group(places, there).named("places of GRPCRoutes")

@@ -3,7 +3,7 @@ import type { Listener } from "../../bus/kinds/config.ts"
 import type { Service } from "../../bus/kinds/core.ts"
 import type { Gateway, GatewayListener, ReferenceGrant } from "../../bus/kinds/gateway-api.ts"
 import type { GatewayParameters } from "../../bus/kinds/installation.ts"
-import { type Abilities, isServedKind, servedKinds } from "./abilities.ts"
+import { isServedKind, SERVED_KINDS } from "./route-kinds.ts"
 import { bindPortKey, bindPorts } from "./bind-ports.ts"
 import { certificateRefs } from "./certificates.ts"
 import { gatewayService, listenerId, olderFirst, planeOf, planeOfKey } from "./names.ts"
@@ -37,11 +37,10 @@ export interface JudgingSources {
   readonly parameters: Collection<GatewayParameters>
   /** By their namespace. */
   readonly grants: Index<ReferenceGrant>
-  readonly abilities: Abilities
 }
 
 /** Gateways by the resource's key; those whose class is not on the bus have no value. */
-export const judgedGateways = (gateways: Collection<Gateway>, { runs, parameters, grants, abilities }: JudgingSources): Collection<Judged<ServedGateway>> =>
+export const judgedGateways = (gateways: Collection<Gateway>, { runs, parameters, grants }: JudgingSources): Collection<Judged<ServedGateway>> =>
   gateways.map((gateway, read, key) => {
     const { metadata, spec } = gateway
     const about = { kind: "Gateway", namespace: metadata.namespace, name: metadata.name }
@@ -65,7 +64,7 @@ export const judgedGateways = (gateways: Collection<Gateway>, { runs, parameters
     const listeners = spec.listeners.map((listener, i): ServedListener => {
       const field = `spec.listeners[${i}]`
       const id = listenerId(metadata.namespace, metadata.name, listener.name)
-      kindsOf(listener, field, abilities, report)
+      kindsOf(listener, field, report)
       const { protocol } = listener
       if (protocol !== "HTTP" && protocol !== "HTTPS") {
         const why = ["TLS", "TCP", "UDP", "GRPC"].includes(protocol) ? "is not supported yet" : "is not known"
@@ -99,10 +98,10 @@ export const addressesOf = ({ spec }: Gateway, report: Report): string[] | undef
   return wantsAny ? [] : [...new Set(usable)].sort()
 }
 
-const kindsOf = ({ allowedRoutes: { kinds } }: GatewayListener, field: string, abilities: Abilities, report: Report): void => {
+const kindsOf = ({ allowedRoutes: { kinds } }: GatewayListener, field: string, report: Report): void => {
   for (const [i, { group, kind }] of (kinds ?? []).entries()) {
-    if (isServedKind(abilities, { group, kind })) continue
-    report("warning", "InvalidRouteKinds", `${field}.allowedRoutes.kinds[${i}]`, `Routes of kind ${group}/${kind} are not supported.`, `Allow ${servedKinds(abilities).join(" or ")}.`)
+    if (isServedKind({ group, kind })) continue
+    report("warning", "InvalidRouteKinds", `${field}.allowedRoutes.kinds[${i}]`, `Routes of kind ${group}/${kind} are not supported.`, `Allow ${SERVED_KINDS.join(" or ")}.`)
   }
 }
 

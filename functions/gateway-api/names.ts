@@ -1,7 +1,7 @@
 /** Names and places functions agree on. */
 import type { Gateway } from "../../bus/kinds/gateway-api.ts"
 import { classPlane, gatewayPlane, objectName } from "../../bus/planes.ts"
-import type { RouteKind } from "./abilities.ts"
+import type { RouteKind } from "./route-kinds.ts"
 import type { Run } from "./runs.ts"
 
 /**

@@ -3,7 +3,7 @@ import type { Listener, Source } from "../../bus/kinds/config.ts"
 import type { Namespace } from "../../bus/kinds/core.ts"
 import type { AnyRoute, Gateway, GatewayListener, ParentRef } from "../../bus/kinds/gateway-api.ts"
 import type { Collection, Read } from "../reconcile.ts"
-import { type Abilities, servedKinds, type RouteKind } from "./abilities.ts"
+import type { RouteKind } from "./route-kinds.ts"
 import { attach, isGatewayRef, type Refusal } from "./attachment.ts"
 import type { ServedGateway } from "./listeners.ts"
 import type { Finding } from "./report.ts"
@@ -25,7 +25,6 @@ export interface Places {
   /** By `<plane>/<listener id>`. */
   readonly listeners: Collection<true>
   readonly namespaces: Collection<Namespace>
-  readonly abilities: Abilities
   /** Where a route gives way to one of the other kind, by `yieldKey`; absent: that is not looked at (yet). */
   readonly yields?: Collection<Yield>
 }
@@ -45,12 +44,11 @@ interface Attachable {
   readonly listeners: readonly { readonly id: string; readonly listener: GatewayListener }[]
 }
 
-export const placesOf = (gateways: Collection<Gateway>, served: Collection<ServedGateway>, listeners: Collection<Listener>, namespaces: Collection<Namespace>, abilities: Abilities): Places => ({
+export const placesOf = (gateways: Collection<Gateway>, served: Collection<ServedGateway>, listeners: Collection<Listener>, namespaces: Collection<Namespace>): Places => ({
   gateways: gateways.map(() => true as const).named("gateways there are"),
   attachable: served.map(({ plane, namespace, listeners: all }) => ({ plane, namespace, listeners: all.map(({ id, listener }) => ({ id, listener })) })).named("attachable listeners"),
   listeners: listeners.map(() => true as const).named("served listeners"),
   namespaces,
-  abilities,
 })
 
 /** One for each parentRef, in their order. */
@@ -66,9 +64,9 @@ export const parentsOf = (kind: RouteKind, { metadata, spec }: AnyRoute, places:
       return nowhere("error", "NoMatchingParent", `${field}.name`, `There is no Gateway ${key}.`, "Create the Gateway, or correct name and namespace.")
     }
     const labels = () => read(places.namespaces, `/${metadata.namespace}`)?.metadata.labels ?? labelsOfMissing(metadata.namespace)
-    const result = attach(ref, gateway.namespace, gateway.listeners, { kind, namespace: metadata.namespace, hostnames: spec.hostnames }, labels, places.abilities)
+    const result = attach(ref, gateway.namespace, gateway.listeners, { kind, namespace: metadata.namespace, hostnames: spec.hostnames }, labels)
     const parent = { ref, gateway: { key, plane: gateway.plane } }
-    if (!result.ok) return { ...parent, attached: [], finding: refusalFinding(result.refusal, field, key, kind, places.abilities) }
+    if (!result.ok) return { ...parent, attached: [], finding: refusalFinding(result.refusal, field, key, kind) }
     const taken = result.attached.map(({ listener: { id }, hostnames }) => ({ listener: id, hostnames, isServed: read(places.listeners, `${gateway.plane}/${id}`) === true }))
     const yielded: string[] = []
     const attached = taken.filter(({ listener }) => {
@@ -90,7 +88,7 @@ export const parentsOf = (kind: RouteKind, { metadata, spec }: AnyRoute, places:
 const labelsOfMissing = (namespace: string): Readonly<Record<string, string>> => ({ "kubernetes.io/metadata.name": namespace })
 
 /** `field`: of the parent reference. */
-const refusalFinding = (refusal: Refusal, field: string, gateway: string, kind: RouteKind, abilities: Abilities): Finding => {
+const refusalFinding = (refusal: Refusal, field: string, gateway: string, kind: RouteKind): Finding => {
   const { reason } = refusal
   const because = (at: string, message: string, fix: string): Finding => ({ severity: "error", reason, field: at, message, fix })
   switch (reason) {
@@ -99,7 +97,6 @@ const refusalFinding = (refusal: Refusal, field: string, gateway: string, kind: 
       return because(part === "" ? field : `${field}.${part}`, `No listener of Gateway ${gateway} has this ${part === "" ? "name" : part}.`, `Name a listener's ${part === "port" ? "port" : "name"}, or leave it out.`)
     }
     case "NotAllowedByListeners":
-      if (refusal.by === "release") return because(field, `${kind}s are not served by this version of Headgate: no listener of Gateway ${gateway} takes one.`, `Wait for a version that serves ${kind}s; until then only ${servedKinds(abilities).join(" and ")} is.`)
       return refusal.by === "namespaces"
         ? because(field, `No listener of Gateway ${gateway} allows ${kind}s of this namespace (allowedRoutes).`, "Allow the namespace in the listener's allowedRoutes, or move the route.")
         : because(field, `No listener of Gateway ${gateway} takes ${kind}s: ${kindsText(refusal.takes)} (protocol and allowedRoutes.kinds).`, `Add ${kind} to allowedRoutes.kinds of a listener with protocol HTTP, or attach to another listener.`)

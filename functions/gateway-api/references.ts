@@ -1,6 +1,6 @@
 /** Whether what a route refers to can be sent requests, as far as the reference itself goes. */
 import type { BackendObjectRef } from "../../bus/kinds/gateway-api.ts"
-import type { RouteKind } from "./abilities.ts"
+import type { RouteKind } from "./route-kinds.ts"
 import type { Finding } from "./report.ts"
 
 export interface RefContext {

@@ -2,7 +2,7 @@
 import type { Answer, Backend, Match, Rule } from "../../bus/kinds/config.ts"
 import type { GRPCRouteRule, HTTPBackendRef, HTTPRouteRule } from "../../bus/kinds/gateway-api.ts"
 import { durationMs } from "../../bus/kinds/httproute-limits.ts"
-import type { RouteKind } from "./abilities.ts"
+import type { RouteKind } from "./route-kinds.ts"
 import { protocolOf, serviceClusterId } from "./names.ts"
 import { filtersOf } from "./filters.ts"
 import { grpcMatchOf, matchOf } from "./matches.ts"

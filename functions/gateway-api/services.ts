@@ -1,7 +1,6 @@
 /** Whether a Service can be what a route sends requests to. */
 import type { Cluster } from "../../bus/kinds/config.ts"
 import type { Service, ServicePort } from "../../bus/kinds/core.ts"
-import type { Abilities } from "./abilities.ts"
 import type { Finding } from "./report.ts"
 
 /** `reason`: RouteConditionReason of ResolvedRefs=False. `field` of the Service; "": the Service itself. */
@@ -20,13 +19,12 @@ export interface ServiceUse {
   readonly protocol?: "h2c" | undefined
   /** What comes of one that cannot, the end of a sentence. */
   readonly so?: string | undefined
-  readonly abilities: Abilities
 }
 
 /**
  * @param key `<namespace>/<name>` of the Service, which may not exist
  */
-export const judgedService = (key: string, service: Pick<Service, "spec"> | undefined, port: number, { protocol, so = `what goes to it answers ${protocol === "h2c" ? "UNAVAILABLE" : "500"}`, abilities }: ServiceUse): ServiceVerdict => {
+export const judgedService = (key: string, service: Pick<Service, "spec"> | undefined, port: number, { protocol, so = `what goes to it answers ${protocol === "h2c" ? "UNAVAILABLE" : "500"}` }: ServiceUse): ServiceVerdict => {
   if (service === undefined) {
     return { ok: false, empty: "NoSuchService", finding: { severity: "error", reason: "BackendNotFound", field: "", message: `Routes refer to Service ${key}, which does not exist: ${so}.`, fix: "Create the Service, or correct the backendRef." } }
   }
@@ -39,9 +37,8 @@ export const judgedService = (key: string, service: Pick<Service, "spec"> | unde
     return { ok: false, empty: "NoSuchPort", finding: { severity: "error", reason: "BackendNotFound", field: "spec.ports", message: `Routes refer to TCP port ${port} of Service ${key}, which has ${portList(ports)}: ${so}.`, fix: "Add the port to the Service, or correct the backendRef." } }
   }
   const said = found.appProtocol ?? ""
-  const isH2c = said === H2C || (protocol === "h2c" && said === "")
-  if (isH2c && abilities.http2) return { ok: true, port: found, protocol: "h2c" }
-  if (!isH2c && protocol === undefined && HTTP_PROTOCOLS.includes(said)) return { ok: true, port: found, protocol: "http" }
+  if (said === H2C || (protocol === "h2c" && said === "")) return { ok: true, port: found, protocol: "h2c" }
+  if (protocol === undefined && HTTP_PROTOCOLS.includes(said)) return { ok: true, port: found, protocol: "http" }
   const [why, fix] = unspoken(said, protocol)
   return { ok: false, empty: "UnsupportedProtocol", finding: { severity: "error", reason: "UnsupportedProtocol", field: `spec.ports[${ports.indexOf(found)}].appProtocol`, message: `Port ${port} of Service ${key} ${why}: ${so}.`, fix } }
 }
@@ -51,11 +48,10 @@ const unspoken = (said: string, protocol: "h2c" | undefined): readonly [why: str
   const fix = protocol === "h2c" ? H2C_FIX : HTTP_FIX
   if (SECURE_PROTOCOLS.includes(said)) return [`speaks ${said}, which needs TLS to the backend, and that is not supported`, fix]
   if (protocol === undefined) return [`speaks ${said}, which is not supported`, fix]
-  if (said !== "" && said !== H2C) return [`speaks ${said}, which gRPC is not carried by`, fix]
-  return [said === H2C ? `speaks ${said}, which is not supported` : "is sent gRPC, which needs HTTP/2 to the backend, and that is not supported", "Wait for a version of Headgate that speaks HTTP/2 to backends."]
+  return [`speaks ${said}, which gRPC is not carried by`, fix]
 }
 
-const HTTP_FIX = "Leave appProtocol out, or use http or kubernetes.io/ws."
+const HTTP_FIX = `Leave appProtocol out, or use http, ${H2C} or kubernetes.io/ws.`
 const H2C_FIX = `Leave appProtocol out, or use ${H2C}.`
 
 const portList = (ports: readonly ServicePort[]): string => (ports.length === 0 ? "no port" : ports.map(({ port, protocol }) => `${port}/${protocol}`).join(", "))

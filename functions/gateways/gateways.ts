@@ -7,7 +7,6 @@ import { desired, type Desired } from "../../bus/kinds/desired.ts"
 import { gatewayApi, type Gateway } from "../../bus/kinds/gateway-api.ts"
 import { headgate } from "../../bus/kinds/installation.ts"
 import { classPlane, objectName } from "../../bus/planes.ts"
-import { ABILITIES } from "../gateway-api/abilities.ts"
 import { bindPortKey, bindPorts } from "../gateway-api/bind-ports.ts"
 import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
 import { gatewayService, planeOf } from "../gateway-api/names.ts"
@@ -36,7 +35,7 @@ export const gateways = reconcile({
     const grants = from(gatewayApi.referenceGrant).index(({ metadata }) => [metadata.namespace])
     const runs = runsOf(every, { classes, installations: from(headgate.installation), parameters, services })
     // Of every Gateway: one that goes is served, and has its ports, until it has gone.
-    const ports = portsOf(all, judgedGateways(every, { runs, parameters, grants, abilities: ABILITIES }).map(({ value }) => value).named("served gateways"), services)
+    const ports = portsOf(all, judgedGateways(every, { runs, parameters, grants }).map(({ value }) => value).named("served gateways"), services)
 
     const ofGateways = all.flatMap((gateway, read, key): readonly Member<Desired>[] => {
       const run = read(runs, key)

@@ -1,6 +1,6 @@
 /** Route → where it is reachable. */
 import type { AnyRoute } from "../../bus/kinds/gateway-api.ts"
-import type { RouteKind } from "../gateway-api/abilities.ts"
+import type { RouteKind } from "../gateway-api/route-kinds.ts"
 import { parentsOf, type Places } from "../gateway-api/parents.ts"
 import type { Report } from "../gateway-api/report.ts"
 import type { Read } from "../reconcile.ts"

@@ -5,7 +5,7 @@ import { decodeEntry } from "../../gateway/table/entry.ts"
 import { compiler, listener, request } from "../../gateway/table/fixture.ts"
 import { engineOf, feed, readManifests } from "../../test/fixtures/derive.ts"
 import { idOfKey } from "../gateway-api/names.ts"
-import { routesBy } from "./routes.ts"
+import { routes as derived } from "./routes.ts"
 
 const GATEWAY = `
 apiVersion: gateway.networking.k8s.io/v1
@@ -31,7 +31,7 @@ spec: {parentRefs: [{name: g}], rules: [{matches: [${match}], backendRefs: [{nam
 
 /** The backend that gets a call, as a gateway's table has it. */
 const called = (manifests: string): ((method: string, url: string, headers?: Readonly<Record<string, string>>) => string | undefined) => {
-  const engine = engineOf([routesBy({ http2: true })])
+  const engine = engineOf([derived])
   feed(engine, readManifests(GATEWAY + manifests).inputs)
   const made = compiler()
   const entries = engine.rows("routes", kinds.route).map(([key, value]) => decodeEntry("route", idOfKey(key), canonical(value)))

@@ -3,10 +3,8 @@ import { expect, test } from "vitest"
 import { canonical } from "../../bus/canonical.ts"
 import { engineOf, notesOf, outputs, readManifests, type Input } from "../../test/fixtures/derive.ts"
 import type { Engine } from "../engine/engine.ts"
-import { endpointsBy } from "../endpoints/endpoints.ts"
-import { routesBy } from "./routes.ts"
-
-const [routes, endpoints] = [routesBy({ http2: true }), endpointsBy({ http2: true })]
+import { endpoints } from "../endpoints/endpoints.ts"
+import { routes } from "./routes.ts"
 
 const gateway = (name: string, port: number, hostname: string, from: string) => `
 apiVersion: gateway.networking.k8s.io/v1

@@ -41,7 +41,7 @@ export const soundOverlays = (overlays: Collection<Overlay>): Collection<Overlay
 
 /**
  * The rules with what acts on them. Lower ranks act first, so the highest has the last word on an answer, weights,
- * redirect or rewrite; header filters of all apply, the highest rank's last. An overlay without a match is merged
+ * redirect or rewrite, and CORS; header filters and mirrors of all apply, the highest rank's last. An overlay without a match is merged
  * into the rule; from the first with a match on, they go along with it, for the gateway to look at once it has chosen
  * the rule: which rule takes a request never depends on an overlay.
  */
@@ -87,18 +87,21 @@ const weightsFor = ({ backends }: Rule, weights: Readonly<Record<string, number>
 
 const applied = (rule: Rule, { filters, weights, answer }: RuleOverlay): Rule => ({
   ...rule,
-  // A rule has at most one of redirect and rewrite: the later replaces the earlier.
-  filters: filters.some(isDestination) ? [...rule.filters.filter((filter) => !isDestination(filter)), ...filters] : [...rule.filters, ...filters],
+  // A rule has at most one of redirect and rewrite, and one CORS filter: the later replaces the earlier.
+  filters: [...rule.filters.filter((filter) => ![isDestination, isCors].some((is) => is(filter) && filters.some(is))), ...filters],
   backends: weights === undefined ? rule.backends : rule.backends.map((backend, i) => ({ ...backend, weight: weights[i] ?? backend.weight })),
   ...(answer === undefined ? {} : { answer }),
 })
 
 const isDestination = ({ type }: Filter): boolean => type === "redirect" || type === "rewrite"
+const isCors = ({ type }: Filter): boolean => type === "cors"
 const isPrefixEdit = (filter: Filter): boolean => (filter.type === "redirect" || filter.type === "rewrite") && filter.path?.type === "prefix"
 
-const ASPECTS = ["answer", "weights", "redirect or rewrite"] as const
-const speaksOf = (overlay: Overlay, aspect: (typeof ASPECTS)[number]): boolean =>
-  aspect === "redirect or rewrite" ? (overlay.filters ?? []).some(isDestination) : overlay[aspect] !== undefined
+const ASPECTS = ["answer", "weights", "redirect or rewrite", "CORS filter"] as const
+const speaksOf = ({ filters = [], ...overlay }: Overlay, aspect: (typeof ASPECTS)[number]): boolean => {
+  if (aspect === "redirect or rewrite") return filters.some(isDestination)
+  return aspect === "CORS filter" ? filters.some(isCors) : overlay[aspect] !== undefined
+}
 
 const reportWinners = (ranked: readonly Member<Overlay>[], report: Report): void => {
   for (const aspect of ASPECTS) {

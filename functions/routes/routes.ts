@@ -6,7 +6,7 @@ import { kinds, type Demand, type Listener, type Overlay, type Plan, type Route,
 import { core } from "../../bus/kinds/core.ts"
 import { type AnyRoute, GATEWAY_GROUP, gatewayApi, type ReferenceGrant } from "../../bus/kinds/gateway-api.ts"
 import { headgate } from "../../bus/kinds/installation.ts"
-import { ABILITIES, type Abilities, type RouteKind } from "../gateway-api/abilities.ts"
+import type { RouteKind } from "../gateway-api/route-kinds.ts"
 import { isGranted } from "../gateway-api/grants.ts"
 import { yieldsOf } from "../gateway-api/hostname-shares.ts"
 import { planeOfKey, routeId } from "../gateway-api/names.ts"
@@ -22,7 +22,7 @@ import { runsOf } from "../gateway-api/runs.ts"
 import { noteShadows, repetitions } from "./shadows.ts"
 import { noteTargets } from "./targets.ts"
 
-export const routesBy = (abilities: Abilities): Reconciler => reconcile({
+export const routes: Reconciler = reconcile({
   name: "routes",
   version: "1",
   reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.grpcRoute, gatewayApi.referenceGrant, core.namespace, core.service, kinds.overlay],
@@ -41,11 +41,11 @@ export const routesBy = (abilities: Abilities): Reconciler => reconcile({
     const parameters = from(headgate.gatewayParameters)
     noteClasses(gateways, { classes, installations, parameters })
     const runs = runsOf(gateways, { classes, installations, parameters, services: from(core.service) })
-    const served = noted(judgedGateways(gateways, { runs, parameters, grants: grantsByNamespace, abilities })).named("served gateways")
+    const served = noted(judgedGateways(gateways, { runs, parameters, grants: grantsByNamespace })).named("served gateways")
     const listeners = noted(judgedListeners(served, from(core.service)))
-    const base = placesOf(gateways, served, listeners, namespaces, abilities)
+    const base = placesOf(gateways, served, listeners, namespaces)
     const yields = yieldsOf(httpRoutes, grpcRoutes, base)
-    const sources = { places: yields === undefined ? base : { ...base, yields }, grants: grantsByNamespace, overlays: overlaysByTarget }
+    const sources = { places: { ...base, yields }, grants: grantsByNamespace, overlays: overlaysByTarget }
 
     const ofHttp = httpRoutes.flatMap((route, read) => entriesOf("HTTPRoute", route, (context) => route.spec.rules.flatMap((rule, i) => ruleOf(rule, `spec.rules[${i}]`, context) ?? []), sources, read))
     const ofGrpc = grpcRoutes.flatMap((route, read) => entriesOf("GRPCRoute", route, (context) => (route.spec.rules ?? []).flatMap((rule, i) => grpcRuleOf(rule, `spec.rules[${i}]`, context) ?? []), sources, read)).named("entries of GRPCRoutes")
@@ -60,8 +60,6 @@ export const routesBy = (abilities: Abilities): Reconciler => reconcile({
     into(kinds.plan, plans(served.map(({ plane }) => plane).named("planes of gateways"), demand))
   },
 })
-
-export const routes = routesBy(ABILITIES)
 
 interface RouteSources {
   readonly places: Places

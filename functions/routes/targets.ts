@@ -1,7 +1,7 @@
 /** Notes on overlays that act on nothing because their target is not there. */
 import type { Overlay, Route } from "../../bus/kinds/config.ts"
 import type { Gateway, GRPCRoute, HTTPRoute } from "../../bus/kinds/gateway-api.ts"
-import type { RouteKind } from "../gateway-api/abilities.ts"
+import type { RouteKind } from "../gateway-api/route-kinds.ts"
 import { planeOfKey, routeId } from "../gateway-api/names.ts"
 import type { Collection } from "../reconcile.ts"
 import type { ServedGateway } from "../gateway-api/listeners.ts"

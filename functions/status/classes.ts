@@ -2,13 +2,15 @@
 import type { GatewayClass } from "../../bus/kinds/gateway-api.ts"
 import type { Mode } from "../../bus/kinds/installation.ts"
 import { GATEWAYS_EXIST, type Status } from "../../bus/kinds/status.ts"
-import type { Abilities } from "../gateway-api/abilities.ts"
 import type { Resolved } from "../gateway-api/runs.ts"
 import { sayer, told } from "./condition.ts"
 import { versionSupport, type Release } from "./releases.ts"
 
 /** Names of the Gateway API (pkg/features) for what is built. Sorted: status.supportedFeatures is a list by name. */
 const FEATURES = [
+  "GRPCRoute",
+  "GRPCRouteNamedRouteRule",
+  "GRPCRouteRequestHeaderModifier",
   "Gateway",
   "GatewayAddressEmpty",
   "GatewayHTTPListenerIsolation",
@@ -20,6 +22,7 @@ const FEATURES = [
   "HTTPRoute303RedirectStatusCode",
   "HTTPRoute307RedirectStatusCode",
   "HTTPRoute308RedirectStatusCode",
+  "HTTPRouteBackendProtocolH2C",
   "HTTPRouteBackendProtocolWebSocket",
   "HTTPRouteBackendRequestHeaderModification",
   "HTTPRouteBackendTimeout",
@@ -45,15 +48,12 @@ const FEATURES = [
   "ReferenceGrant",
 ]
 
-/** What HTTP/2 adds. */
-const WITH_HTTP2 = ["GRPCRoute", "GRPCRouteNamedRouteRule", "GRPCRouteRequestHeaderModifier", "HTTPRouteBackendProtocolH2C"]
-
 /** Labels and annotations reach what is made for a Gateway; the API asks for that in the Gateway's own namespace. */
 const ONLY_DEDICATED = ["GatewayInfrastructure"]
 
 /** Sorted; undefined: with files. */
-export const supportedFeatures = (mode: Mode | undefined, { http2 }: Abilities): readonly string[] =>
-  [...FEATURES, ...(http2 ? WITH_HTTP2 : []), ...(mode === "Dedicated" ? ONLY_DEDICATED : [])].sort()
+export const supportedFeatures = (mode: Mode | undefined): readonly string[] =>
+  [...FEATURES, ...(mode === "Dedicated" ? ONLY_DEDICATED : [])].sort()
 
 /** How Gateways of the class are run; undefined: by somebody else, with files. */
 interface InCluster {
@@ -67,10 +67,9 @@ export interface ClassFacts {
   readonly releases: readonly Release[] | undefined
   /** By a Gateway, also by one that is being deleted. */
   readonly isUsed: boolean
-  readonly abilities: Abilities
 }
 
-export const classStatus = ({ metadata, spec }: GatewayClass, { inCluster, releases, isUsed, abilities }: ClassFacts): Status => {
+export const classStatus = ({ metadata, spec }: GatewayClass, { inCluster, releases, isUsed }: ClassFacts): Status => {
   const observedGeneration = metadata.generation ?? 0
   const say = sayer(observedGeneration)
   const isServed = say("Accepted", "True", "Accepted", `Gateways of class ${metadata.name} are served.`)
@@ -80,7 +79,7 @@ export const classStatus = ({ metadata, spec }: GatewayClass, { inCluster, relea
   return {
     schema: 1, source: { kind: "GatewayClass", namespace: "", name: metadata.name }, ...(metadata.uid === undefined ? {} : { uid: metadata.uid }), observedGeneration,
     conditions: [accepted, ...(releases === undefined ? [] : [versionSupport(releases, say)])],
-    supportedFeatures: supportedFeatures(inCluster?.mode, abilities).map((name) => ({ name })),
+    supportedFeatures: supportedFeatures(inCluster?.mode).map((name) => ({ name })),
     ...(inCluster === undefined ? {} : { finalizers: isUsed ? [GATEWAYS_EXIST] : [] }),
   }
 }

@@ -2,7 +2,6 @@
 import type { Listener } from "../../bus/kinds/config.ts"
 import type { Gateway } from "../../bus/kinds/gateway-api.ts"
 import type { Condition, ListenerStatus, Status } from "../../bus/kinds/status.ts"
-import type { Abilities } from "../gateway-api/abilities.ts"
 import type { ServedGateway } from "../gateway-api/listeners.ts"
 import { gatewayService } from "../gateway-api/names.ts"
 import type { Finding, Judged } from "../gateway-api/report.ts"
@@ -27,7 +26,6 @@ export interface GatewaySources {
   readonly runs: Collection<Run>
   /** By the Service's key. */
   readonly ways: Collection<Way>
-  readonly abilities: Abilities
 }
 
 /** Undefined: its class is not ours, or it is being deleted. */
@@ -47,7 +45,7 @@ export const gatewayStatus = (gateway: Gateway, { about, findings, value: served
     const isUnread = certificates.some((each) => each?.empty === "NotRead")
     if (contest?.value !== undefined && (!isMute(certificates) || isUnread)) made.push(isMute(certificates) ? undefined : programmed)
     const own = findings.filter(({ field }) => field.startsWith(`${listener.field}.`))
-    return listenerStatus({ served: listener, findings: own, contest, programmed, hasPod, attachedRoutes: read(sources.attachedRoutes, key) ?? 0, overlaps: read(sources.overlaps, key) ?? [], certificates }, sources.abilities, say)
+    return listenerStatus({ served: listener, findings: own, contest, programmed, hasPod, attachedRoutes: read(sources.attachedRoutes, key) ?? 0, overlaps: read(sources.overlaps, key) ?? [], certificates }, say)
   })
   const asked = new Set((spec.addresses ?? []).flatMap(({ value = "" }) => (value === "" ? [] : [value])))
   const reach = reachIn(gateway, sources, read)

@@ -2,7 +2,7 @@
 import type { Listener } from "../../bus/kinds/config.ts"
 import { GATEWAY_GROUP } from "../../bus/kinds/gateway-api.ts"
 import type { Condition, ListenerStatus } from "../../bus/kinds/status.ts"
-import { type Abilities, isServedKind } from "../gateway-api/abilities.ts"
+import { isServedKind } from "../gateway-api/route-kinds.ts"
 import { kindsTaken } from "../gateway-api/attachment.ts"
 import type { ServedListener } from "../gateway-api/listeners.ts"
 import type { Finding, Judged } from "../gateway-api/report.ts"
@@ -33,9 +33,9 @@ const SERVED_PROTOCOLS: ReadonlySet<string> = new Set(["HTTP", "HTTPS"])
 const NOT_ACCEPTED: ReadonlySet<string> = new Set(["UnsupportedProtocol", "UnsupportedValue"])
 const NOT_RESOLVED: ReadonlySet<string> = new Set(["InvalidRouteKinds", "RefNotPermitted", "InvalidCertificateRef"])
 
-export const listenerStatus = (facts: ListenerFacts, abilities: Abilities, say: Say): ListenerStatus => {
+export const listenerStatus = (facts: ListenerFacts, say: Say): ListenerStatus => {
   const { served: { listener }, attachedRoutes } = facts
-  const kinds = SERVED_PROTOCOLS.has(listener.protocol) ? kindsTaken(listener).filter((kind) => isServedKind(abilities, { group: GATEWAY_GROUP, kind })) : []
+  const kinds = SERVED_PROTOCOLS.has(listener.protocol) ? kindsTaken(listener).filter((kind) => isServedKind({ group: GATEWAY_GROUP, kind })) : []
   return {
     name: listener.name,
     supportedKinds: kinds.map((kind) => ({ group: GATEWAY_GROUP, kind })),

@@ -2,7 +2,7 @@
 import { type AnyRoute, GATEWAY_GROUP, type BackendObjectRef, type GRPCRoute, type HTTPRoute, type HTTPRouteFilter, type HTTPRouteRule, type ReferenceGrant } from "../../bus/kinds/gateway-api.ts"
 import type { Rule } from "../../bus/kinds/config.ts"
 import type { Condition, ParentStatus, Status } from "../../bus/kinds/status.ts"
-import type { RouteKind } from "../gateway-api/abilities.ts"
+import type { RouteKind } from "../gateway-api/route-kinds.ts"
 import { isGranted } from "../gateway-api/grants.ts"
 import { protocolOf } from "../gateway-api/names.ts"
 import { parentsOf, type Parent, type Places } from "../gateway-api/parents.ts"
@@ -117,12 +117,12 @@ const references = (rules: Rules["all"]): readonly { readonly field: string; rea
 const mirrors = (filters: readonly HTTPRouteFilter[] = [], field: string) =>
   filters.flatMap(({ type, requestMirror }, i) => (type === "RequestMirror" && requestMirror !== undefined ? [{ field: `${field}.filters[${i}].requestMirror.backendRef`, ref: requestMirror.backendRef, so: "nothing is mirrored to it" }] : []))
 
-const resolvedRefs = ({ all }: Rules, context: RefContext, { services, places: { abilities } }: RouteSources, read: Read, say: Say): Condition => {
+const resolvedRefs = ({ all }: Rules, context: RefContext, { services }: RouteSources, read: Read, say: Say): Condition => {
   const findings = references(all).flatMap(({ field, ref, so }): Finding[] => {
     const finding = refFinding(ref, field, context, so)
     if (finding !== undefined || ref.port === undefined) return finding === undefined ? [] : [finding]
     const key = `${ref.namespace ?? context.namespace}/${ref.name}`
-    const verdict = judgedService(key, read(services, key), ref.port, { protocol: protocolOf(context.kind), so, abilities })
+    const verdict = judgedService(key, read(services, key), ref.port, { protocol: protocolOf(context.kind), so })
     return verdict.ok ? [] : [{ ...verdict.finding, field }]
   })
   const [first] = findings

@@ -6,7 +6,7 @@ import { goldens } from "../../test/fixtures/derive.ts"
 import { given, run } from "../once.ts"
 import { gatewayApi } from "../../bus/kinds/gateway-api.ts"
 import { status as kind } from "../../bus/kinds/status.ts"
-import { status, statusBy } from "./status.ts"
+import { status } from "./status.ts"
 
 const decode = Schema.decodeUnknownSync(Status, { onExcessProperty: "error" })
 
@@ -30,7 +30,6 @@ const shown = (_kind: string, row: unknown): unknown => {
 }
 
 goldens(join(import.meta.dirname, "testdata"), [status], shown)
-goldens(join(import.meta.dirname, "testdata/http2"), [statusBy({ http2: true })], shown)
 
 test("a GatewayClass names what is supported, sorted and each once", () => {
   const { rows } = run(status, [given(gatewayApi.gatewayClass, { "/ours": { metadata: { name: "ours" }, spec: { controllerName: "headgate.dev/gateway" } } })])

@@ -11,7 +11,6 @@ import { headgate } from "../../bus/kinds/installation.ts"
 import { clock } from "../../bus/kinds/ours.ts"
 import type { Kind } from "../../bus/kinds/kind.ts"
 import { status as statusKind, type Status } from "../../bus/kinds/status.ts"
-import { ABILITIES, type Abilities } from "../gateway-api/abilities.ts"
 import { yieldsOf } from "../gateway-api/hostname-shares.ts"
 import { judgedGateways, judgedListeners } from "../gateway-api/listeners.ts"
 import { placesOf } from "../gateway-api/parents.ts"
@@ -28,7 +27,7 @@ import { judgedGrpcRoute, judgedHttpRoute, type JudgedRoute } from "./routes.ts"
 
 const statusKey = (kind: string, key: string): string => `${CONTROL_PLANE}/${kind}/${key}`
 
-export const statusBy = (abilities: Abilities): Reconciler => reconcile({
+export const status: Reconciler = reconcile({
   name: "status",
   version: "1",
   reads: [headgate.installation, headgate.gatewayParameters, gatewayApi.gatewayClass, gatewayApi.gateway, gatewayApi.httpRoute, gatewayApi.grpcRoute, gatewayApi.referenceGrant, core.customResourceDefinition, core.namespace, core.service, core.secret, clock, kinds.certificate, applied],
@@ -41,13 +40,13 @@ export const statusBy = (abilities: Abilities): Reconciler => reconcile({
     const installations = from(headgate.installation)
     const parameters = from(headgate.gatewayParameters)
     const runs = runsOf(gateways, { classes, installations, parameters, services: from(core.service) })
-    const judged = judgedGateways(gateways, { runs, parameters, grants, abilities })
+    const judged = judgedGateways(gateways, { runs, parameters, grants })
     const served = judged.map(({ value }) => value).named("served gateways")
     const contests = judgedListeners(served, from(core.service))
     const listeners = contests.map(({ value }) => value).named("listeners")
-    const base = placesOf(gateways, served, listeners, from(core.namespace), abilities)
+    const base = placesOf(gateways, served, listeners, from(core.namespace))
     const yields = yieldsOf(from(gatewayApi.httpRoute), from(gatewayApi.grpcRoute), base)
-    const places = yields === undefined ? base : { ...base, yields }
+    const places = { ...base, yields }
     const overlaps = overlapping(listeners)
     const certificates = certificateFacts(from(kinds.certificate), from(core.secret), from(clock))
     const controllers = gateways.map(({ spec }, read) => read(classes, `/${spec.gatewayClassName}`)?.spec.controllerName).named("controllers")
@@ -63,7 +62,7 @@ export const statusBy = (abilities: Abilities): Reconciler => reconcile({
     const acked = ackedBy(from(applied))
     const ofGateways = gateways.flatMap((gateway, read, key): Member<Status>[] => {
       const one = read(judged, key)
-      const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps, certificates, runs, ways, abilities }, read)
+      const own = one === undefined ? undefined : gatewayStatus(gateway, one, { contests, acked, attachedRoutes, overlaps, certificates, runs, ways }, read)
       return own === undefined ? [] : [[statusKey("gateway", key), own]]
     }).named("status of gateways")
     const releases = releasesOf(from(core.customResourceDefinition))
@@ -72,13 +71,11 @@ export const statusBy = (abilities: Abilities): Reconciler => reconcile({
       const installation = read(installations, "/")
       const own = classParameters(each, parameters, read)
       const inCluster = installation && { mode: (own.ok ? own.parameters.mode : undefined) ?? installation.mode, parameters: own }
-      return [[statusKey("gatewayclass", key), classStatus(each, { inCluster, releases: read(releases, EVERY_RELEASE), isUsed: read(used, key) === true, abilities })]]
+      return [[statusKey("gatewayclass", key), classStatus(each, { inCluster, releases: read(releases, EVERY_RELEASE), isUsed: read(used, key) === true })]]
     }).named("status of classes")
     into(statusKind, routes.map(({ status: own }) => own).named("status of routes").union(ofGateways).union(ofClasses))
   },
 })
-
-export const status = statusBy(ABILITIES)
 
 const BUCKETS = 256
 const bucketOf = (key: string): number => {

@@ -24,6 +24,6 @@ export interface Client {
   pump(): void
   /** The answer is written. `isPersistent`: as the client was told. */
   onAnswered(isPersistent: boolean): void
-  /** No answer can be completed: the client must not take what it has for one. */
-  destroy(): void
+  /** No answer can be completed: the client must not take what it has for one. `code`: of a backend's RST_STREAM, -1: it did not send one. */
+  destroy(code: number): void
 }

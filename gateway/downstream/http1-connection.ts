@@ -9,7 +9,7 @@ import { INCOMPLETE, REFUSED } from "../http1/head.ts"
 import { RequestHead } from "../http1/request.ts"
 import { forwarding, type Forwarding } from "../http1/write.ts"
 import { isPreface } from "../http2/frame.ts"
-import { READ_BYTES, slab } from "../slab.ts"
+import { READ_BYTES, giveBuffer, slab, takeBuffer } from "../slab.ts"
 import { Exchange } from "../proxy.ts"
 import type { HttpServer } from "../server.ts"
 import type { Secure } from "../tls/handshake.ts"
@@ -17,10 +17,13 @@ import type { Tunnel } from "../websocket/tunnel.ts"
 import type { Client } from "./client.ts"
 import { Http1Request } from "./http1-request.ts"
 import { Http1Response } from "./http1-response.ts"
-import { peerAddress, queuedOctets, readInto } from "./socket.ts"
+import { Pace } from "./pace.ts"
+import { peerAddress, readInto, takenOctets } from "./socket.ts"
 
 const EMPTY = Buffer.alloc(0)
 const SMALLEST_READ = 4_096
+/** From here on what is kept of a body is in a buffer that is used again. */
+const LARGE_READ = 16_384
 /** TLS gives no more at once (RFC 8446 §5.1). */
 const RECORD_BYTES = 16_384
 const END_OF_HEAD = Buffer.from("\r\n\r\n")
@@ -45,6 +48,8 @@ export class ClientConnection implements Client {
   readonly exchange: Exchange
   /** Place in the server's list of connections. */
   index = 0
+  /** Whom it counts for. */
+  client = ""
   requests = 0
   /** The client has sent its FIN. */
   hasEnded = false
@@ -62,9 +67,11 @@ export class ClientConnection implements Client {
   #isFlushAwaited = false
   /** 0: none. */
   #readDeadline: number
-  #writeDeadline = 0
-  /** queuedOctets() when it was last looked at. */
-  #queued = 0
+  /** Of a body, while it is read; of what is written, while it is waited for. */
+  readonly #bodyPace = new Pace()
+  readonly #writePace = new Pace()
+  /** takenOctets() when it was last looked at. */
+  #taken = 0
 
   constructor(socket: Socket, server: HttpServer, secure: Secure | null) {
     this.socket = socket
@@ -85,7 +92,9 @@ export class ClientConnection implements Client {
   /** Where the next read goes: bodies, and tunnels in bulk, keep what they are read into until it is written on. */
   readBuffer(): Buffer {
     if (this.#state === TUNNEL && this.#tunnel?.isClientBulky === true) return Buffer.allocUnsafeSlow(READ_BYTES)
-    return this.#state === BODY ? Buffer.allocUnsafeSlow(Math.min(this.secure === null ? READ_BYTES : RECORD_BYTES, Math.max(this.request.remaining, SMALLEST_READ))) : slab
+    if (this.#state !== BODY) return slab
+    if (this.secure === null && this.request.remaining > LARGE_READ) return takeBuffer()
+    return Buffer.allocUnsafeSlow(Math.min(RECORD_BYTES, Math.max(this.request.remaining, SMALLEST_READ)))
   }
 
   onRead(buffer: Buffer, length: number): void {
@@ -110,9 +119,11 @@ export class ClientConnection implements Client {
   /** What is left in the slab would be overwritten by the next read of any socket. */
   #own(): void {
     if (this.#pending !== slab) return
-    this.#pending = Buffer.from(slab.subarray(this.#at, this.#to))
+    const size = this.#to - this.#at
+    this.#pending = size > LARGE_READ ? takeBuffer() : Buffer.allocUnsafeSlow(size)
+    slab.copy(this.#pending, 0, this.#at, this.#to)
     this.#at = 0
-    this.#to = this.#pending.length
+    this.#to = size
   }
 
   /** Hands on what is pending, as far as it is wanted. Safe to call from anywhere, also from inside itself. */
@@ -203,7 +214,8 @@ export class ClientConnection implements Client {
 
   #expectBody(): void {
     this.#state = BODY
-    this.#readDeadline = this.server.after(this.server.settings.requestBodyIdle)
+    this.#readDeadline = 0
+    this.#bodyPace.start(clock.now, this.server.settings.requestBodyIdle)
   }
 
   #readBody(pending: Buffer): boolean {
@@ -216,13 +228,17 @@ export class ClientConnection implements Client {
       return true
     }
     if (next === this.#at) return false
+    const octets = next - this.#at
     this.#take(next)
+    if (this.#pending === null && pending.length === READ_BYTES && pending !== slab && request.isTaken) giveBuffer(pending)
     if (request.isDone) {
       this.#state = NEXT
-      this.#readDeadline = 0
+      this.#bodyPace.stop()
       if (this.hasEnded) this.exchange.onHalfClosed()
     } else {
-      this.#readDeadline = this.server.after(this.server.settings.requestBodyIdle)
+      const { requestBodyIdle, requestBodyRate } = this.server.settings
+      // Once it is answered, request and answer may be a conversation: then only silence counts.
+      this.#bodyPace.earn(octets, clock.now, requestBodyIdle, this.exchange.response.hasBegun ? 0 : requestBodyRate)
       if (this.hasEnded && this.#pending === null) this.exchange.abort()
     }
     return true
@@ -256,18 +272,15 @@ export class ClientConnection implements Client {
   }
 
   #throttle(): void {
-    if (this.#pending === null) {
-      if (this.#isPaused) {
-        this.#isPaused = false
-        this.socket.resume()
-        if (this.#state === BODY) this.#readDeadline = this.server.after(this.server.settings.requestBodyIdle)
-      }
-    } else if (!this.#isPaused && this.#to - this.#at >= this.server.settings.pendingBytes) {
-      this.#isPaused = true
-      this.socket.pause()
-      // Not the client is slow.
-      if (this.#state === BODY) this.#readDeadline = 0
-    }
+    const isFull = this.#pending !== null && this.#to - this.#at >= this.server.settings.pendingBytes
+    if (isFull === this.#isPaused) return
+    this.#isPaused = isFull
+    if (isFull) this.socket.pause()
+    else this.socket.resume()
+    // While it is paused, not the client is slow.
+    if (this.#state !== BODY) return
+    if (isFull) this.#bodyPace.stop()
+    else this.#bodyPace.start(clock.now, this.server.settings.requestBodyIdle)
   }
 
   readonly #onEnd = (): void => {
@@ -297,7 +310,8 @@ export class ClientConnection implements Client {
   /** What is written is not taken: calls the exchange's onFlushed, or goes on reading, once it is. */
   awaitFlush(): void {
     if (this.#isFlushAwaited) return
-    this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
+    this.#writePace.resume(clock.now, this.server.settings.writeTimeout)
+    this.#taken = this.#takenNow
     // Nothing may be written after the end, not even nothing: the close tells that all has gone.
     if (this.socket.writableEnded) return
     this.#isFlushAwaited = true
@@ -306,7 +320,10 @@ export class ClientConnection implements Client {
 
   readonly #onFlushed = (error?: Error | null): void => {
     this.#isFlushAwaited = false
-    this.#writeDeadline = 0
+    this.#earn(tick())
+    // In the middle of an answer what was earned counts on; between requests nothing is owed.
+    if (this.#state === HEAD) this.#writePace.stop()
+    else this.#writePace.pause(clock.now)
     if (this.#state === CLOSED || (error !== undefined && error !== null)) return
     // Asked for by an earlier answer; what a later one wrote may lie in a read buffer that is still needed.
     if (this.socket.writableLength > 0) return this.awaitFlush()
@@ -358,26 +375,39 @@ export class ClientConnection implements Client {
     if (this.#state >= LINGERING) return
     // What goes through TLS always counts as unsent until the end of this turn of the event loop: check() looks then.
     if (this.secure === null && this.socket.writableLength > 0) this.awaitFlush()
-    if (!isPersistent || (this.hasEnded && this.#pending === null)) this.#end()
-    else if (this.#state === BODY) {
+    if (!isPersistent || (this.hasEnded && this.#pending === null)) {
+      if (this.#isLast()) this.destroy()
+      else this.#end()
+    } else if (this.#state === BODY) {
       this.#state = DRAINED
+      this.#bodyPace.stop()
       this.#drained = 0
       this.#readDeadline = this.server.after(this.server.settings.drainTimeout)
     } else this.#awaitHead()
     this.pump()
   }
 
+  /**
+   * All is said: the kernel has the whole answer, and the client will send nothing that could reset it (it has ended, or
+   * has told that this was its last request, RFC 9112 §9.6). Closing is then one system call instead of the half-close,
+   * the client's end and the close; over TLS close_notify must go first.
+   */
+  #isLast(): boolean {
+    return this.secure === null && this.#pending === null && this.socket.writableLength === 0 && (this.hasEnded || (!this.head.isPersistent && this.request.isDone && this.request.refusal === null))
+  }
+
   #awaitHead(): void {
     this.#state = HEAD
     const { settings } = this.server
     this.#readDeadline = this.server.after(this.#pending === null ? settings.keepAliveTimeout : settings.headTimeout)
-    if (this.#pending === null && this.server.isDraining) this.#end()
+    if (this.#pending === null && (this.server.isDraining || this.hasEnded)) this.#end()
   }
 
   /** Nothing more will be said. Reads on for a while: a reset because of unread octets could destroy the last answer. */
   #end(): void {
     if (this.#state >= LINGERING) return
     this.#state = LINGERING
+    this.#bodyPace.stop()
     this.#pending = null
     this.#readDeadline = clock.now + this.server.settings.drainTimeout
     this.socket.end()
@@ -424,23 +454,42 @@ export class ClientConnection implements Client {
 
   /** Called several times a second while there are connections. */
   check(now: number): void {
-    if (this.secure !== null && this.#writeDeadline === 0 && this.#state !== CLOSED && this.socket.writableLength > 0) this.awaitFlush()
+    if (this.secure !== null && !this.#writePace.isRunning && this.#state !== CLOSED && this.socket.writableLength > 0) this.awaitFlush()
     // After the end no write tells that all has gone.
-    if (this.#writeDeadline !== 0 && !this.#isFlushAwaited && this.socket.writableLength === 0) this.#writeDeadline = 0
-    if (this.#writeDeadline !== 0) {
-      const queued = queuedOctets(this.secure?.transport ?? this.socket)
-      if (queued !== this.#queued) {
-        this.#queued = queued
-        this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
-      } else if (now >= this.#writeDeadline) {
-        this.exchange.noteReason("write-timeout")
-        this.socket.destroy()
-        return
-      }
-    }
+    if (this.#writePace.isRunning && !this.#isFlushAwaited && this.socket.writableLength === 0) this.#writePace.stop()
+    if (this.#writePace.isRunning && this.#isStuck(now)) return
+    if (this.#bodyPace.isOver(now)) this.#onBodyTimeout()
     if (this.#readDeadline !== 0 && now >= this.#readDeadline) this.#onReadTimeout()
     if (this.#tunnel === null) this.exchange.check(now)
     else this.#tunnel.check(now)
+  }
+
+  /** Too little of what is written has been taken: the connection is cut. */
+  #isStuck(now: number): boolean {
+    const { server } = this
+    this.#earn(now)
+    if (!this.#writePace.isOver(now)) return false
+    const reason = this.#writePace.isSlow ? "write-rate" : "write-timeout"
+    server.limits.reached(reason)
+    this.exchange.noteReason(reason)
+    this.socket.destroy()
+    return true
+  }
+
+  get #takenNow(): number {
+    return takenOctets(this.secure?.transport ?? this.socket)
+  }
+
+  #earn(now: number): void {
+    const taken = this.#takenNow
+    this.#writePace.earn(taken - this.#taken, now, this.server.settings.writeTimeout, this.server.settings.responseRate)
+    this.#taken = taken
+  }
+
+  #onBodyTimeout(): void {
+    this.#bodyPace.stop()
+    // While something waits for the backend, not the client is slow: as it goes on, time begins anew.
+    if (this.#pending === null) this.exchange.fail({ side: "downstream", reason: this.#bodyPace.isSlow ? "body-rate" : "body-timeout" })
   }
 
   #onReadTimeout(): void {
@@ -454,9 +503,6 @@ export class ClientConnection implements Client {
           tick()
           this.exchange.refuse("head-timeout")
         }
-        return
-      case BODY:
-        this.exchange.fail({ side: "downstream", reason: "body-timeout" })
         return
       case DRAINED:
         this.#end()

@@ -2,10 +2,15 @@
 import type { Answer } from "../../bus/kinds/config.ts"
 import { CHUNKED, UNTIL_CLOSE } from "../http1/head.ts"
 import { AS_IS, TO_CHUNKS, TO_CLOSE, answerText, responseText } from "../http1/write.ts"
+import type { FieldList } from "../http2/field-list.ts"
+import type { MessageHead } from "../http2/message.ts"
+import { trailerLines } from "../http2/trailers.ts"
+import { giveBuffer, takeBuffer } from "../slab.ts"
 import type { ClientConnection } from "./http1-connection.ts"
 import { BAD, DONE, HELD, IN_HEAD, MORE, ResponseRelay } from "./response.ts"
 
 const LAST_CHUNK = "0\r\n\r\n"
+const EMPTY = Buffer.alloc(0)
 
 export class Http1Response extends ResponseRelay {
   readonly #client: ClientConnection
@@ -56,8 +61,7 @@ export class Http1Response extends ResponseRelay {
       return BAD
     }
     if (next < end) this.head.isPersistent = false
-    let size = 0
-    for (let i = 0; i < spans.length; i += 2) size += (spans[i + 1] ?? 0) - (spans[i] ?? 0)
+    const size = octetsIn(spans)
     const before = this.#mode === TO_CHUNKS && size > 0 ? `${text}${size.toString(16)}\r\n` : text
     let after = this.#mode === TO_CHUNKS && size > 0 ? "\r\n" : ""
     if (body.isDone && body.kind === CHUNKED && body.trailers !== null && this.#mode === AS_IS) after = `${body.trailers}\r\n`
@@ -71,16 +75,17 @@ export class Http1Response extends ResponseRelay {
       if (out !== "") socket.write(out, "latin1")
     } else {
       isReferenced = !isLent && !isCopied
-      const isMany = before !== "" || after !== "" || spans.length > 2
+      const copy = isLent && !isCopied ? takeBuffer() : null
+      const isMany = before !== "" || after !== "" || (copy === null && spans.length > 2)
       if (isMany) socket.cork()
       if (before !== "") socket.write(before, "latin1")
-      for (let i = 0; i < spans.length; i += 2) {
-        const span = buffer.subarray(spans[i], spans[i + 1])
-        socket.write(isLent ? Buffer.from(span) : span)
-      }
+      if (copy === null) for (let i = 0; i < spans.length; i += 2) socket.write(buffer.subarray(spans[i], spans[i + 1]))
+      else socket.write(gathered(buffer, spans, copy))
       if (after !== "") socket.write(after, "latin1")
       if (isMany) socket.uncork()
+      if (copy !== null && socket.writableLength === 0) giveBuffer(copy)
     }
+    this.isReferenced = isReferenced && socket.writableLength > 0
     const isHeld = socket.writableLength > (isReferenced ? 0 : this.#client.server.settings.writeBytes)
     if (isHeld) this.#client.awaitFlush()
     if (body.isDone) return DONE
@@ -95,8 +100,49 @@ export class Http1Response extends ResponseRelay {
     return true
   }
 
+  protected beginFields(fields: FieldList, message: MessageHead, isEnd: boolean): number {
+    this.head.fill(message.status, fields, message.contentLength, isEnd, this.#client.head.method)
+    // Content is on its way, most often in the same read: one write for both.
+    if (!isEnd) {
+      this.#client.socket.cork()
+      process.nextTick(this.#uncork)
+    }
+    this.begin(EMPTY, 0, 0, true)
+    return isEnd ? DONE : MORE
+  }
+
+  readonly #uncork = (): void => this.#client.socket.uncork()
+
+  onContent(octets: Buffer, start: number, end: number, isEnd: boolean): number {
+    const found = start === end || this.body.isDone ? MORE : this.relay(octets, start, end, "", true)
+    if (isEnd) return this.#end("")
+    return found === DONE ? MORE : found
+  }
+
+  onTrailers(fields: FieldList): number {
+    return this.#end(trailerLines(fields))
+  }
+
+  #end(trailers: string): number {
+    if (this.#mode === TO_CHUNKS) this.#client.socket.write(trailers === "" ? LAST_CHUNK : `0\r\n${trailers}\r\n`, "latin1")
+    return DONE
+  }
+
   answer(answer: Answer): void {
     const { head, socket } = this.#client
     socket.write(answerText(answer, head.method === "HEAD", this.isPersistent, head.minor), "latin1")
   }
+}
+
+const octetsIn = (spans: readonly number[]): number => {
+  let size = 0
+  for (let i = 0; i < spans.length; i += 2) size += (spans[i + 1] ?? 0) - (spans[i] ?? 0)
+  return size
+}
+
+/** The spans one after the other at the start of `into`. */
+const gathered = (buffer: Buffer, spans: readonly number[], into: Buffer): Buffer => {
+  let at = 0
+  for (let i = 0; i < spans.length; i += 2) at += buffer.copy(into, at, spans[i], spans[i + 1])
+  return into.subarray(0, at)
 }

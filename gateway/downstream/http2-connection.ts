@@ -7,27 +7,35 @@ import type { Socket } from "node:net"
 import { clock, tick } from "../clock.ts"
 import { forwarding, type Forwarding } from "../http1/write.ts"
 import { Connection } from "../http2/connection.ts"
-import { ENHANCE_YOUR_CALM, SETTINGS_TIMEOUT } from "../http2/error-code.ts"
+import { ENHANCE_YOUR_CALM, SETTINGS_TIMEOUT, errorName } from "../http2/error-code.ts"
 import type { FieldList } from "../http2/field-list.ts"
+import { FRAME_HEAD_OCTETS, LEAST_FRAME_OCTETS } from "../http2/frame.ts"
 import type { MessageHead } from "../http2/message.ts"
-import type { ConnectionOwner } from "../http2/owner.ts"
+import type { ConnectionOwner, Refusal } from "../http2/owner.ts"
 import { defaults, type ConnectionSettings } from "../http2/settings.ts"
 import type { Stream } from "../http2/stream.ts"
 import type { HttpServer } from "../server.ts"
 import type { Settings } from "../settings.ts"
 import { slab } from "../slab.ts"
 import type { Secure } from "../tls/handshake.ts"
+import { logRefusal } from "./http2-refusal.ts"
 import { Http2Stream } from "./http2-stream.ts"
-import { peerAddress, queuedOctets, readInto, readOnInto } from "./socket.ts"
+import { Pace } from "./pace.ts"
+import { peerAddress, readInto, readOnInto, takenOctets } from "./socket.ts"
 
 /** Stream objects kept for later requests. */
 const MOST_SPARE = 32
+/** Not looked at since there is something to take. */
+const UNKNOWN = -1
 /** For a client to have read the first GOAWAY; then the second follows, unasked. */
 const GOAWAY_MS = 1_000
 
+/** One frame of content: with less nothing would ever go out. */
+const LEAST_OUTPUT = FRAME_HEAD_OCTETS + LEAST_FRAME_OCTETS
+
 /** What the process's settings mean for one connection. */
 export const http2Settings = ({ headBytes, fields, streamsPerConnection, writeBytes }: Settings): ConnectionSettings => ({
-  ...defaults, listOctets: headBytes, fields, concurrentStreams: streamsPerConnection, outputOctets: writeBytes,
+  ...defaults, listOctets: headBytes, fields, concurrentStreams: streamsPerConnection, outputOctets: Math.max(writeBytes, LEAST_OUTPUT),
 })
 
 export class Http2Connection implements ConnectionOwner<Http2Stream> {
@@ -38,6 +46,8 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
   readonly isTunnel = false
   /** Place in the server's list of connections. */
   index = 0
+  /** Whom it counts for. */
+  client = ""
   /** The client has sent its FIN. */
   hasEnded = false
   readonly #socket: Socket
@@ -53,15 +63,19 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
   /** This side has said all. */
   #isEnding = false
   #isClosed = false
-  // 0: none. To the first request and of an incomplete frame; without requests; of SETTINGS to be acknowledged; of a write; of the answer to a GOAWAY; after our end.
+  /** Of streams whose content waits for the connection's window. */
+  readonly #windowPace = new Pace()
+  /** engine.contentSent when it was last looked at. */
+  #contentSent = 0
+  // 0: none. To the first request and of an incomplete frame; without requests; of SETTINGS to be acknowledged; of the answer to a GOAWAY; after our end.
   #headDeadline = 0
   #idleDeadline: number
   #settingsDeadline: number
-  #writeDeadline = 0
   #goawayDeadline = 0
   #closeDeadline = 0
-  /** queuedOctets() when it was last looked at. */
-  #queued = 0
+  readonly #writePace = new Pace()
+  /** takenOctets() when it was last looked at. */
+  #taken = 0
 
   /** `wasRead`: another reader had this socket in clear, and gives what it has read to onRead(). */
   constructor(socket: Socket, server: HttpServer, secure: Secure | null, wasRead: boolean) {
@@ -75,6 +89,9 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
     socket.on("close", this.#onClose)
     // The close that follows does the rest.
     socket.on("error", () => undefined)
+    const { http2 } = server.metrics
+    http2.accepted++
+    http2.connections++
     if (wasRead) readOnInto(socket, this)
     else readInto(socket, this)
     this.onOutput()
@@ -109,6 +126,7 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
     stream.context = own
     own.index = this.#streams.push(own) - 1
     this.#requests++
+    this.server.metrics.http2.requests++
     this.#headDeadline = this.#idleDeadline = 0
     own.begin(stream, fields, head, isEnd)
     if (!isEnd) this.#begun.push(own)
@@ -122,7 +140,10 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
     stream.context?.onTrailers(fields)
   }
 
-  onReset(stream: Stream<Http2Stream>): void {
+  onReset(stream: Stream<Http2Stream>, _: number, isByPeer: boolean): void {
+    const { http2 } = this.server.metrics
+    if (isByPeer) http2.resetByClient++
+    else if (!this.engine.isFailed) http2.resetByGateway++
     stream.context?.onReset()
   }
 
@@ -130,8 +151,16 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
     stream.context?.onWritable()
   }
 
-  onRefused(): void {
-    this.server.metrics.refusedMessages++
+  /** The engine has answered, or reset it. Only what was answered is a request in the counters and the log. */
+  onRefused(refusal: Refusal, head: MessageHead): void {
+    const { metrics, limits } = this.server
+    metrics.refusedMessages++
+    metrics.http2.refused++
+    if (refusal === "streams") limits.reached("streams")
+    else if (refusal === "fields-too-large") {
+      limits.reached("head-too-large")
+      logRefusal(this, 431, "", "", "head-too-large")
+    } else if (refusal === "connect") logRefusal(this, 501, head.method, head.authority, "connect")
   }
 
   /** Nobody answers here, nobody is pinged. */
@@ -143,7 +172,10 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
   }
 
   /** Every stream has been reset before. */
-  onFail(): void {
+  onFail(code: number): void {
+    const { failed } = this.server.metrics.http2
+    const name = errorName(code)
+    failed.set(name, (failed.get(name) ?? 0) + 1)
     this.#isEnding = true
     this.#closeDeadline = clock.now + this.server.settings.drainTimeout
     if (!this.#isScheduled && !this.#isWriting) this.#schedule()
@@ -179,13 +211,14 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
       return
     }
     this.#isWriting = true
-    this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
+    this.#writePace.start(clock.now, this.server.settings.writeTimeout)
+    this.#taken = UNKNOWN
     this.#socket.write(this.engine.takeOutput(), this.#onFlushed)
   }
 
   readonly #onFlushed = (error?: Error | null): void => {
     this.#isWriting = false
-    this.#writeDeadline = 0
+    this.#writePace.stop()
     if (this.#isClosed || (error !== undefined && error !== null)) return
     this.engine.onFlushed()
     if (this.#isPaused && !this.engine.isCongested) {
@@ -257,6 +290,7 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
     this.#isClosed = this.#isEnding = true
     tick()
     this.engine.close()
+    this.server.metrics.http2.connections--
     this.server.forget(this)
   }
 
@@ -264,8 +298,10 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
 
   /** Called several times a second while there are connections. */
   check(now: number): void {
-    if (this.#writeDeadline !== 0 && this.#isStuck(now)) {
-      for (const stream of this.#streams) stream.noteReason("write-timeout")
+    if (this.#writePace.isRunning && this.#isStuck(now)) {
+      const reason = this.#writePace.isSlow ? "write-rate" : "write-timeout"
+      this.server.limits.reached(reason)
+      for (const stream of this.#streams) stream.noteReason(reason)
       this.destroy()
       return
     }
@@ -275,7 +311,10 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
     }
     if (this.engine.isAcknowledged) this.#settingsDeadline = 0
     if (isPast(this.#settingsDeadline, now)) return this.engine.fail(SETTINGS_TIMEOUT, "settings not acknowledged")
-    if (isPast(this.#headDeadline, now)) return this.engine.fail(ENHANCE_YOUR_CALM, "frame not complete")
+    if (isPast(this.#headDeadline, now)) {
+      this.server.limits.reached("head-timeout")
+      return this.engine.fail(ENHANCE_YOUR_CALM, "frame not complete")
+    }
     if (isPast(this.#goawayDeadline, now)) {
       this.#goawayDeadline = Infinity
       this.engine.drain()
@@ -284,19 +323,34 @@ export class Http2Connection implements ConnectionOwner<Http2Stream> {
       this.#idleDeadline = 0
       this.#leave()
     }
+    const windowFault = this.#windowFault(now)
+    // Who asks nothing keeps nothing of what it asked: each object has the heads it had last.
+    if (this.#streams.length === 0) this.#spare.length = 0
     // Backwards: a check may end its stream, and then the last one, already seen, takes its place.
-    for (let i = this.#streams.length - 1; i >= 0; i--) this.#streams[i]?.check(now)
+    for (let i = this.#streams.length - 1; i >= 0; i--) this.#streams[i]?.check(now, windowFault)
   }
 
-  /** What is written has not been taken, nothing of it, for too long. */
+  /** Too little of what is written has been taken. */
   #isStuck(now: number): boolean {
-    const queued = queuedOctets(this.secure?.transport ?? this.#socket)
-    if (queued !== this.#queued) {
-      this.#queued = queued
-      this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
-      return false
-    }
-    return now >= this.#writeDeadline
+    const { writeTimeout, responseRate } = this.server.settings
+    const taken = takenOctets(this.secure?.transport ?? this.#socket)
+    if (this.#taken !== UNKNOWN) this.#writePace.earn(taken - this.#taken, now, writeTimeout, responseRate)
+    this.#taken = taken
+    return this.#writePace.isOver(now)
+  }
+
+  /**
+   * Streams that wait for the connection's window share it: as long as it lets enough through, none of them is slow. Why
+   * they are to be cut, or null. What waits for the socket is judged by that.
+   */
+  #windowFault(now: number): "write-timeout" | "write-rate" | null {
+    const pace = this.#windowPace
+    const { writeTimeout, responseRate } = this.server.settings
+    if (this.#isWriting || this.engine.waitingStreams === 0) pace.stop()
+    else if (pace.isRunning) pace.earn(this.engine.contentSent - this.#contentSent, now, writeTimeout, responseRate)
+    else pace.start(now, writeTimeout)
+    this.#contentSent = this.engine.contentSent
+    return !pace.isOver(now) ? null : pace.isSlow ? "write-rate" : "write-timeout"
   }
 }
 

@@ -3,9 +3,13 @@ import type { Answer } from "../../bus/kinds/config.ts"
 import { httpDate } from "../clock.ts"
 import { PROTECTED, type Edits } from "../http1/edits.ts"
 import { CONTENT_LENGTH, DATE, TRANSFER_ENCODING } from "../http1/field.ts"
+import { UNTIL_CLOSE } from "../http1/head.ts"
 import type { ResponseHead } from "../http1/response.ts"
 import { HOP_BY_HOP, isOption } from "../http1/write.ts"
+import { KIND, METHOD } from "../http2/field-kind.ts"
 import { FieldList } from "../http2/field-list.ts"
+import type { MessageHead } from "../http2/message.ts"
+import { passTrailers } from "../http2/trailers.ts"
 import type { Http2Stream } from "./http2-stream.ts"
 import { BAD, DONE, HELD, MORE, ResponseRelay } from "./response.ts"
 
@@ -14,6 +18,7 @@ const NONE: readonly number[] = []
 
 /** Of the section that is being sent: encoded before the call returns. */
 const fields = new FieldList()
+const span = [0, 0]
 
 export class Http2Response extends ResponseRelay {
   readonly #client: Http2Stream
@@ -46,6 +51,7 @@ export class Http2Response extends ResponseRelay {
     if (next < end) this.head.isPersistent = false
     const trailers = body.isDone ? (body.trailers ?? "") : ""
     const isTaken = this.#client.sendContent(buffer, body.spans, isLent, body.isDone, trailers)
+    this.isReferenced = !isTaken && !isLent
     if (body.isDone) return DONE
     return isTaken ? MORE : HELD
   }
@@ -56,6 +62,34 @@ export class Http2Response extends ResponseRelay {
     if (!this.body.isDone) return false
     this.#client.sendContent(EMPTY, NONE, false, true, "")
     return true
+  }
+
+  protected beginFields(given: FieldList, message: MessageHead, isEnd: boolean): number {
+    const { head } = this
+    const { exchange } = this.#client
+    // Whose length is looked at in nobody's place: the engine has.
+    this.body.start(UNTIL_CLOSE, 0, true)
+    this.hasBegun = true
+    if (exchange.hasResponseEdits) {
+      head.fill(message.status, given, message.contentLength, false, this.#client.head.method)
+      this.#client.sendHead(responseFields(head, exchange.responseEdits(head)), isEnd)
+    } else this.#client.sendHead(passFields(given, message.status), isEnd)
+    return isEnd ? DONE : MORE
+  }
+
+  onContent(octets: Buffer, start: number, end: number, isEnd: boolean): number {
+    if (start === end && !isEnd) return MORE
+    this.body.received += end - start
+    span[0] = start
+    span[1] = end
+    const isTaken = this.#client.sendContent(octets, span, true, isEnd, "")
+    if (isEnd) return DONE
+    return isTaken ? MORE : HELD
+  }
+
+  onTrailers(given: FieldList): number {
+    this.#client.sendTrailers(passTrailers(fields.clear(), given))
+    return DONE
   }
 
   answer({ status, headers, body }: Answer): void {
@@ -73,6 +107,20 @@ export class Http2Response extends ResponseRelay {
   }
 }
 
+/** Of a backend of HTTP/2, as they are: nothing in them ends at this hop. */
+const passFields = (given: FieldList, status: number): FieldList => {
+  let hasDate = false
+  fields.clear().add(":status", String(status))
+  for (let field = 0; field < given.count; field++) {
+    const bits = given.kind(field)
+    const kind = bits & KIND
+    if (kind >= METHOD || (kind === CONTENT_LENGTH && status === 204)) continue
+    hasDate ||= kind === DATE
+    fields.add(given.name(field), given.value(field), bits)
+  }
+  return hasDate ? fields : fields.add("date", httpDate())
+}
+
 const responseFields = (head: ResponseHead, edits: Edits | null): FieldList => {
   const { status, options } = head
   let dropped = HOP_BY_HOP | (1 << TRANSFER_ENCODING)
@@ -87,17 +135,5 @@ const responseFields = (head: ResponseHead, edits: Edits | null): FieldList => {
   if (edits !== null) for (let added = 0; added < edits.names.length; added++) fields.add(edits.names[added] ?? "", edits.value(added))
   // RFC 9110 §6.6.1
   if (!head.has(DATE) && status >= 200) fields.add("date", httpDate())
-  return fields
-}
-
-/** `lines`: of a trailer section that may go on, each with CRLF. */
-export const trailerFields = (lines: string): FieldList => {
-  fields.clear()
-  for (let at = 0; at < lines.length; ) {
-    const end = lines.indexOf("\r\n", at)
-    const colon = lines.indexOf(":", at)
-    fields.add(lines.slice(at, colon).toLowerCase(), lines.slice(colon + 1, end).replace(/^[ \t]+|[ \t]+$/g, ""))
-    at = end + 2
-  }
   return fields
 }

@@ -3,29 +3,32 @@
  * after another. What does not fit the client's windows waits here, one read of the backend's at most; what the backend
  * does not take of the request waits here too, as much as the window that we gave.
  */
+import { clock } from "../clock.ts"
 import type { Fault } from "../http1/fault.ts"
 import { REFUSED } from "../http1/head.ts"
 import { RequestHead } from "../http1/request.ts"
 import type { Forwarding } from "../http1/write.ts"
 import { CANCEL, INTERNAL_ERROR, NO_ERROR } from "../http2/error-code.ts"
-import { KIND } from "../http2/field-kind.ts"
-import type { FieldList } from "../http2/field-list.ts"
+import { FieldList } from "../http2/field-list.ts"
+import { HeldContent } from "../http2/held-content.ts"
 import { http1Head } from "../http2/http1-head.ts"
 import type { MessageHead } from "../http2/message.ts"
 import type { Stream } from "../http2/stream.ts"
-import { OTHER } from "../http1/field.ts"
+import { addTrailers, trailerLines } from "../http2/trailers.ts"
 import { Exchange } from "../proxy.ts"
 import type { HttpServer } from "../server.ts"
 import type { Secure } from "../tls/handshake.ts"
 import type { Client } from "./client.ts"
-import { HeldContent } from "./held-content.ts"
 import type { Http2Connection } from "./http2-connection.ts"
 import { Http2Request } from "./http2-request.ts"
-import { Http2Response, trailerFields } from "./http2-response.ts"
+import { Http2Response } from "./http2-response.ts"
+import { Pace } from "./pace.ts"
+import { isForConnection } from "./refusal.ts"
 
 const EMPTY = Buffer.alloc(0)
-/** A client that has content waiting for it must take so much of it within `writeTimeout`. */
-const LEAST_PROGRESS = 1_024
+
+/** Of the section that is being sent. */
+const trailers = new FieldList()
 
 /** Heads are written here for the parser. */
 let scratch = Buffer.allocUnsafeSlow(16_384)
@@ -49,17 +52,16 @@ export class Http2Stream implements Client {
   readonly #held = new HeldContent()
   #hasEnd = false
   #trailers = ""
-  /** 0: none. */
-  #readDeadline = 0
+  readonly #readPace = new Pace()
+  /** Octets a second at which it must come; 0: any. */
+  #readRate = 0
 
   // The answer: content that waits for the client, from #restAt on, and whether the end and which trailers follow it.
   #rest: Buffer | null = null
   #restAt = 0
   #isLast = false
   #lastTrailers = ""
-  #writeDeadline = 0
-  /** Octets the client has taken since #writeDeadline was set. */
-  #progress = 0
+  readonly #writePace = new Pace()
 
   constructor(connection: Http2Connection) {
     this.#connection = connection
@@ -87,13 +89,17 @@ export class Http2Stream implements Client {
     this.#hasEnd = isEnd
     this.#trailers = ""
     const { settings } = this.server
-    this.#readDeadline = isEnd ? 0 : this.server.after(settings.requestBodyIdle)
+    this.#readRate = isEnd ? 0 : settings.requestBodyRate
+    if (!isEnd) this.#readPace.start(clock.now, settings.requestBodyIdle)
     const fault = this.#parse(http1Head(message, fields, isEnd))
     if (fault !== null) {
+      this.head.method = message.method
       this.server.metrics.refusedMessages++
       this.exchange.refuse(fault)
-    } else if (message.scheme !== this.forwarding.scheme) this.exchange.refuse("scheme")
+    } else if (!isForConnection(message.scheme, this.forwarding)) this.exchange.refuse("scheme")
     else this.exchange.start()
+    // A call sends when its caller has something to say.
+    if (this.exchange.isGrpc) this.#readPace.stop()
   }
 
   #parse(text: string): Fault | null {
@@ -108,43 +114,50 @@ export class Http2Stream implements Client {
   onData(octets: Buffer, start: number, end: number, isEnd: boolean): void {
     if (isEnd) this.#hasEnd = true
     if (this.#isAnswered) return
-    const isTaken = this.#held.length === 0 && (start === end || this.request.take(octets, start, end))
+    const isTaken = this.#held.length === 0 && (start === end || this.request.take(octets, start, end, isEnd))
     if (isTaken) this.#consume(end - start)
     else this.#held.add(octets, start, end)
-    this.#onReceived()
+    this.#onReceived(end - start)
   }
 
   onTrailers(fields: FieldList): void {
     this.#hasEnd = true
     if (this.#isAnswered) return
-    // As of HTTP/1.1: what frames, routes or authenticates ends here (RFC 9110 §6.5.1).
-    for (let field = 0; field < fields.count; field++) if ((fields.kind(field) & KIND) === OTHER) this.#trailers += `${fields.name(field)}: ${fields.value(field)}\r\n`
-    this.#onReceived()
+    this.#trailers = trailerLines(fields)
+    this.#onReceived(0)
   }
 
   #consume(octets: number): void {
     if (this.#stream !== null && octets > 0) this.#connection.engine.consumed(this.#stream, octets)
   }
 
-  /** More of the request has come, or gone on. */
-  #onReceived(): void {
+  /** More of the request has come, so many octets of content, or gone on. */
+  #onReceived(octets: number): void {
     if (this.#held.length === 0 && this.#hasEnd && this.request.refusal === null) this.request.finish(this.#trailers)
     const { refusal } = this.request
     if (refusal !== null) return this.exchange.fail({ side: "downstream", reason: refusal })
     // While something waits for the backend, not the client is slow.
-    this.#readDeadline = this.#hasEnd || this.#held.length > 0 ? 0 : this.server.after(this.server.settings.requestBodyIdle)
+    if (this.#hasEnd || this.#held.length > 0 || this.exchange.isGrpc) this.#readPace.stop()
+    else if (!this.#readPace.isRunning) this.#readPace.start(clock.now, this.#contentIdle)
+    else this.#readPace.earn(octets, clock.now, this.#contentIdle, this.exchange.response.hasBegun ? 0 : this.#readRate)
     if (this.#hasEnd && this.hasEnded) this.exchange.onHalfClosed()
+  }
+
+  /** For more content. Once the answer has begun it is a stream both ways, and the client may be as quiet as the backend, and as slow. */
+  get #contentIdle(): number {
+    const { settings } = this.server
+    return this.exchange.response.hasBegun ? settings.responseBodyIdle : settings.requestBodyIdle
   }
 
   pump(): void {
     if (this.#isAnswered) return
     const { length } = this.#held
     if (length > 0) {
-      if (!this.request.take(this.#held.octets, 0, length)) return
+      if (!this.request.take(this.#held.octets, 0, length, this.#hasEnd && this.#trailers === "")) return
       this.#held.clear()
       this.#consume(length)
     }
-    if (length > 0 || this.#hasEnd) this.#onReceived()
+    if (length > 0 || this.#hasEnd) this.#onReceived(0)
     this.request.flush()
   }
 
@@ -157,6 +170,7 @@ export class Http2Stream implements Client {
   }
 
   sendHead(fields: FieldList, isEnd: boolean): void {
+    if (this.#readPace.isRunning) this.#readPace.start(clock.now, this.#contentIdle)
     if (this.#stream !== null) this.#connection.engine.sendHeaders(this.#stream, fields, isEnd)
   }
 
@@ -164,11 +178,11 @@ export class Http2Stream implements Client {
    * Spans of `buffer`; with `isLast` the end follows, with these trailers (field lines) if there are any. What the client
    * does not take now is kept: copied if `isLent`, else the octets must stay. False: something is kept.
    */
-  sendContent(buffer: Buffer, spans: readonly number[], isLent: boolean, isLast: boolean, trailers: string): boolean {
+  sendContent(buffer: Buffer, spans: readonly number[], isLent: boolean, isLast: boolean, lines: string): boolean {
     const stream = this.#stream
     if (stream === null) return true
     const { engine } = this.#connection
-    const isEnd = isLast && trailers === ""
+    const isEnd = isLast && lines === ""
     let i = 0
     let at = 0
     if (this.#rest === null) {
@@ -180,14 +194,22 @@ export class Http2Stream implements Client {
       }
       if (i >= spans.length) {
         if (isEnd && spans.length === 0) engine.sendData(stream, EMPTY, 0, 0, true)
-        else if (isLast && trailers !== "") engine.sendHeaders(stream, trailerFields(trailers), true)
+        else if (isLast && lines !== "") engine.sendHeaders(stream, addTrailers(trailers.clear(), lines), true)
         return true
       }
     }
     this.#keep(buffer, spans, i, at, isLent)
     this.#isLast = isLast
-    this.#lastTrailers = trailers
+    this.#lastTrailers = lines
     return false
+  }
+
+  /** The end of the content. What may go on of a backend's trailers. */
+  sendTrailers(fields: FieldList): void {
+    if (this.#rest !== null) {
+      this.#isLast = true
+      this.#lastTrailers = trailerLines(fields)
+    } else if (this.#stream !== null) this.#connection.engine.sendHeaders(this.#stream, fields, true)
   }
 
   /** From `at` (0: from its start) in the span at `from` on. */
@@ -197,8 +219,7 @@ export class Http2Stream implements Client {
     const [only] = parts
     this.#rest = only !== undefined && parts.length === 1 && !isLent ? only : Buffer.concat(parts)
     this.#restAt = 0
-    this.#progress = 0
-    this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
+    this.#writePace.start(clock.now, this.server.settings.writeTimeout)
   }
 
   /** The client takes more. */
@@ -208,25 +229,20 @@ export class Http2Stream implements Client {
     if (stream === null || rest === null) return
     const { engine } = this.#connection
     const at = engine.sendData(stream, rest, this.#restAt, rest.length, this.#isLast && this.#lastTrailers === "")
-    this.#progress += at - this.#restAt
+    this.#writePace.earn(at - this.#restAt, clock.now, this.server.settings.writeTimeout, this.server.settings.responseRate)
     this.#restAt = at
-    if (at < rest.length) {
-      if (this.#progress < LEAST_PROGRESS) return
-      this.#progress = 0
-      this.#writeDeadline = this.server.after(this.server.settings.writeTimeout)
-      return
-    }
+    if (at < rest.length) return
     this.#rest = null
-    this.#writeDeadline = 0
+    this.#writePace.stop()
     if (!this.#isLast) return this.exchange.onFlushed()
-    if (this.#lastTrailers !== "") engine.sendHeaders(stream, trailerFields(this.#lastTrailers), true)
+    if (this.#lastTrailers !== "") engine.sendHeaders(stream, addTrailers(trailers.clear(), this.#lastTrailers), true)
     this.#isLast = false
     this.#settle()
   }
 
   onAnswered(): void {
     this.#isAnswered = true
-    this.#readDeadline = 0
+    this.#readPace.stop()
     this.#held.clear()
     this.#connection.onAnswered()
     this.#settle()
@@ -239,8 +255,9 @@ export class Http2Stream implements Client {
 
   // === The end
 
-  destroy(): void {
-    this.#end(INTERNAL_ERROR)
+  /** A backend's code says more than ours; but an answer that is none is an error. */
+  destroy(code: number): void {
+    this.#end(code <= NO_ERROR ? INTERNAL_ERROR : code)
   }
 
   /** The stream is over: the client has reset it, or the connection is gone. */
@@ -259,8 +276,10 @@ export class Http2Stream implements Client {
     this.#isLast = false
     this.#isAnswered = true
     this.#held.clear()
-    this.#readDeadline = this.#writeDeadline = 0
+    this.#readPace.stop()
+    this.#writePace.stop()
     stream.context = null
+    if (code !== NO_ERROR && !stream.isClosed && !this.#connection.engine.isFailed) this.server.metrics.http2.resetByGateway++
     this.#connection.engine.reset(stream, code)
     this.#connection.release(this)
   }
@@ -275,14 +294,30 @@ export class Http2Stream implements Client {
     if (!this.#isAnswered) this.exchange.noteReason(reason)
   }
 
-  /** Called several times a second. */
-  check(now: number): void {
-    if (this.#writeDeadline !== 0 && now >= this.#writeDeadline) {
-      this.noteReason("write-timeout")
-      // Answered, as far as the log goes.
-      if (this.#isAnswered) this.#end(CANCEL)
-      else this.exchange.abort()
-    } else if (this.#readDeadline !== 0 && now >= this.#readDeadline) this.exchange.fail({ side: "downstream", reason: "body-timeout" })
+  /** What waits for the client can never go: it has ended its side, and a window without which none goes is used up. */
+  #isShut(): boolean {
+    const stream = this.#stream
+    return this.#rest !== null && stream !== null && this.hasEnded && (stream.sendWindow <= 0 || this.#connection.engine.sendWindow <= 0)
+  }
+
+  /** Called several times a second. `windowFault`: why those that wait for the connection's window are to be cut; null: they are not. */
+  check(now: number, windowFault: "write-timeout" | "write-rate" | null): void {
+    if (this.#stream !== null && this.#rest !== null && !this.#stream.isStalled) {
+      if (windowFault !== null) return this.#cut(windowFault)
+      this.#writePace.start(now, this.server.settings.writeTimeout)
+    }
+    if (this.#writePace.isOver(now)) this.#cut(this.#writePace.isSlow ? "write-rate" : "write-timeout")
+    else if (this.#isShut()) this.onReset()
+    else if (this.#readPace.isOver(now)) this.exchange.fail({ side: "downstream", reason: this.#readPace.isSlow ? "body-rate" : "body-timeout" })
     else if (!this.#isAnswered) this.exchange.check(now)
+  }
+
+  /** The client takes too little of its answer. */
+  #cut(reason: "write-timeout" | "write-rate"): void {
+    this.server.limits.reached(reason)
+    this.noteReason(reason)
+    // Answered, as far as the log goes.
+    if (this.#isAnswered) this.#end(CANCEL)
+    else this.exchange.abort()
   }
 }

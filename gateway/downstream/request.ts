@@ -1,7 +1,11 @@
-/** The request on its way upstream: head and first octets of the body in one write, then the body as it comes. */
+/**
+ * The request on its way upstream. To HTTP/1.1: head and first octets of the body in one write, then the body as it comes, in
+ * the framing that the head announces. To HTTP/2, whose head has gone out before: content, and trailers.
+ */
 import type { Fault } from "../http1/fault.ts"
 import type { RequestHead } from "../http1/request.ts"
 import type { UpstreamConnection } from "../upstream/connection.ts"
+import type { UpstreamStream } from "../upstream/http2-stream.ts"
 import type { KeptBody } from "./kept.ts"
 
 /**
@@ -13,7 +17,9 @@ export const AS_TEXT = 8_192
 export abstract class RequestRelay {
   /** Why the body cannot go on. */
   refusal: Fault | "body-too-large" | null = null
+  /** One of them, or none. */
   protected upstream: UpstreamConnection | null = null
+  protected stream: UpstreamStream | null = null
   /** Not yet written. */
   protected text = ""
   protected isSent = false
@@ -23,7 +29,7 @@ export abstract class RequestRelay {
 
   /** The head is read. `limit`: octets of content, 0: any number. */
   start(head: RequestHead, limit: number): void {
-    this.upstream = null
+    this.upstream = this.stream = null
     this.text = ""
     this.isSent = false
     this.limit = limit
@@ -41,6 +47,11 @@ export abstract class RequestRelay {
     return this.isSent
   }
 
+  /** What has been handed upstream is with the kernel, or was copied on its way to a stream. */
+  get isTaken(): boolean {
+    return this.stream !== null || (this.upstream !== null && !this.upstream.hasUnsent)
+  }
+
   /** A copy of the body is wanted; before any of it has been read. */
   keep(kept: KeptBody): void {
     this.kept = kept
@@ -50,9 +61,16 @@ export abstract class RequestRelay {
     return this.kept !== null
   }
 
+  /** The answer has begun: the request is sent no more. What a mirror waits for is kept. */
+  forgetSent(): void {
+    if (this.kept === null || this.kept.isAwaited) return
+    this.kept.release()
+    this.kept = null
+  }
+
   /** All that went upstream is at hand. */
   get isRepeatable(): boolean {
-    return !this.isSent || (this.kept !== null && this.kept.text !== null)
+    return !this.isSent || this.kept?.isWhole === true
   }
 
   /** What has been sent of the body, for another attempt. */
@@ -72,9 +90,17 @@ export abstract class RequestRelay {
     this.text = text
   }
 
+  /** The head has gone out on a stream; so has what was kept of the body. */
+  goOnOver(stream: UpstreamStream): void {
+    this.stream = stream
+    this.onStream()
+  }
+
+  protected onStream(): void {}
+
   /** Upstream is gone or done: what comes is skipped. */
   detach(): void {
-    this.upstream = null
+    this.upstream = this.stream = null
     this.text = ""
   }
 

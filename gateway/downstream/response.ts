@@ -6,6 +6,8 @@ import type { Answer } from "../../bus/kinds/config.ts"
 import { BodyReader } from "../http1/body.ts"
 import { INCOMPLETE, REFUSED } from "../http1/head.ts"
 import { ResponseHead } from "../http1/response.ts"
+import type { FieldList } from "../http2/field-list.ts"
+import type { MessageHead } from "../http2/message.ts"
 import type { Client } from "./client.ts"
 
 /** From here on a body is read into a buffer of its own; up to here it travels in the string of an HTTP/1.1 head. */
@@ -25,6 +27,8 @@ export abstract class ResponseRelay {
   hasBegun = false
   /** Octets came from this attempt's connection. */
   hasReceived = false
+  /** A buffer that was not lent still holds what the client has not taken. */
+  isReferenced = false
   /** What the client was told. */
   isPersistent = true
   /** An interim 100 has gone to the client. */
@@ -40,7 +44,7 @@ export abstract class ResponseRelay {
   }
 
   start(): void {
-    this.hasBegun = this.hasReceived = this.hasContinued = false
+    this.hasBegun = this.hasReceived = this.hasContinued = this.isReferenced = false
     this.isPersistent = true
     this.#partial = this.#tail = null
     this.body.start(0, 0, false)
@@ -62,7 +66,9 @@ export abstract class ResponseRelay {
     return this.body.remaining > IN_HEAD
   }
 
-  /** See UpstreamUser.onRead for the buffer. */
+  // === From a backend of HTTP/1.1
+
+  /** See OctetUser.onRead for the buffer. */
   onRead(buffer: Buffer, length: number, isLent: boolean): number {
     this.hasReceived = true
     if (this.hasBegun) return this.relay(buffer, 0, length, "", isLent)
@@ -124,6 +130,29 @@ export abstract class ResponseRelay {
 
   /** The backend ended the connection. True: that was the end of the body. */
   abstract onEnd(): boolean
+
+  // === From a backend of HTTP/2; what returns says what onRead does. The end is END_STREAM's to tell, whatever the length
+
+  onHead(fields: FieldList, message: MessageHead, isEnd: boolean): number {
+    const { head } = this
+    this.hasReceived = true
+    head.status = message.status
+    if (message.status < 200) {
+      head.fill(message.status, fields, -1, false, "")
+      this.interim()
+      return MORE
+    }
+    if (this.#client.exchange.isRepeatedAfter(message.status)) return REPEATED
+    return this.beginFields(fields, message, isEnd)
+  }
+
+  protected abstract beginFields(fields: FieldList, message: MessageHead, isEnd: boolean): number
+
+  /** The octets are good until the call returns. */
+  abstract onContent(octets: Buffer, start: number, end: number, isEnd: boolean): number
+
+  /** As they came. */
+  abstract onTrailers(fields: FieldList): number
 
   /** In place of a backend's: an answer of the gateway's own. */
   abstract answer(answer: Answer): void

@@ -66,11 +66,13 @@ export const peerAddress = (socket: Socket): string => {
 }
 
 /**
- * Octets of the write in progress that the kernel has not taken: falls while the other side takes any, unlike
- * writableLength, which falls when all are gone. net's own time-outs look at this, undocumented; 0 where it is not there.
+ * Octets that the kernel has taken so far: grows while the other side takes any, also in the middle of a write, which
+ * counts as a whole in writableLength. net's own time-outs look at this, undocumented; 0 where it is not there.
  */
-export const queuedOctets = (socket: Socket): number => {
+export const takenOctets = (socket: Socket): number => {
   const handle: unknown = Reflect.get(socket, "_handle")
-  const size: unknown = typeof handle === "object" && handle !== null ? Reflect.get(handle, "writeQueueSize") : 0
-  return typeof size === "number" ? size : 0
+  if (typeof handle !== "object" || handle === null) return 0
+  const written: unknown = Reflect.get(handle, "bytesWritten")
+  const queued: unknown = Reflect.get(handle, "writeQueueSize")
+  return typeof written === "number" && typeof queued === "number" ? written - queued : 0
 }

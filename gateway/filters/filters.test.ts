@@ -5,7 +5,7 @@ import type { ClusterHandle, HeaderEdit, HeaderEdits } from "../table/table.ts"
 import * as compile from "./compile.ts"
 import { encodePath, pathEdit } from "./path.ts"
 
-const clusterOf = (id: string): ClusterHandle => ({ id, endpoints: [], emptyStatus: 503, turn: 0 })
+const clusterOf = (id: string): ClusterHandle => ({ id, endpoints: [], isHttp2: false, emptyStatus: 503, turn: 0 })
 const compileFilters = (filters: readonly Filter[], prefix: string) => compile.compileFilters(filters, prefix, clusterOf)
 
 const edited = (edit: HeaderEdit | null): readonly string[] => {

@@ -26,6 +26,9 @@ export const USER_AGENT = 21
 export const TRACEPARENT = 22
 export const TRACESTATE = 23
 
+export const CONTENT_TYPE = 24
+export const GRPC_TIMEOUT = 25
+
 const named: readonly (readonly [string, number])[] = [
   ["host", HOST],
   ["connection", CONNECTION],
@@ -50,7 +53,8 @@ const named: readonly (readonly [string, number])[] = [
   ["traceparent", TRACEPARENT],
   ["tracestate", TRACESTATE],
   ["content-encoding", NOT_IN_TRAILER],
-  ["content-type", NOT_IN_TRAILER],
+  ["content-type", CONTENT_TYPE],
+  ["grpc-timeout", GRPC_TIMEOUT],
   ["content-range", NOT_IN_TRAILER],
   ["authorization", NOT_IN_TRAILER],
   ["cookie", NOT_IN_TRAILER],

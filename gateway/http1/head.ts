@@ -121,6 +121,18 @@ export abstract class Head {
     this.kinds = kinds
   }
 
+  /** A field whose name begins at `at`, and its value after a colon and a space. */
+  protected place(kind: number, at: number, name: number, value: number): void {
+    if (this.count >= this.kinds.length) this.#grow()
+    const i = this.count * 4
+    this.positions[i] = at
+    this.positions[i + 1] = at + name
+    this.positions[i + 2] = at + name + 2
+    this.positions[i + 3] = at + name + 2 + value
+    this.kinds[this.count++] = kind
+    this.seen |= 1 << kind
+  }
+
   kind(field: number): number {
     return this.kinds[field] ?? 0
   }
@@ -211,6 +223,11 @@ export abstract class Head {
     const value = this.value(field)
     if (value === "keep-alive") {
       if (this.minor === 0 && !this.#saysClose) this.isPersistent = true
+      return
+    }
+    if (value === "close") {
+      this.#saysClose = true
+      this.isPersistent = false
       return
     }
     for (const option of value.toLowerCase().split(",")) {

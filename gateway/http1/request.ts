@@ -40,9 +40,10 @@ export class RequestHead extends Head implements RequestView {
   #lastAuthority = ""
   #lastHost = ""
 
-  /** Parses a head that starts at `start`. Returns where it ends, INCOMPLETE, or REFUSED with `fault` set. */
+  /** Parses a head that starts at `start`. Returns where it ends, INCOMPLETE, or REFUSED with `fault` set, and `method` where that was right. */
   parse(buffer: Buffer, start: number, end: number, limits: HeadLimits): number {
     let at = start
+    this.method = ""
     // RFC 9112 §2.2: empty lines before a request are ignored.
     while (at < end && buffer[at] === CR) {
       if (at + 1 >= end) return end - start > limits.headBytes ? this.refuse("head-too-large") : INCOMPLETE

@@ -1,6 +1,9 @@
 /** Response heads (RFC 9112 §4): as strict as requests, because a backend must not be able to split responses either. */
 import { CR, LF, SP, VALUE, DIGIT, classAt } from "./bytes.ts"
+import type { FieldList } from "../http2/field-list.ts"
+import { KIND, METHOD } from "../http2/field-kind.ts"
 import { CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE } from "./field.ts"
+import { reasonPhrase } from "./status.ts"
 import { CHUNKED, Head, INCOMPLETE, LENGTH, NO_BODY, UNTIL_CLOSE, type HeadLimits } from "./head.ts"
 import { namesWebSocket } from "./request.ts"
 
@@ -74,6 +77,34 @@ export class ResponseHead extends Head {
       this.isPersistent = false
     }
     return true
+  }
+
+  /**
+   * The head of an answer of HTTP/2, as HTTP/1.1 has it, from fields that are right (http2/message.ts): written down with
+   * its positions, so that nothing is parsed. Content whose length is not said ends by itself: UNTIL_CLOSE.
+   */
+  fill(status: number, fields: FieldList, contentLength: number, isEnd: boolean, method: string): void {
+    let text = `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n`
+    this.fieldsStart = text.length
+    this.count = this.seen = 0
+    for (let field = 0; field < fields.count; field++) {
+      const kind = fields.kind(field) & KIND
+      if (kind >= METHOD) continue
+      const name = fields.name(field)
+      const value = fields.value(field)
+      this.place(kind, text.length, name.length, value.length)
+      text += `${name}: ${value}\r\n`
+    }
+    const isBare = status < 200 || status === 204 || status === 304 || method === "HEAD"
+    if (!isBare && isEnd && contentLength < 0) {
+      this.place(CONTENT_LENGTH, text.length, "content-length".length, 1)
+      text += "content-length: 0\r\n"
+    }
+    this.text = `${text}\r\n`
+    this.status = status
+    this.restart(1)
+    this.body = isBare ? NO_BODY : contentLength < 0 && !isEnd ? UNTIL_CLOSE : LENGTH
+    this.length = Math.max(0, contentLength)
   }
 
   /** It switches to WebSocket and says so as RFC 9110 §7.8 wants it; asked of a 101. */

@@ -19,7 +19,7 @@ const bits = (...kinds: number[]): number => kinds.reduce((sum, kind) => sum | (
 /** Fields that end at this hop, and are written anew where the next one needs them. */
 export const HOP_BY_HOP = bits(CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE, HTTP2_SETTINGS)
 /** What a client may claim about earlier hops: nothing, unless hops before this one are trusted. */
-const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID, FORWARDED)
+export const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID, FORWARDED)
 /**
  * Fields a Connection option must not take away: the message would mean something else to the next hop. What trusted
  * hops claim is among them, since a client may have named it in a Connection field that one of them let through.
@@ -27,7 +27,7 @@ const CLAIMS = bits(X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWA
 const NEVER_OPTIONS = bits(HOST, CONTENT_LENGTH, TRANSFER_ENCODING, DATE) | CLAIMS
 
 const FRAMING = bits(CONTENT_LENGTH, TRANSFER_ENCODING)
-const TRACE_CONTEXT = bits(TRACEPARENT, TRACESTATE)
+export const TRACE_CONTEXT = bits(TRACEPARENT, TRACESTATE)
 
 /** RFC 6455 §4: anew at each hop, of the protocols a client offers the one that is known here. */
 const WEB_SOCKET = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -60,6 +60,15 @@ export const isOption = (head: Head, field: number, kind: number, options: reado
   return false
 }
 
+/** A field of ours that takes the place of a client's (telemetry/request-trace.ts). */
+export interface TraceLine {
+  /** With CRLF. */
+  readonly line: string
+  readonly value: string
+  /** What else the client sent about it goes no further. */
+  readonly isNew: boolean
+}
+
 /** What one downstream connection says about its client, made once. */
 export interface Forwarding {
   /** Address of the peer, as X-Forwarded-For has it. */
@@ -74,15 +83,27 @@ export interface Forwarding {
   readonly trustedHops: number
 }
 
-export const forwarding = (address: string, scheme: string, major: 1 | 2, port: number, trustedHops: number): Forwarding => ({
-  address,
-  scheme,
-  major,
-  port,
-  trustedHops,
-  // Flat: a concatenation would be walked for every request.
-  lines: Buffer.from(`X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n`, "latin1").toString("latin1"),
-})
+/** By address, of the connections before: clients come back. */
+const known = new Map<string, Forwarding>()
+const MOST_KNOWN = 1_024
+
+/** One of before where it says the same. */
+export const forwarding = (address: string, scheme: string, major: 1 | 2, port: number, trustedHops: number): Forwarding => {
+  const before = known.get(address)
+  if (before !== undefined && before.scheme === scheme && before.major === major && before.port === port && before.trustedHops === trustedHops) return before
+  if (known.size >= MOST_KNOWN) known.clear()
+  const made: Forwarding = {
+    address,
+    scheme,
+    major,
+    port,
+    trustedHops,
+    // Flat: a concatenation would be walked for every request.
+    lines: Buffer.from(`X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n`, "latin1").toString("latin1"),
+  }
+  known.set(address, made)
+  return made
+}
 
 /**
  * The head that goes upstream, with its empty line. `target` (path with query) and `rewrittenHost`: as the rewrite
@@ -98,7 +119,7 @@ export const requestText = (
   requestId: string,
   via: string,
   fallbackHost: string,
-  trace: { readonly line: string; readonly isNew: boolean } | null = null,
+  trace: TraceLine | null = null,
 ): string => {
   const { text } = head
   let dropped = HOP_BY_HOP

@@ -172,3 +172,75 @@ test("windows: what goes out never exceeds them, whatever the peer does to them,
     { numRuns: runs(100) },
   )
 })
+
+test("windows: what came in may come in again once it was consumed or let go of, however its stream ended", () => {
+  const connectionWindow = 100_000
+  const action = fc.record({
+    kind: fc.constantFrom("open", "data", "data", "data", "last", "answer", "consume", "let go", "peer resets"),
+    pick: fc.nat(),
+    octets: fc.integer({ min: 0, max: 16_000 }),
+    padding: fc.constantFrom(0, 0, 1, 256),
+  })
+  fc.assert(
+    fc.property(fc.array(action, { maxLength: 200 }), (actions) => {
+      const scene = Scene.greeted(true, { streamWindow: 70_000, connectionWindow })
+      scene.owner.isConsuming = false
+      // The peer's own account: what it may send, and of which streams it has not said the end.
+      let connection = connectionWindow
+      const windows = new Map<number, number>()
+      const speaking = new Set<number>()
+      let next = 1
+      const take = (): void => {
+        for (const { type, stream, payload } of scene.take()) {
+          if (type === RST_STREAM) speaking.delete(stream)
+          if (type !== WINDOW_UPDATE) continue
+          if (stream === 0) connection += payload.readUInt32BE()
+          else windows.set(stream, (windows.get(stream) ?? 0) + payload.readUInt32BE())
+        }
+        expect(connection).toBeLessThanOrEqual(connectionWindow)
+      }
+      const say = (id: number, octets: number, padding: number, isLast: boolean): void => {
+        const size = Math.min(octets + padding, connection, windows.get(id) ?? 0)
+        if (!speaking.has(id) || size <= padding) return
+        const payload = padding === 0 ? Buffer.alloc(size) : Buffer.concat([Buffer.from([padding - 1]), Buffer.alloc(size - 1)])
+        connection -= size
+        windows.set(id, (windows.get(id) ?? 0) - size)
+        if (isLast) speaking.delete(id)
+        scene.receive(frame(DATA, (padding === 0 ? 0 : PADDED) | (isLast ? END_STREAM : 0), id, payload))
+      }
+      for (const { kind, pick, octets, padding } of actions) {
+        const ids = [...scene.owner.streams.keys()]
+        const stream = scene.owner.streams.get(ids[pick % Math.max(1, ids.length)] ?? 0)
+        if (kind === "open") {
+          windows.set(next, 70_000)
+          speaking.add(next)
+          scene.request(next, post(), 0)
+          next += 2
+        } else if (stream === undefined) continue
+        else if (kind === "data" || kind === "last") say(stream.id, octets, padding, kind === "last")
+        else if (kind === "answer") scene.connection.sendHeaders(stream, fieldList([[":status", "200"]]), true)
+        else if (kind === "consume") scene.connection.consumed(stream, octets)
+        else if (kind === "let go") scene.connection.reset(stream, CANCEL)
+        else if (!stream.isClosed) {
+          speaking.delete(stream.id)
+          scene.receive(frame(RST_STREAM, 0, stream.id, u32(CANCEL)))
+        }
+        take()
+      }
+      for (const stream of scene.owner.streams.values()) scene.connection.reset(stream, CANCEL)
+      take()
+      // What was given back is announced with the half of the window: then all of it must be open again.
+      scene.request(next, post(), 0)
+      const stream = scene.owner.streams.get(next)
+      if (stream === undefined) throw new Error("no stream")
+      for (let before = connection; connection <= before; take()) {
+        before = connection -= Math.min(10_000, connection)
+        scene.receive(frame(DATA, 0, next, Buffer.alloc(10_000)))
+        expect(scene.connection.isFailed).toBe(false)
+        scene.connection.consumed(stream, 10_000)
+      }
+      expect(connection).toBe(connectionWindow)
+    }),
+    { numRuns: runs(200) },
+  )
+})

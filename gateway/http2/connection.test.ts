@@ -376,6 +376,22 @@ describe("flow control", () => {
     scene.receive(frame(DATA, 0, 3, zeros(16_384)), frame(DATA, 0, 3, zeros(16_384)), frame(DATA, 0, 3, zeros(16_384)), frame(DATA, PADDED, 3, Buffer.concat([Buffer.from([200]), zeros(847)])))
     expect(scene.sent()).toEqual(["WINDOW_UPDATE 0 50000"])
   })
+
+  test("content of a stream that both have ended counts as consumed when its owner lets go of it, once", () => {
+    const scene = Scene.greeted(true, { streamWindow: 100_000, connectionWindow: 100_000 })
+    scene.owner.isConsuming = false
+    for (const id of [1, 3]) {
+      scene.request(id, post(), 0).receive(...Array.from({ length: 4 }, () => frame(DATA, 0, id, zeros(10_000))), frame(DATA, END_STREAM, id, []))
+      const stream = scene.owner.streams.get(id)
+      if (stream === undefined) throw new Error("no stream")
+      scene.connection.sendHeaders(stream, fieldList([[":status", "200"]]), true)
+      expect(stream.isClosed).toBe(true)
+      scene.connection.consumed(stream, 10_000)
+      scene.connection.reset(stream, NO_ERROR)
+      scene.connection.reset(stream, NO_ERROR)
+    }
+    expect(scene.sent().filter((sent) => !sent.startsWith("HEADERS"))).toEqual(["WINDOW_UPDATE 0 50000"])
+  })
 })
 
 describe("the end", () => {
@@ -429,4 +445,15 @@ test("the table size the client allows is the encoder's, from the next block on"
   if (stream === undefined) throw new Error("no stream")
   scene.connection.sendHeaders(stream, fieldList([[":status", "200"], ["x", "y"]]), true)
   expect(scene.take()[0]?.payload[0]).toBe(0x20)
+})
+
+test("of sizes that follow each other in one SETTINGS frame the smallest is announced too (RFC 7541 §4.2)", () => {
+  const scene = Scene.greeted()
+  scene.receive(settingsFrame([HEADER_TABLE_SIZE, 0], [HEADER_TABLE_SIZE, 4_096]))
+  scene.take()
+  scene.request(1, request(), END_STREAM)
+  const stream = scene.owner.streams.get(1)
+  if (stream === undefined) throw new Error("no stream")
+  scene.connection.sendHeaders(stream, fieldList([[":status", "200"]]), true)
+  expect([...(scene.take()[0]?.payload ?? [])]).toEqual([0x20, 0x3f, 0xe1, 0x1f, 0x88])
 })

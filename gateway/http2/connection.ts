@@ -198,7 +198,7 @@ export class Connection<C> extends LocalSide<C> implements FrameSink {
 
   #refuse(id: number, code: number, refusal: Refusal): void {
     this.#streamError(id, code)
-    if (!this.isFailed) this.owner.onRefused(refusal)
+    if (!this.isFailed) this.owner.onRefused(refusal, this.#head)
   }
 
   /** Answers in the owner's place, and reads no more of it. */
@@ -209,7 +209,7 @@ export class Connection<C> extends LocalSide<C> implements FrameSink {
     if (!this.#block.isEnd) this.sender.output.reset(id, NO_ERROR)
     this.streams.note(id, this.#block.isEnd ? ENDED : RESET_BY_US)
     this.#onProvoked()
-    this.owner.onRefused(refusal)
+    this.owner.onRefused(refusal, this.#head)
   }
 
   #onResponse(stream: Stream<C>): void {
@@ -336,9 +336,10 @@ export class Connection<C> extends LocalSide<C> implements FrameSink {
     for (let at = start; at < end; at += 6) {
       const code = peer.set(octets.readUInt16BE(at), octets.readUInt32BE(at + 2), this.isServer)
       if (code !== NO_ERROR) return this.fail(code, "SETTINGS")
+      // One by one: of table sizes that follow each other the smallest counts too (RFC 7541 §4.2).
+      this.sender.obey()
     }
     peer.isKnown = true
-    this.sender.obey()
     output.frame(0, SETTINGS, ACK, 0)
     output.controls++
     this.#onProvoked()

@@ -34,8 +34,8 @@ const pseudo: ReadonlyMap<string, number> = new Map([
 
 /** The kind of the field with this name, BAD_NAME added where it is none. */
 export const nameKind = (octets: Uint8Array, start: number, end: number, name: string): number => {
-  if (octets[start] === COLON) return pseudo.get(name) ?? OTHER_PSEUDO
   if (start === end) return OTHER | BAD_NAME
+  if (octets[start] === COLON) return pseudo.get(name) ?? OTHER_PSEUDO
   for (let at = start; at < end; at++) {
     const octet = octets[at] ?? 0
     if ((classAt(octets, at) & TOKEN) === 0 || (octet >= 65 && octet <= 90)) return OTHER | BAD_NAME

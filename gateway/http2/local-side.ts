@@ -80,6 +80,11 @@ export abstract class LocalSide<C> {
     return this.pendingOctets > this.settings.outputOctets
   }
 
+  /** Its SETTINGS have come: it speaks HTTP/2. */
+  get isPeerKnown(): boolean {
+    return this.sender.peer.isKnown
+  }
+
   /** Streams not closed. */
   get streamCount(): number {
     return this.streams.size
@@ -93,6 +98,11 @@ export abstract class LocalSide<C> {
   /** The peer's window for the connection: octets of content that may go out. */
   get sendWindow(): number {
     return this.sender.window
+  }
+
+  /** Octets of content sent so far, of all streams. */
+  get contentSent(): number {
+    return this.sender.octets
   }
 
   get isDraining(): boolean {
@@ -149,9 +159,13 @@ export abstract class LocalSide<C> {
     this.announceOutput()
   }
 
-  /** Ends a stream before its time. A server that has answered before the request was complete uses NO_ERROR (§8.1). */
+  /**
+   * The owner lets go of a stream: one that is not over ends before its time (a server that has answered before the request
+   * was complete uses NO_ERROR, §8.1). What was received and not consumed counts as consumed.
+   */
   reset(stream: Stream<C>, code: number): void {
-    if (stream.isClosed || this.isFailed) return
+    if (stream.isClosed) return this.consumed(stream, stream.unconsumed)
+    if (this.isFailed) return
     this.sender.output.reset(stream.id, code)
     this.closeStream(stream, RESET_BY_US)
     this.announceOutput()

@@ -26,7 +26,6 @@ export type MessageFault =
   | "status" // §8.3.2; 101 (§8.6)
   | "interim-end" // §8.1: an interim response ends no stream
   | "trailer-end" // §8.1: trailers end the stream
-  | "no-head" // §8.1: content before the head of a response
 
 const MOST_METHOD_OCTETS = 32
 const PSEUDO_KINDS = METHOD

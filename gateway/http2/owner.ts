@@ -25,8 +25,8 @@ export interface ConnectionOwner<C> {
   onReset(stream: Stream<C>, code: number, isByPeer: boolean): void
   /** What sendData() did not take may go on. */
   onWritable(stream: Stream<C>): void
-  /** A request that was not announced. */
-  onRefused(refusal: Refusal): void
+  /** A request that was not announced. `head` is good as far as it was judged: for "connect" wholly. */
+  onRefused(refusal: Refusal, head: MessageHead): void
   /** The peer takes no more streams; those above `last` were reset before. */
   onGoaway(last: number, code: number): void
   /** The answer to ping(). */

@@ -16,6 +16,8 @@ export class Sender<C> {
   window = DEFAULT_WINDOW
   /** DATA frames sent. */
   frames = 0
+  /** … and octets in them. */
+  octets = 0
   readonly #settings: ConnectionSettings
   readonly #encoder: HpackEncoder
   /** Streams with more to send than the connection could take, in the order of their turns. */
@@ -68,6 +70,7 @@ export class Sender<C> {
       stream.sendWindow -= size
       this.window -= size
       this.frames++
+      this.octets += size
       at += size
     }
     if (at < end) this.#await(stream)
@@ -94,7 +97,7 @@ export class Sender<C> {
     return true
   }
 
-  /** The peer's SETTINGS have come and are to be acknowledged. */
+  /** One of the peer's SETTINGS has come, to be acknowledged with the others of its frame. */
   obey(): void {
     this.#encoder.setBound(this.peer.tableOctets)
   }

@@ -8,11 +8,12 @@
 import type { Cluster } from "../../bus/kinds/config.ts"
 import type { ClusterHandle, EndpointHandle } from "./table.ts"
 
-export type EndpointOf = (address: string, port: number) => EndpointHandle
+export type EndpointOf = (address: string, port: number, isHttp2: boolean) => EndpointHandle
 
 class LiveCluster implements ClusterHandle {
   readonly id: string
   endpoints: readonly EndpointHandle[] = []
+  isHttp2 = false
   emptyStatus = 503
   turn = 0
   isPresent = false
@@ -52,7 +53,8 @@ export class Clusters {
     const cluster = this.#at(id)
     cluster.isPresent = true
     cluster.emptyStatus = value.empty === undefined || value.empty === "NoReadyEndpoints" ? 503 : 500
-    cluster.endpoints = value.endpoints.map(({ address, port }) => this.#endpointOf(address, port))
+    cluster.isHttp2 = value.protocol === "h2c"
+    cluster.endpoints = value.endpoints.map(({ address, port }) => this.#endpointOf(address, port, cluster.isHttp2))
   }
 
   remove(id: string): void {

@@ -135,7 +135,7 @@ describe("entries", () => {
   })
 
   it("takes a cluster of a protocol it does not speak for one that has nothing to send to", () => {
-    expect(decodeEntry("cluster", "c", canonical({ ...whole.cluster, protocol: "h2c" }))).toMatchObject({ unspoken: "h2c", value: { endpoints: [], empty: "UnsupportedProtocol" } })
+    expect(decodeEntry("cluster", "c", canonical({ ...whole.cluster, protocol: "h3" }))).toMatchObject({ unspoken: "h3", value: { endpoints: [], empty: "UnsupportedProtocol" } })
   })
 
   it("names each cluster of a route once", () => {

@@ -56,7 +56,7 @@ export const decodeEntry = (section: Section, id: string, body: string): Entry =
       break
     case "cluster": {
       const protocol = text(value, "protocol")
-      if (protocol !== "http") {
+      if (protocol !== "http" && protocol !== "h2c") {
         const unspoken = { ...value, protocol: "http", endpoints: [], empty: "UnsupportedProtocol" }
         if (isCluster(unspoken)) return { section, id, value: unspoken, unspoken: protocol }
       } else if (isCluster(value)) return { section, id, value }
@@ -222,7 +222,7 @@ const isEndpoint = (item: unknown): void => {
 function isCluster(value: unknown): value is Cluster {
   const cluster = record(value, "")
   inside(cluster, "source", isSource)
-  oneOf(cluster, "protocol", ["http"])
+  oneOf(cluster, "protocol", ["http", "h2c"])
   each(cluster, "endpoints", isEndpoint)
   optionalText(cluster, "empty")
   return true

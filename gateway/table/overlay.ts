@@ -55,6 +55,7 @@ export const overlaid = (rule: TableRule, overlays: readonly CompiledOverlay[], 
 class OverlaidRule implements CompiledRule {
   readonly id: string
   readonly route: string
+  readonly isGrpc: boolean
   readonly requestTimeout: number | undefined
   readonly backendTimeout: number | undefined
   readonly retry: Retry | null
@@ -71,6 +72,7 @@ class OverlaidRule implements CompiledRule {
   constructor(rule: TableRule) {
     this.id = rule.id
     this.route = rule.route
+    this.isGrpc = rule.isGrpc
     this.requestTimeout = rule.requestTimeout
     this.backendTimeout = rule.backendTimeout
     this.retry = rule.retry

@@ -55,6 +55,7 @@ class ReadyRule implements TableRule {
   readonly id: string
   readonly route: string
   readonly answer: Answer | null
+  readonly isGrpc: boolean
   readonly redirect: Redirect | null
   readonly rewrite: Rewrite | null
   readonly requestHeaders: HeaderEdit | null
@@ -74,6 +75,7 @@ class ReadyRule implements TableRule {
     this.id = id
     this.route = route
     this.answer = rule.answer ?? null
+    this.isGrpc = rule.grpc === true
     this.redirect = filters.redirect
     this.rewrite = filters.rewrite
     this.requestHeaders = filters.requestHeaders

@@ -37,6 +37,8 @@ export interface EndpointHandle {
 export interface ClusterHandle {
   readonly id: string
   readonly endpoints: readonly EndpointHandle[]
+  /** Its endpoints are spoken to in HTTP/2. */
+  readonly isHttp2: boolean
   /** Status answered when there is no endpoint: 503, or 500 for what does not exist. */
   readonly emptyStatus: number
   /** Where the turn among endpoints stands; only the balancer writes it (gateway/balance). Starts at 0. */
@@ -95,6 +97,8 @@ export interface CompiledRule extends CompiledFilters {
   readonly id: string
   readonly route: string
   readonly answer: Answer | null
+  /** Its requests are calls of gRPC. */
+  readonly isGrpc: boolean
   /** Weighted choice among backends, smooth round robin; null: none has weight (answer 500). */
   pick(): CompiledBackend | null
   /** Milliseconds, 0: none, undefined: default. */

@@ -7,7 +7,7 @@ import { AccessLog, accessLine, type AccessRecord } from "./access-log.ts"
 
 const record: AccessRecord = {
   start: 1234.5, milliseconds: 1.23456, id: "abc", client: "127.0.0.1", method: "GET", host: "a.example", path: "/x", protocol: "HTTP/1.1", status: 200, bytes: 5, received: -1,
-  userAgent: "curl/8", route: "httproute/default/a#0", upstream: "127.0.0.1:80", attempts: 1, reason: "", tls: "",
+  userAgent: "curl/8", route: "httproute/default/a#0", upstream: "127.0.0.1:80", attempts: 1, grpc: -1, reason: "", tls: "",
 }
 
 let folder: string

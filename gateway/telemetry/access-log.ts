@@ -33,6 +33,8 @@ export interface AccessRecord {
   /** address:port, "" when no backend was asked. */
   readonly upstream: string
   readonly attempts: number
+  /** Of an answer of the gateway's own to a call of gRPC; -1: it was none. */
+  readonly grpc: number
   /** Why the gateway itself answered or gave up; "" when it did not. */
   readonly reason: string
   /** `TLSv1.3`; "": in clear. */
@@ -63,7 +65,7 @@ const timestamp = (monotonic: number): string => {
 }
 
 export const accessLine = (record: AccessRecord): string =>
-  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"${record.protocol}"${record.tls === "" ? "" : `,"tls":"${record.tls}"`},"status":${record.status},"bytes":${record.bytes}${record.received < 0 ? "" : `,"received":${record.received}`},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
+  `${timestamp(record.start)}${escaped(record.id)}","client":"${record.client}","method":"${record.method}","host":"${record.host}","path":"${escaped(record.path)}","protocol":"${record.protocol}"${record.tls === "" ? "" : `,"tls":"${record.tls}"`},"status":${record.status},"bytes":${record.bytes}${record.received < 0 ? "" : `,"received":${record.received}`},"ms":${Math.round(record.milliseconds * 100) / 100},"route":"${escaped(record.route)}","upstream":"${record.upstream}","attempts":${record.attempts}${record.grpc < 0 ? "" : `,"grpc":${record.grpc}`}${record.reason === "" ? "" : `,"reason":"${record.reason}"`},"agent":"${escaped(record.userAgent)}"}\n`
 
 export class AccessLog {
   readonly #output: Output

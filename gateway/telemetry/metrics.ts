@@ -3,15 +3,17 @@
  * five status classes, a fixed list of outcomes. No series a route or endpoint: those are in the access log.
  */
 import type { Endpoint } from "../upstream/endpoint.ts"
+import { Http2Metrics, writeHttp2 } from "./http2-metrics.ts"
+import { LimitMetrics, writeLimits } from "./limit-metrics.ts"
 
 /** How attempts at backends ended; the order is the index in `UpstreamMetrics.outcomes`. */
 export const outcomes = [
-  "ok", "refused", "connect-timeout", "overloaded", "reset", "closed", "bad-response", "upgraded", "head-timeout", "timeout", "truncated", "idle", "cancelled",
+  "ok", "refused", "connect-timeout", "overloaded", "not-http2", "refused-stream", "reset", "closed", "bad-response", "upgraded", "head-timeout", "timeout", "truncated", "idle", "cancelled",
 ] as const
 export type Outcome = (typeof outcomes)[number]
 
 const outcomeIndex: Readonly<Record<Outcome, number>> = {
-  ok: 0, refused: 1, "connect-timeout": 2, overloaded: 3, reset: 4, closed: 5, "bad-response": 6, upgraded: 7, "head-timeout": 8, timeout: 9, truncated: 10, idle: 11, cancelled: 12,
+  ok: 0, refused: 1, "connect-timeout": 2, overloaded: 3, "not-http2": 4, "refused-stream": 5, reset: 6, closed: 7, "bad-response": 8, upgraded: 9, "head-timeout": 10, timeout: 11, truncated: 12, idle: 13, cancelled: 14,
 }
 
 /** What became of requests that were to be mirrored; the order is the index in `MirrorMetrics`. */
@@ -29,6 +31,12 @@ export class MirrorMetrics {
   count(outcome: MirrorOutcome): number {
     return this.#outcomes[mirrorOutcomes.indexOf(outcome)] ?? 0
   }
+}
+
+/** Where families and their samples are written. */
+export interface Exposition {
+  family(name: string, type: "counter" | "gauge" | "histogram", help: string): void
+  sample(name: string, labels: string, value: number): void
 }
 
 /** Upper bounds in milliseconds. */
@@ -80,6 +88,8 @@ export class ListenerMetrics {
   turnedAway = 0
   connections = 0
   inFlight = 0
+  /** Connections that do not speak TLS yet. */
+  handshaking = 0
   /** The client went away before its answer was complete. */
   aborted = 0
   refusedMessages = 0
@@ -90,6 +100,7 @@ export class ListenerMetrics {
   tunnelReceived = 0
   tunnelSent = 0
   readonly #tunnelEnds = new Float64Array(tunnelEnds.length)
+  readonly http2 = new Http2Metrics()
   /** null: no client has come for TLS. */
   tls: TlsMetrics | null = null
 
@@ -151,6 +162,7 @@ export class UpstreamMetrics {
 export class Metrics {
   readonly upstream = new UpstreamMetrics()
   readonly mirrors = new MirrorMetrics()
+  readonly limits = new LimitMetrics()
   /** Tables swapped in since start; written by who swaps. */
   swaps = 0
   /** Lines the access log could not keep. */
@@ -162,6 +174,13 @@ export class Metrics {
     let listener = this.#listeners.get(port)
     if (listener === undefined) this.#listeners.set(port, (listener = new ListenerMetrics(port)))
     return listener
+  }
+
+  /** Requests being answered, and handshakes. */
+  get underWay(): number {
+    let count = 0
+    for (const { inFlight, handshaking } of this.#listeners.values()) count += inFlight + handshaking
+    return count
   }
 
   get listeners(): IterableIterator<ListenerMetrics> {
@@ -196,8 +215,10 @@ export class Metrics {
     each("http_requests_aborted_total", "counter", "Requests whose client went away before the answer was complete.", (own) => own.aborted)
     each("http_requests_refused_total", "counter", "Messages that are not valid HTTP or beyond a limit.", (own) => own.refusedMessages)
     each("http_connections_total", "counter", "Client connections accepted.", (own) => own.accepted)
-    each("http_connections_turned_away_total", "counter", "Client connections closed on accept because there were too many.", (own) => own.turnedAway)
+    each("http_connections_turned_away_total", "counter", "Client connections closed on accept: too many, too many of one client, or too much to do.", (own) => own.turnedAway)
     each("http_connections", "gauge", "Client connections open.", (own) => own.connections)
+    writeHttp2({ family, sample }, ports)
+    writeLimits({ family, sample }, this.limits)
     each("tunnels", "gauge", "Connections that became WebSockets, open.", (own) => own.tunnels)
     each("tunnels_opened_total", "counter", "Connections that became WebSockets.", (own) => own.tunnelsOpened)
     family("tunnels_ended_total", "counter", "Tunnels ended, by how.")

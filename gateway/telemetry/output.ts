@@ -19,19 +19,27 @@ export const toDescriptor = (fd: number): Output => {
   return (batch, done) => write(batch, 0, done)
 }
 
-/** For several writers: each batch is written whole before the next, whoever they are from. */
-export const inTurn = (output: Output): Output => {
-  const waiting: (readonly [batch: Buffer, done: (lost: number) => void])[] = []
-  const next = (): void => {
-    const [first] = waiting
-    if (first === undefined) return
-    output(first[0], (lost) => {
-      waiting.shift()
-      first[1](lost)
-      next()
+/** Whose turn it is to write, in memory that threads share. */
+export const newTurn = (): Int32Array => new Int32Array(new SharedArrayBuffer(4))
+
+const NOBODY = 0
+/** As long as a batch takes to write, about. */
+const TURN_MS = 2
+
+/** For several threads that write to the same place: each batch is written whole before the next, whoever they are from. `own` is this writer's number, from 1 on. */
+export const inTurn = (turn: Int32Array, own: number, output: Output): Output => {
+  const write = (batch: Buffer, done: (lost: number) => void): void => {
+    if (Atomics.compareExchange(turn, 0, NOBODY, own) !== NOBODY) {
+      setTimeout(write, TURN_MS, batch, done)
+      return
+    }
+    output(batch, (lost) => {
+      endTurn(turn, own)
+      done(lost)
     })
   }
-  return (batch, done) => {
-    if (waiting.push([batch, done]) === 1) next()
-  }
+  return write
 }
+
+/** Of a writer that is gone, too: what it was in the middle of stays as it is. */
+export const endTurn = (turn: Int32Array, of: number): void => void Atomics.compareExchange(turn, 0, of, NOBODY)

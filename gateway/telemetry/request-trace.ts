@@ -17,7 +17,8 @@ export class RequestTrace {
   /** What the client sent beside its context; "" with a context of our own. */
   readonly state: string
   readonly spanId = newSpanId()
-  /** The field line for the backend. */
+  /** traceparent for the backend, and its field line. */
+  readonly value: string
   readonly line: string
   /** The client sent no context that could be read: what else it sent about it does not go on (§4.3). */
   readonly isNew: boolean
@@ -30,7 +31,8 @@ export class RequestTrace {
     this.traceId = traceId
     this.parentId = parentId
     this.state = state
-    this.line = `traceparent: ${formatTraceparent(traceId, this.spanId)}\r\n`
+    this.value = formatTraceparent(traceId, this.spanId)
+    this.line = `traceparent: ${this.value}\r\n`
   }
 }
 

@@ -1,7 +1,7 @@
 /** Several workers' counters as one text (Prometheus text format 0.0.4, as metrics.ts writes it). */
 
 /** What each worker has for itself of the same thing: the most of them says it. */
-const ALIKE: ReadonlySet<string> = new Set(["headgate_upstream_endpoints", "headgate_upstream_endpoints_ejected", "headgate_table_swaps_total"])
+const ALIKE: ReadonlySet<string> = new Set(["headgate_upstream_endpoints", "headgate_upstream_endpoints_ejected", "headgate_table_swaps_total", "headgate_overload_shed_ratio", "headgate_event_loop_delay_seconds"])
 
 interface Family {
   /** HELP and TYPE. */

@@ -1,8 +1,10 @@
 /** For tests: workers that serve a route to a backend, and a way into a worker that needs no door in the product. */
+import { fstatSync, mkdtempSync, openSync, readSync, rmSync } from "node:fs"
 import inspector from "node:inspector"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { parseFlags } from "../flags.ts"
 import { Notes } from "../notes.ts"
-import type { Output } from "../telemetry/output.ts"
 import { Threads } from "./threads.ts"
 
 export interface Started {
@@ -14,23 +16,27 @@ export interface Started {
   readonly changed: () => Promise<void>
 }
 
+/** What is in a file, whoever has removed it. */
+const readerOf = (fd: number) => (): string => {
+  const octets = Buffer.alloc(fstatSync(fd).size)
+  return octets.toString("latin1", 0, readSync(fd, octets, 0, octets.length, 0))
+}
+
 /** Workers on 127.0.0.1, with the flags of `headgate gateway`. */
 export const startThreads = (count: number, flags: readonly string[] = [], options: { readonly askEvery?: number } = {}): Started => {
   const parsed = parseFlags(["--bind", "127.0.0.1", ...flags], {})
   if (parsed === "help") throw new TypeError("help")
-  let text = ""
+  const folder = mkdtempSync(join(tmpdir(), "headgate-workers-"))
+  const output = openSync(join(folder, "access.log"), "a+")
+  const text = readerOf(output)
+  rmSync(folder, { recursive: true })
   let changes: (() => void)[] = []
   const onChange = (): void => {
     for (const resolve of changes.splice(0)) resolve()
   }
-  const output: Output = (batch, done) => {
-    text += batch.toString("latin1")
-    // As a descriptor does: later.
-    setImmediate(() => done(0))
-  }
   const notes = new Notes(onChange)
   const threads = new Threads({ ...parsed, ...options, count, notes, log: () => {}, output, sampler: null, onSpan: () => {}, onChange, onSwap: onChange })
-  return { threads, notes, lines: () => text.split("\n").slice(0, -1), changed: () => new Promise((resolve) => changes.push(resolve)) }
+  return { threads, notes, lines: () => text().split("\n").slice(0, -1), changed: () => new Promise((resolve) => changes.push(resolve)) }
 }
 
 /** Until the inspector is gone: a thread that ends under it takes the process with it (SIGSEGV, Node 24.21). */

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest"
 import type { Certificate, Cluster } from "../../bus/kinds/config.ts"
 import type { Batch, TableNote } from "../table/compile.ts"
-import { compiler, listener, match, route, rule } from "../table/fixture.ts"
+import { compiler, listener, match, request, route, rule } from "../table/fixture.ts"
 import { ServedState } from "./state.ts"
 
 const cluster = (name: string): Cluster => ({ schema: 1, source: { kind: "Service", namespace: "default", name }, protocol: "http", endpoints: [{ address: "10.0.0.1", port: 1 }] })
@@ -49,4 +49,17 @@ it("keeps the last good content of a certificate that is parked or has not been 
   expect(state.batches().map(({ certificates }) => certificates?.get("s")?.chain)).toEqual(["good", undefined])
   step(certificate({ chain: "better" }))
   expect(state.batches().map(({ certificates }) => certificates?.get("s")?.chain)).toEqual(["better"])
+})
+
+it("gives who starts in the middle of a swap what was in force before it too", () => {
+  const state = new ServedState()
+  const good: Batch = { clusters: new Map([["a", cluster("a")]]), listeners: new Map([["l", listener("l")]]), routes: new Map([["web", web("a")]]), certificates: new Map([["s", certificate({ chain: "good" })]]) }
+  state.take(good)
+  state.settle(new Map())
+  // Nobody has said yet whether it can be served.
+  state.take({ routes: new Map([["web", route("web", [rule([match("(", { type: "regex" })], "a")])]]), certificates: new Map([["s", certificate({ chain: "bad" })]]) })
+  const second = compiler()
+  for (const batch of state.batches()) second.apply(batch)
+  expect(second.table.ports.get("*:80")?.find(request("GET", "h/"))?.pick()?.cluster?.id).toBe("a")
+  expect(state.batches().map(({ certificates }) => certificates?.get("s")?.chain)).toEqual(["good", "bad"])
 })

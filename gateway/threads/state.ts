@@ -12,13 +12,14 @@ class Entries<T> {
   readonly inForce = new Map<string, T>()
   /** Given later, not in force. */
   readonly later = new Map<string, T | null>()
-  /** Of the batch that is being applied: what was in force before. */
-  readonly tried = new Map<string, T | undefined>()
+  /** Of the batch that is being applied: not in force before it is known whether it can be. */
+  readonly tried = new Map<string, T>()
 
   /** Its last good content stays if this is refused. */
   try(id: string, entry: T): void {
-    this.tried.set(id, this.inForce.get(id))
-    this.set(id, entry)
+    if (!this.inForce.has(id)) return this.set(id, entry)
+    this.tried.set(id, entry)
+    this.later.set(id, entry)
   }
 
   set(id: string, entry: T): void {
@@ -33,12 +34,7 @@ class Entries<T> {
 
   /** What was tried is refused, or not. */
   settle(isRefused: (id: string) => boolean): void {
-    for (const [id, before] of this.tried) {
-      const entry = this.inForce.get(id)
-      if (before === undefined || entry === undefined || !isRefused(id)) continue
-      this.inForce.set(id, before)
-      this.later.set(id, entry)
-    }
+    for (const [id, entry] of this.tried) if (!isRefused(id)) this.set(id, entry)
     this.tried.clear()
   }
 

@@ -6,7 +6,7 @@ import { parentPort, workerData } from "node:worker_threads"
 import { Notes } from "../notes.ts"
 import { Serving } from "../serving.ts"
 import { bindKeys } from "../table/compile.ts"
-import type { Output } from "../telemetry/output.ts"
+import { inTurn, toDescriptor } from "../telemetry/output.ts"
 import { RequestTraces } from "../telemetry/request-trace.ts"
 import type { Beginning, Counted, FromWorker, ToWorker } from "./message.ts"
 
@@ -33,12 +33,8 @@ const report = (): void => {
 }
 const notes = new Notes(report)
 
-/** The main thread writes for all workers, so that no line is torn. It has one batch at a time. */
-let written: (lost: number) => void = () => {}
-const output: Output = (batch, done) => {
-  written = done
-  tell({ is: "lines", lines: batch })
-}
+// Handing lines to the main thread would cost more than writing them.
+const output = inTurn(beginning.turn, beginning.writer, toDescriptor(beginning.output))
 const { sampler } = beginning
 const traces = sampler === null ? null : new RequestTraces(sampler, (span) => tell({ is: "span", span }))
 const serving = new Serving({ ...beginning, notes, output, traces, onChange: report, onSwap: () => {} })
@@ -76,13 +72,16 @@ port.on("message", (message: ToWorker) => {
       serving.leave()
       break
     case "drain":
-      void serving.drain(message.milliseconds).then((cut) => tell({ is: "drained", cut }))
+      void (message.isHandedOver ? serving.handOver(message.milliseconds) : serving.drain(message.milliseconds)).then((cut) => tell({ is: "drained", cut }))
+      break
+    case "hold":
+      serving.hold().then((sockets) => tell({ is: "held", sockets, error: undefined }), (error: unknown) => tell({ is: "held", sockets: [], error: error instanceof Error ? error.message : String(error) }))
+      break
+    case "release":
+      serving.release()
       break
     case "stop":
       void stop()
-      break
-    case "written":
-      written(message.lost)
       break
   }
 })

@@ -5,12 +5,13 @@
  */
 import type { Span } from "../../bus/trace/span.ts"
 import type { Listener } from "../../bus/kinds/config.ts"
-import type { Bound } from "../listen.ts"
+import type { Bound } from "../acceptor.ts"
 import type { Log } from "../log.ts"
 import type { Notes } from "../notes.ts"
+import type { WorkersSocket } from "../restart/listening-socket.ts"
 import type { Serves, ServingSettings } from "../serving.ts"
 import type { Batch, TableNote } from "../table/compile.ts"
-import { inTurn, type Output } from "../telemetry/output.ts"
+import { newTurn } from "../telemetry/output.ts"
 import type { Sampler } from "../telemetry/sampler.ts"
 import { countersOf, sumMetrics } from "../telemetry/sum.ts"
 import { ROTATE_MS } from "../tls/certificates.ts"
@@ -23,14 +24,16 @@ export interface ThreadsOptions extends ServingSettings {
   readonly count: number
   readonly notes: Notes
   readonly log: Log
-  /** Of the access logs of all. */
-  readonly output: Output
+  /** Descriptor for the access logs of all. */
+  readonly output: number
   readonly sampler: Sampler | null
   readonly onSpan: (span: Span) => void
   /** Sockets, or notes. */
   readonly onChange: () => void
   /** All have swapped to a batch. */
   readonly onSwap: () => void
+  /** Sockets of a predecessor's workers; held until release(). Undefined: there is none. */
+  readonly handed?: readonly WorkersSocket[] | undefined
   /** How often each is asked whether it is there, ms. */
   readonly askEvery?: number
 }
@@ -64,7 +67,7 @@ export class Threads implements Serves {
   /** They end what they are in the middle of; others have their places. */
   readonly #leaving = new Set<WorkerThread>()
   readonly #state = new ServedState()
-  readonly #output: Output
+  readonly #turn = newTurn()
   readonly #asking: NodeJS.Timeout
   readonly #rotation: NodeJS.Timeout
   #ticketKey = newTicketKey()
@@ -74,6 +77,10 @@ export class Threads implements Serves {
   /** What those that are gone have counted. */
   #counted = ""
   #restarts = 0
+  /** Started so far. */
+  #writers = 0
+  /** Sockets that workers are to have, while they are held. */
+  #handed: readonly WorkersSocket[] | undefined
   #isLeaving = false
   #isEnding = false
 
@@ -81,7 +88,7 @@ export class Threads implements Serves {
     this.#options = options
     const { plane, settings, bind, portOffset, planeKey, drain, count } = options
     this.#settings = { plane, settings: shareOf(settings, count), bind, portOffset, planeKey, drain }
-    this.#output = inTurn(options.output)
+    this.#handed = options.handed
     this.#slots = Array.from({ length: count }, (_, index) => ({ index, thread: undefined, failures: 0, timer: undefined }))
     for (const slot of this.#slots) this.#start(slot)
     this.#asking = setInterval(() => this.#ask(), options.askEvery ?? ASK_MS).unref()
@@ -139,12 +146,7 @@ export class Threads implements Serves {
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, ANSWER_MS)
     })
-    const answers = threads.map((thread) => {
-      const answer = thread.answer()
-      thread.ask()
-      return answer
-    })
-    await Promise.race([Promise.all(answers), late])
+    await Promise.race([Promise.all(threads.map((thread) => thread.count())), late])
     clearTimeout(timer)
     // One that went meanwhile is counted with those that are gone.
     const counted = threads.filter(({ isGone }) => !isGone).map((thread) => thread.counted?.metrics ?? "")
@@ -162,11 +164,32 @@ export class Threads implements Serves {
     for (const thread of this.#threads()) thread.tell({ is: "leave" })
   }
 
-  async drain(milliseconds: number): Promise<number> {
+  async hold(): Promise<readonly WorkersSocket[]> {
+    // One that starts meanwhile waits too: the successor has the socket of the one before it.
+    this.#handed = []
+    const sockets = await Promise.all(this.#slots.map(async ({ index, thread }) => ((await thread?.hold()) ?? []).map((socket) => ({ ...socket, worker: index }))))
+    return sockets.flat()
+  }
+
+  release(): void {
+    this.#handed = undefined
+    for (const thread of this.#threads()) thread.tell({ is: "release" })
+  }
+
+  drain(milliseconds: number): Promise<number> {
+    return this.#drain(milliseconds, false)
+  }
+
+  handOver(milliseconds: number): Promise<number> {
+    this.#isLeaving = true
+    return this.#drain(milliseconds, true)
+  }
+
+  async #drain(milliseconds: number, isHandedOver: boolean): Promise<number> {
     this.#isEnding = true
     for (const { timer } of this.#slots) clearTimeout(timer)
     // Those that fail and leave have a limit of their own, from when they began.
-    const cut = await Promise.all([...this.#threads().map((thread) => thread.drain(milliseconds)), ...[...this.#leaving].map((thread) => thread.gone().then(() => 0))])
+    const cut = await Promise.all([...this.#threads().map((thread) => thread.drain(milliseconds, isHandedOver)), ...[...this.#leaving].map((thread) => thread.gone().then(() => 0))])
     return cut.reduce((sum, one) => sum + one, 0)
   }
 
@@ -189,10 +212,10 @@ export class Threads implements Serves {
   }
 
   #start(slot: Slot): void {
-    const { output, sampler, onSpan, onChange } = { ...this.#options, output: this.#output }
+    const { output, sampler, onSpan, onChange } = this.#options
     slot.thread = new WorkerThread({
-      beginning: { ...this.#settings, sampler, ticketKey: this.#ticketKey, batches: this.#state.batches(), number: this.#number, isLeaving: this.#isLeaving },
-      output, onSpan,
+      beginning: { ...this.#settings, sampler, ticketKey: this.#ticketKey, output, turn: this.#turn, writer: ++this.#writers, batches: this.#state.batches(), number: this.#number, isLeaving: this.#isLeaving, handed: this.#handed?.filter(({ worker }) => worker === slot.index) },
+      onSpan,
       onReport: () => {
         this.#settle()
         onChange()
@@ -258,6 +281,9 @@ export class Threads implements Serves {
         log("error", "a worker does not answer", { worker: index })
         notes.set(`worker/${index}/silent`, { severity: "error", reason: "WorkerSilent", message: `Worker ${index} has not answered for ${SILENT} s: what it has accepted waits. It is ended after ${LOST} s.` })
       } else if (thread.unanswered < SILENT) notes.clear(`worker/${index}/silent`)
+    }
+    // Those that end too: a drain waits for them.
+    for (const thread of [...this.#threads(), ...this.#leaving]) {
       if (thread.unanswered >= LOST) thread.kill()
       else thread.ask()
     }

@@ -1,12 +1,12 @@
 /** One worker as the main thread knows it: what it serves, what it has counted, whether it answers. */
 import { Worker } from "node:worker_threads"
 import type { Span } from "../../bus/trace/span.ts"
-import type { Output } from "../telemetry/output.ts"
+import type { ListeningSocket } from "../restart/listening-socket.ts"
+import { endTurn } from "../telemetry/output.ts"
 import type { Beginning, Counted, FromWorker, Report, ToWorker } from "./message.ts"
 
 export interface WorkerThreadOptions {
   readonly beginning: Beginning
-  readonly output: Output
   readonly onSpan: (span: Span) => void
   readonly onReport: (thread: WorkerThread) => void
   /** It ends, for a reason of its own: takes no more, but is not gone yet. */
@@ -21,16 +21,17 @@ const file = new URL(import.meta.url.endsWith(".ts") ? "thread.ts" : "thread.js"
 export class WorkerThread {
   report: Report | undefined
   counted: Counted | undefined
-  /** Questions since it last answered. */
+  /** Times that ask() was called since it last answered. */
   unanswered = 0
   isGone = false
   readonly #worker: Worker
   readonly #onPong = new Set<() => void>()
   #onDrained: (cut: number) => void = () => {}
+  #onHeld: (sockets: readonly ListeningSocket[], error?: string) => void = () => {}
   readonly #gone = Promise.withResolvers<void>()
   #error: string | undefined
 
-  constructor({ beginning, output, onSpan, onReport, onFailed, onExit }: WorkerThreadOptions) {
+  constructor({ beginning, onSpan, onReport, onFailed, onExit }: WorkerThreadOptions) {
     this.#worker = new Worker(file, { workerData: beginning, name: "headgate worker" })
     this.#worker.on("message", (message: FromWorker) => {
       switch (message.is) {
@@ -43,9 +44,6 @@ export class WorkerThread {
           this.counted = message.counted
           this.#answered()
           break
-        case "lines":
-          output(Buffer.from(message.lines.buffer, message.lines.byteOffset, message.lines.byteLength), (lost) => this.tell({ is: "written", lost }))
-          break
         case "span":
           onSpan(message.span)
           break
@@ -54,6 +52,9 @@ export class WorkerThread {
           break
         case "drained":
           this.#onDrained(message.cut)
+          break
+        case "held":
+          this.#onHeld(message.sockets, message.error)
           break
         case "stopped":
           this.counted = message.counted
@@ -65,8 +66,10 @@ export class WorkerThread {
     })
     this.#worker.on("exit", (code) => {
       this.isGone = true
+      endTurn(beginning.turn, beginning.writer)
       this.#answered()
       this.#onDrained(0)
+      this.#onHeld([])
       this.#gone.resolve()
       onExit(this, this.#error ?? (code === 0 ? undefined : `it ended with ${code}`))
     })
@@ -81,25 +84,36 @@ export class WorkerThread {
     if (!this.isGone) this.#worker.postMessage(message)
   }
 
+  /** Whether it is there. */
   ask(): void {
     this.unanswered++
     this.tell({ is: "ping" })
   }
 
-  /** Resolves with the next answer, or when it is gone. */
-  answer(): Promise<void> {
+  /** What it has counted: resolves with its next answer, or when it is gone. Says nothing of whether it is there: anybody may want it, as often as they like. */
+  count(): Promise<void> {
     if (this.isGone) return Promise.resolve()
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#onPong.add(resolve)
+    this.tell({ is: "ping" })
+    return promise
+  }
+
+  /** Resolves with its listening sockets, which stay as they are; none, where it is gone. */
+  hold(): Promise<readonly ListeningSocket[]> {
+    if (this.isGone) return Promise.resolve([])
+    const { promise, resolve, reject } = Promise.withResolvers<readonly ListeningSocket[]>()
+    this.#onHeld = (sockets, error) => (error === undefined ? resolve(sockets) : reject(new Error(error)))
+    this.tell({ is: "hold" })
     return promise
   }
 
   /** Resolves with how many connections were cut off. */
-  drain(milliseconds: number): Promise<number> {
+  drain(milliseconds: number, isHandedOver = false): Promise<number> {
     if (this.isGone) return Promise.resolve(0)
     const { promise, resolve } = Promise.withResolvers<number>()
     this.#onDrained = resolve
-    this.tell({ is: "drain", milliseconds })
+    this.tell({ is: "drain", milliseconds, isHandedOver })
     return promise
   }
 

@@ -41,6 +41,8 @@ const ALPN = ["h2", "http/1.1"]
 export class Handshake {
   /** Place in the server's list of connections. */
   index = 0
+  /** Whom it counts for. */
+  client = ""
   readonly isTunnel = false
   readonly #socket: Socket
   readonly #server: HttpServer

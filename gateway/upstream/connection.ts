@@ -1,5 +1,5 @@
 /**
- * One connection to an endpoint: raw socket, one request at a time.
+ * One connection of HTTP/1.1 to an endpoint: raw socket, one request at a time.
  *
  * Reads come through net's documented `onread`: no Buffer a read, no stream machinery. Its dangers, each tested in
  * test/proxy/bulk.test.ts: a read buffer is overwritten by the next read. So
@@ -10,32 +10,20 @@
  *      the next buffer when the callback in which the response ended returns, and then gets the slab.
  */
 import net from "node:net"
-import { READ_BYTES, slab } from "../slab.ts"
-import type { Endpoint } from "./endpoint.ts"
-
-/** Who uses a connection. Called synchronously from socket events; after onLost nothing more comes. */
-export interface UpstreamUser {
-  onConnected(): void
-  /**
-   * `length` octets of `buffer`. `isLent`: the shared slab, see danger 1. False: pause (already paused when the call
-   * returns), until resume().
-   */
-  onRead(buffer: Buffer, length: number, isLent: boolean): boolean
-  /** What was written has gone; called only while isBlocked was seen true. */
-  onWritable(): void
-  /** The peer ended the connection (error null) or it failed. */
-  onLost(error: NodeJS.ErrnoException | null): void
-}
+import { giveBuffer, slab, takeBuffer } from "../slab.ts"
+import type { Http1Endpoint } from "./http1-endpoint.ts"
+import type { OctetUser, UpstreamSide } from "./upstream.ts"
 
 /** Who uses a connection after 101: each direction ends for itself. */
-export interface UpstreamTunnel extends UpstreamUser {
+export interface UpstreamTunnel extends OctetUser {
   /** The peer will say nothing more; what is written still reaches it. onLost follows when both directions have ended. */
   onUpstreamEnd(): void
 }
 
-export class UpstreamConnection {
-  readonly endpoint: Endpoint
-  user: UpstreamUser | null
+export class UpstreamConnection implements UpstreamSide {
+  readonly version = 1
+  readonly endpoint: Http1Endpoint
+  user: OctetUser | null
   isConnected = false
   /** It has carried a request before: when it is lost without a word, it may have been stale. */
   isReused = false
@@ -45,12 +33,14 @@ export class UpstreamConnection {
   readonly #socket: net.Socket
   #ownBuffer: Buffer | null = null
   #readsOwn = false
+  /** See freeBuffer(). */
+  #isFree = false
   /** The user paused it. */
   #isHeld = false
   #current: Buffer = slab
   #tunnel: UpstreamTunnel | null = null
 
-  constructor(endpoint: Endpoint, user: UpstreamUser) {
+  constructor(endpoint: Http1Endpoint, user: OctetUser) {
     this.endpoint = endpoint
     this.user = user
     const socket = net.connect({
@@ -58,7 +48,7 @@ export class UpstreamConnection {
       port: endpoint.port,
       noDelay: true,
       onread: {
-        buffer: () => (this.#current = this.#readsOwn ? (this.#ownBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES)) : this.#share()),
+        buffer: () => (this.#current = this.#readsOwn ? (this.#ownBuffer ??= takeBuffer()) : this.#share()),
         callback: (length) => this.#onRead(length),
       },
     })
@@ -126,6 +116,14 @@ export class UpstreamConnection {
     this.#readsOwn = false
   }
 
+  giveUp(): void {
+    this.#onLost(Object.assign(new Error("connect timed out"), { code: "ETIMEDOUT" }))
+  }
+
+  release(isReusable: boolean): void {
+    this.endpoint.release(this, isReusable)
+  }
+
   /** Takes part in no exchange any more; reading goes on so that an end or an unasked octet is noticed. */
   becomeIdle(now: number): void {
     this.user = null
@@ -144,8 +142,15 @@ export class UpstreamConnection {
     this.endpoint.onClosed(this)
   }
 
+  /** Nothing refers to what was read last: its buffer may serve another connection. */
+  freeBuffer(): void {
+    this.#isFree = true
+  }
+
   #share(): Buffer {
+    if (this.#ownBuffer !== null && this.#isFree) giveBuffer(this.#ownBuffer)
     this.#ownBuffer = null
+    this.#isFree = false
     return slab
   }
 

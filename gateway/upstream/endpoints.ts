@@ -1,9 +1,11 @@
-/** Every endpoint of the process, by address: identity outlives tables. */
+/** Every endpoint of the process, by protocol and address: identity outlives tables. */
 import { clock } from "../clock.ts"
 import type { Settings } from "../settings.ts"
 import type { EndpointHandle } from "../table/table.ts"
 import type { UpstreamMetrics } from "../telemetry/metrics.ts"
-import { Endpoint } from "./endpoint.ts"
+import type { Endpoint } from "./endpoint.ts"
+import { Http1Endpoint } from "./http1-endpoint.ts"
+import { Http2Endpoint } from "./http2-endpoint.ts"
 
 export class Endpoints {
   readonly #settings: Settings
@@ -15,11 +17,14 @@ export class Endpoints {
     this.#metrics = metrics
   }
 
-  /** The one object for an address and port. Naming an endpoint again that keep() dropped brings it back. */
-  get(address: string, port: number): Endpoint {
-    const key = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`
+  /** The one object for an address and port in a protocol. Naming an endpoint again that keep() dropped brings it back. */
+  get(address: string, port: number, isHttp2 = false): Endpoint {
+    const key = `${isHttp2 ? "h2c " : ""}${address} ${port}`
     let endpoint = this.#endpoints.get(key)
-    if (endpoint === undefined) this.#endpoints.set(key, (endpoint = new Endpoint(address, port, this.#settings, this.#metrics)))
+    if (endpoint === undefined) {
+      endpoint = isHttp2 ? new Http2Endpoint(address, port, this.#settings, this.#metrics) : new Http1Endpoint(address, port, this.#settings, this.#metrics)
+      this.#endpoints.set(key, endpoint)
+    }
     endpoint.isNamed = true
     return endpoint
   }

@@ -4,17 +4,30 @@
  */
 import { pickEndpoint } from "../balance/endpoint.ts"
 import { clock, tick } from "../clock.ts"
+import { sendFramed } from "../downstream/kept.ts"
 import { BodyReader } from "../http1/body.ts"
 import { INCOMPLETE, REFUSED } from "../http1/head.ts"
 import { ResponseHead } from "../http1/response.ts"
+import type { FieldList } from "../http2/field-list.ts"
+import type { MessageHead } from "../http2/message.ts"
 import type { Settings } from "../settings.ts"
 import type { ClusterHandle } from "../table/table.ts"
 import type { MirrorMetrics, MirrorOutcome } from "../telemetry/metrics.ts"
-import type { UpstreamConnection, UpstreamUser } from "./connection.ts"
 import type { Endpoint } from "./endpoint.ts"
+import type { Upstream, UpstreamUser } from "./upstream.ts"
 
 const CHECK_MS = 250
 const NONE_TRIED: readonly Endpoint[] = []
+
+/** A request that is mirrored, its head as either kind of backend wants it; both are asked for at once, and not again. */
+export interface Copy {
+  readonly method: string
+  /** Of its body: see http1/head.ts. */
+  readonly bodyKind: number
+  readonly bodyLength: number
+  text(): string
+  fields(): FieldList
+}
 
 export class Mirrors {
   readonly #settings: Settings
@@ -32,18 +45,19 @@ export class Mirrors {
     return this.#open.size
   }
 
-  /** `text`: head and body as they go on the wire. */
-  send(cluster: ClusterHandle, method: string, text: string): void {
+  /** `body`: all of it, as HTTP/1.1 frames it. */
+  send(cluster: ClusterHandle, copy: Copy, body: string): void {
     if (this.#open.size >= this.#settings.mirrorsInFlight) return this.drop("too-many")
     const endpoint = pickEndpoint(cluster, NONE_TRIED, this.#settings.balance)
     if (endpoint === null) return this.drop("no-endpoint")
     endpoint.health.chosen()
-    const exchange = new Exchange(this, this.#settings, endpoint, method, text)
+    const exchange = new Exchange(this, this.#settings, endpoint, copy, body)
+    this.#open.add(exchange)
     if (!exchange.begin()) {
+      this.#open.delete(exchange)
       endpoint.health.undecided()
       return this.drop("overloaded")
     }
-    this.#open.add(exchange)
     if (this.#timer === null) this.#schedule()
   }
 
@@ -63,7 +77,8 @@ export class Mirrors {
   }
 
   #check(): void {
-    const before = tick() - this.#settings.mirrorTimeout
+    const { mirrorTimeout } = this.#settings
+    const before = mirrorTimeout === 0 ? -Infinity : tick() - mirrorTimeout
     for (const exchange of this.#open) {
       if (exchange.start > before) break
       exchange.fail("timeout")
@@ -85,32 +100,44 @@ class Exchange implements UpstreamUser {
   readonly #mirrors: Mirrors
   readonly #settings: Settings
   readonly #endpoint: Endpoint
-  readonly #method: string
-  readonly #text: string
+  readonly #copy: Copy
+  readonly #body: string
   readonly #head = new ResponseHead()
-  readonly #body = new BodyReader()
-  #connection: UpstreamConnection | null = null
+  readonly #content = new BodyReader()
+  #upstream: Upstream | null = null
+  /** What is to be said: one of them. */
+  #text = ""
+  #fields: FieldList | null = null
   #hasHead = false
   /** Start of a head, copied: the slab is not ours. */
   #partial: Buffer | null = null
 
-  constructor(mirrors: Mirrors, settings: Settings, endpoint: Endpoint, method: string, text: string) {
+  constructor(mirrors: Mirrors, settings: Settings, endpoint: Endpoint, copy: Copy, body: string) {
     this.#mirrors = mirrors
     this.#settings = settings
     this.#endpoint = endpoint
-    this.#method = method
-    this.#text = text
+    this.#copy = copy
+    this.#body = body
   }
 
   /** False: the endpoint has too many connections. */
   begin(): boolean {
-    this.#connection = this.#endpoint.acquire(this, false)
-    if (this.#connection?.isConnected === true) this.onConnected()
-    return this.#connection !== null
+    const upstream = (this.#upstream = this.#endpoint.acquire(this, false))
+    if (upstream === null) return false
+    if (upstream.version === 1) this.#text = this.#copy.text() + this.#body
+    else this.#fields = this.#copy.fields()
+    if (upstream.isConnected) this.onConnected()
+    return true
   }
 
   onConnected(): void {
-    this.#connection?.write(this.#text)
+    const upstream = this.#upstream
+    if (upstream === null) return
+    if (upstream.version === 1) upstream.write(this.#text)
+    else if (this.#fields !== null) {
+      upstream.open(this.#fields, this.#body === "")
+      if (this.#body !== "") sendFramed(upstream, this.#copy.bodyKind, this.#copy.bodyLength, this.#body, true)
+    }
   }
 
   onWritable(): void {
@@ -127,7 +154,7 @@ class Exchange implements UpstreamUser {
     }
     let at = 0
     while (!this.#hasHead) {
-      const after = this.#head.parse(octets, at, end, this.#settings, this.#method)
+      const after = this.#head.parse(octets, at, end, this.#settings, this.#copy.method)
       if (after === REFUSED || (after !== INCOMPLETE && this.#head.status === 101)) {
         this.fail("lost")
         return false
@@ -140,21 +167,39 @@ class Exchange implements UpstreamUser {
       if (this.#head.status < 200) continue
       this.#hasHead = true
       this.#endpoint.health.succeeded()
-      this.#body.start(this.#head.body, this.#head.length, false)
+      this.#content.start(this.#head.body, this.#head.length, false)
     }
-    at = this.#body.read(octets, at, end)
-    if (this.#body.fault !== null) {
+    at = this.#content.read(octets, at, end)
+    if (this.#content.fault !== null) {
       this.fail("lost")
       return false
     }
-    if (this.#body.isDone) this.#done("answered", this.#head.isPersistent && at === end)
+    if (this.#content.isDone) this.#done("answered", this.#head.isPersistent && at === end)
     return true
   }
 
   onLost(error: Error | null): void {
-    this.#body.finish()
-    if (error === null && this.#hasHead && this.#body.isDone) return this.#done("answered", false)
-    if (this.#connection?.isConnected === false) this.#endpoint.health.failed()
+    this.#content.finish()
+    if (error === null && this.#hasHead && this.#content.isDone) return this.#done("answered", false)
+    if (this.#upstream?.isConnected === false) this.#endpoint.health.failed()
+    this.fail("lost")
+  }
+
+  onHead(_: FieldList, head: MessageHead, isEnd: boolean): void {
+    if (head.status >= 200) this.#endpoint.health.succeeded()
+    if (isEnd) this.#done("answered", true)
+  }
+
+  onContent(_: Buffer, _start: number, _end: number, isEnd: boolean): boolean {
+    if (isEnd) this.#done("answered", true)
+    return true
+  }
+
+  onTrailers(): void {
+    this.#done("answered", true)
+  }
+
+  onStreamLost(): void {
     this.fail("lost")
   }
 
@@ -163,12 +208,12 @@ class Exchange implements UpstreamUser {
   }
 
   #done(outcome: MirrorOutcome, isReusable: boolean): void {
-    const connection = this.#connection
-    if (connection === null) return
-    this.#connection = null
+    const upstream = this.#upstream
+    if (upstream === null) return
+    this.#upstream = null
     // Has no effect after succeeded() and failed().
     if (outcome !== "answered") this.#endpoint.health.undecided()
-    this.#endpoint.release(connection, isReusable)
+    upstream.release(isReusable, outcome === "answered" ? "ok" : outcome === "timeout" ? "timeout" : "cancelled")
     this.#mirrors.onDone(this, outcome)
   }
 }

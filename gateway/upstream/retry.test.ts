@@ -34,7 +34,7 @@ describe("budget of retries", () => {
   })
 
   it("is one for a cluster", () => {
-    const cluster = () => ({ id: "c", endpoints: [], emptyStatus: 503, turn: 0 })
+    const cluster = () => ({ id: "c", endpoints: [], isHttp2: false, emptyStatus: 503, turn: 0 })
     const one = cluster()
     const limits = { retryPercent: 0, retryRate: 1 }
     expect(budgetOf(one, limits, 0)).toBe(budgetOf(one, limits, 0))

@@ -179,7 +179,7 @@ const beforeRoutes = (port: CompiledPort, head: RequestHead, { scheme, serverNam
   if (port.protocol !== scheme.toUpperCase()) return { status: 0, why: `the port speaks ${port.protocol}, the URL says ${scheme}` }
   if (scheme === "https" && port.presenter(sniOf(serverName)) === null) return { status: 0, why: `no listener is for ${sniOf(serverName) === "" ? "a client that names no server" : serverName}: the handshake fails (unrecognized_name)` }
   if (scheme === "https" && !isPresenting) return { status: 0, why: "there is no certificate to present: the handshake fails" }
-  const refusal = refusalOf(head, scheme, defaults)
+  const refusal = refusalOf(head, { scheme, trustedHops: defaults.trustedHops }, defaults)
   if (refusal !== null) return ofFailure({ side: "downstream", reason: refusal })
   if (head.method === "OPTIONS" && head.maxForwards === 0) return { status: 200, why: "OPTIONS with Max-Forwards: 0 is about the gateway itself" }
   return scheme === "https" && port.isMisdirected(serverName.toLowerCase(), head.host) ? ofFailure({ side: "downstream", reason: "misdirected" }) : undefined

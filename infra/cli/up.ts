@@ -8,6 +8,7 @@ import { CREDENTIALS, withoutPassword } from "../../bus/access.ts"
 import { BusError, type Bus } from "../../bus/bus.ts"
 import { connectBus } from "../../bus/jetstream.ts"
 import { appliedSubject } from "../../bus/subject.ts"
+import { isLoopback } from "../../gateway/admin-access.ts"
 import { operatorAccess, startBus } from "./bus-process.ts"
 import { keepRunning, type Child } from "./child.ts"
 import { dataFolder, holdDataFolder } from "./data-folder.ts"
@@ -86,7 +87,9 @@ const keepsHistory = (bus: Bus): Promise<boolean> => bus.info("CHECKPOINTS").the
 /** What no part could start with, however often it is tried. */
 const mistakeIn = ({ manifests, admin }: UpOptions): string | undefined => {
   if (manifests !== undefined && statSync(manifests, { throwIfNoEntry: false })?.isDirectory() !== true) return `--manifests ${manifests} is not a folder`
-  return /^(?:\[[0-9a-fA-F:]+\]|[^:[\]]+):\d{1,5}$/.test(admin) ? undefined : `--admin takes ADDRESS:PORT, as 127.0.0.1:9901, not "${admin}"`
+  if (!/^(?:\[[0-9a-fA-F:]+\]|[^:[\]]+):\d{1,5}$/.test(admin)) return `--admin takes ADDRESS:PORT, as 127.0.0.1:9901, not "${admin}"`
+  const host = admin.slice(0, admin.lastIndexOf(":")).replace(/^\[(.*)\]$/, "$1")
+  return isLoopback(host) || process.env["HEADGATE_ADMIN_TOKEN_FILE"] !== undefined ? undefined : `--admin ${admin} can be reached from other machines: that takes a file with a token, named in HEADGATE_ADMIN_TOKEN_FILE`
 }
 
 /** The address asked for; another port when something else has it, which the gateway keeps over restarts. Of two that start together one finds it taken after all, and takes any. */

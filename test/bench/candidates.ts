@@ -27,7 +27,7 @@ export interface Round extends Load {
 /** System daemons live where an ordinary PATH does not look. */
 const searched = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", "/sbin"]
 
-const isInstalled = (program: string) =>
+export const isInstalled = (program: string) =>
   searched.some((folder) => {
     try {
       accessSync(join(folder, program), constants.X_OK)
@@ -41,7 +41,7 @@ const isInstalled = (program: string) =>
 export const hasTools = (tools: readonly string[]): boolean => {
   const missing = tools.filter((tool) => !isInstalled(tool))
   if (missing.length === 0) return true
-  console.error(`missing: ${missing.join(", ")}. Debian and Ubuntu: apt-get install nginx-light haproxy wrk util-linux openssl`)
+  console.error(`missing: ${missing.join(", ")}. Debian and Ubuntu: apt-get install nginx-light haproxy wrk nghttp2-client curl util-linux openssl`)
   process.exitCode = 2
   return false
 }
@@ -73,10 +73,10 @@ export const ended = async (children: readonly ChildProcess[]) => {
 }
 
 /** With its children. */
-export const total = ({ pid }: Candidate) => [pid, ...descendants(pid).map((child) => child.pid)].map(usage).reduce((sum, one) => ({ cpu: sum.cpu + one.cpu, rss: sum.rss + one.rss }))
+export const total = ({ pid }: Candidate) => [pid, ...descendants(pid).map((child) => child.pid)].map(usage).reduce((sum, one) => ({ cpu: sum.cpu + one.cpu, reaped: sum.reaped + one.reaped, rss: sum.rss + one.rss }))
 
 /** By candidate. Each round begins with another one, so that what else the machine does falls on all alike. */
-export const interleaved = async (candidates: readonly Candidate[], rounds: number, load: (candidate: Candidate) => Promise<Load>): Promise<readonly (readonly Round[])[]> => {
+export const interleaved = async <C extends Candidate>(candidates: readonly C[], rounds: number, load: (candidate: C) => Promise<Load>): Promise<readonly (readonly Round[])[]> => {
   const all = candidates.map((): Round[] => [])
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < candidates.length; turn++) {
@@ -101,7 +101,8 @@ export const figures = (own: readonly Round[], reference: readonly Round[]): rea
   middle(own.map((round) => round.p99)),
   middle(own.map((round) => round.used)),
 ]
-export const columns = ["CPU µs/request", "× nginx", "req/s", "p50 ms", "p99 ms", "share of its core"] as const
+export const columnsBeside = (reference: string) => ["CPU µs/request", `× ${reference}`, "req/s", "p50 ms", "p99 ms", "share of its core"]
+export const columns = columnsBeside("nginx")
 
 /** For the remarks under a table. */
 export const unsaturated = "A proxy far below 1 of its core was not what limited: its CPU a request is higher than it would be saturated, and the ratio to it flatters."

@@ -25,7 +25,20 @@ export interface Place {
   readonly grid: Grid
   /** Files in PEM; `bundle` has both. Absent: in clear. */
   readonly tls?: { readonly certificate: string; readonly key: string; readonly bundle: string }
+  /** Clients speak HTTP/2: over TLS by ALPN, in clear with prior knowledge. */
+  readonly http2?: boolean
+  /** The backend speaks HTTP/2 in clear. */
+  readonly grpc?: boolean
+  /** Bodies have buffers of 64 KB where a proxy lets one say so. */
+  readonly largeBuffers?: boolean
+  /** WebSocket goes through. */
+  readonly upgrades?: boolean
 }
+
+/** Octets of what the nginx backend has at `<prefix>/large`. */
+export const LARGE = 1_048_576
+/** What it says to a gRPC call: one message of 16 octets (not compressed), then `grpc-status: 0`. */
+const GRPC_MESSAGE = Buffer.concat([Buffer.from([0, 0, 0, 0, 16]), Buffer.alloc(16, "m")])
 
 /** A program with its arguments; runs in the foreground, its stdout goes to a file. */
 export type Command = readonly [program: string, ...args: string[]]
@@ -37,24 +50,32 @@ const nginxBase = (place: Place, name: string) => `
 const nginxPaths = ({ folder }: Place) =>
   ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path "${folder}/temp_${kind}";`).join(" ")
 
-/** 1 KB to whatever is asked. */
-export const nginxBackend = (place: Place): Command => {
+/** 1 KB to whatever is asked, LARGE at `…/large`. `grpc`: that other port speaks HTTP/2 in clear, and answers calls. */
+export const nginxBackend = (place: Place, grpc?: number): Command => {
   const path = join(place.folder, "backend.conf")
-  writeFileSync(path, `${nginxBase(place, "backend")}
+  writeFileSync(join(place.folder, "large"), Buffer.alloc(LARGE, "x"))
+  writeFileSync(join(place.folder, "message"), GRPC_MESSAGE)
+  // A file is not for POST: what nginx says to that is made the answer.
+  const calls = `server { listen ${place.address}:${grpc} http2 backlog=4096; root "${place.folder}"; default_type application/grpc; location / { error_page 405 =200 /message; return 405; } location = /message { error_page 405 =200 /message; add_trailer grpc-status 0; } }`
+  // Started by root its workers would be nobody, who may not read a folder of the bench.
+  writeFileSync(path, `${nginxBase(place, "backend")} ${process.getuid?.() === 0 ? "user root;" : ""}
   http {
-    access_log off; keepalive_requests 1000000000; ${nginxPaths(place)}
-    server { listen ${place.address}:${place.backend} backlog=4096; default_type text/plain; location / { return 200 "${"x".repeat(1024)}"; } }
+    access_log off; keepalive_requests 1000000000; sendfile on; open_file_cache max=16; ${nginxPaths(place)}
+    server { listen ${place.address}:${place.backend} backlog=4096; default_type text/plain; location / { return 200 "${"x".repeat(1024)}"; } location ~ /large$ { alias "${place.folder}/large"; } }
+    ${grpc === undefined ? "" : calls}
   }`)
   return ["nginx", "-c", path]
 }
 
-/** `bare`: no log, no fields of its own but Host: less than a gateway does, as the floor. */
-export const nginx = (place: Place, duties: "same" | "bare"): Command => {
+/** `bare`: no log, no fields of its own but Host: less than a gateway does, as the floor. `version`: of the first route, told in a header. */
+export const nginx = (place: Place, duties: "same" | "bare", version?: number): Command => {
   const name = duties === "same" ? "nginx" : "nginx-bare"
   const path = join(place.folder, `${name}.conf`)
   const { hosts, prefixes } = place.grid
-  const locations = indexes(prefixes).map((index) => `location ${prefixOf(index)} { proxy_pass http://up; }`).join(" ")
+  const told = version === undefined ? "" : `add_header x-version ${version};`
+  const locations = (host: number) => indexes(prefixes).map((index) => `location ${prefixOf(index)} { ${host + index === 0 ? told : ""} proxy_pass http://up; }`).join(" ")
   const fields = ["For $remote_addr", "Proto $scheme", "Port $server_port", "Host $http_host"].map((field) => `proxy_set_header X-Forwarded-${field};`)
+  const listens = `listen ${place.address}:${place.port}${place.tls === undefined ? "" : " ssl"}${place.http2 === true ? " http2" : ""}`
   const log = { time: "$time_iso8601", type: "access", id: "$request_id", client: "$remote_addr", method: "$request_method", host: "$host", path: "$uri", protocol: "$server_protocol", status: "$status", bytes: "$body_bytes_sent", ms: "$request_time", upstream: "$upstream_addr", agent: "$http_user_agent" }
   writeFileSync(path, `${nginxBase(place, name)}
   http {
@@ -63,10 +84,12 @@ export const nginx = (place: Place, duties: "same" | "bare"): Command => {
     server_names_hash_max_size 65536; server_names_hash_bucket_size 128;
     ${duties === "bare" ? "access_log off;" : `log_format json escape=json '${JSON.stringify(log)}'; access_log "${place.folder}/${name}.log" json buffer=64k flush=200ms;`}
     upstream up { server 127.0.0.1:${place.backend}; keepalive 256; keepalive_requests 1000000000; }
-    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+    proxy_http_version 1.1; proxy_set_header Host $http_host;
+    ${place.upgrades === true ? 'map $http_upgrade $connection_upgrade { default upgrade; "" ""; } proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;' : 'proxy_set_header Connection "";'}
+    ${place.largeBuffers === true ? "client_body_buffer_size 128k; proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k; proxy_max_temp_file_size 0;" : ""}
     ${duties === "bare" ? "" : `${fields.join(" ")} proxy_set_header X-Request-Id $request_id;`}
-    server { listen ${place.address}:${place.port} ${place.tls === undefined ? "" : "ssl "}backlog=4096 default_server; return 404; }
-    ${indexes(hosts).map((index) => `server { listen ${place.address}:${place.port}${place.tls === undefined ? "" : " ssl"}; server_name ${hostOf(index)}; ${locations} }`).join("\n    ")}
+    server { ${listens} backlog=4096 default_server; return 404; }
+    ${indexes(hosts).map((index) => `server { ${listens}; server_name ${hostOf(index)}; ${locations(index)} }`).join("\n    ")}
   }`)
   return ["nginx", "-c", path]
 }
@@ -81,6 +104,7 @@ export const haproxy = (place: Place): Command => {
 global
   nbthread 1
   maxconn 8192
+  ${place.largeBuffers === true ? "tune.bufsize 65536" : ""}
   log stdout format raw local0
 defaults
   mode http
@@ -90,8 +114,9 @@ defaults
   timeout server 60s
   timeout http-keep-alive 75s
   timeout http-request 10s
+  timeout tunnel 300s
 frontend in
-  bind ${place.address}:${place.port} backlog 4096${place.tls === undefined ? "" : ` ssl crt ${place.tls.bundle} ssl-min-ver TLSv1.2 alpn http/1.1`}
+  bind ${place.address}:${place.port} backlog 4096${place.tls === undefined ? (place.http2 === true ? " proto h2" : "") : ` ssl crt ${place.tls.bundle} ssl-min-ver TLSv1.2 alpn ${place.http2 === true ? "h2," : ""}http/1.1`}
   declare capture request len 256
   declare capture request len 256
   http-request capture req.hdr(host) id 0
@@ -108,7 +133,7 @@ frontend in
   use_backend %[var(txn.to)]
 backend up
   http-reuse always
-  server a 127.0.0.1:${place.backend}
+  server a 127.0.0.1:${place.backend}${place.grpc === true ? " proto h2" : ""}
 `)
   return ["haproxy", "-f", path]
 }

@@ -14,6 +14,7 @@ import { newWorld, root, type Running, type World } from "../system/headgate.ts"
 import { drop, gateway, gatewayClass, service, yaml, type Manifest } from "../system/manifests.ts"
 import { until } from "../system/until.ts"
 import { columns, ended, figures, hasTools, interleaved, LOAD_CORE, PROXY_CORE, starter, total, unsaturated, version, type Candidate, type Start } from "./candidates.ts"
+import { profileFolder } from "./gateway.ts"
 import { load, requestFields, writeMix } from "./load.ts"
 import { haproxy, hostOf, nginx, nginxBackend, prefixOf, type Command, type Grid, type Place } from "./peers.ts"
 import { option, report } from "./report.ts"
@@ -29,7 +30,7 @@ const routeManifest = (host: number, prefix: number): Manifest => ({
 })
 
 /** The same program and path a user's edit takes: files, adapter, bus, functions; then a gateway process of its own, as `up` starts one. */
-const startHeadgate = async (world: World, port: number, place: Place, profile: string | undefined, start: Start): Promise<readonly [Running, Candidate]> => {
+export const startHeadgate = async (world: World, port: number, place: Place, profile: string | undefined, start: Start): Promise<readonly [Running, Candidate]> => {
   const { grid, folder } = place
   drop(world.manifests, "gateway.yaml", yaml(gatewayClass(), gateway("edge", { http: port })))
   drop(world.manifests, "services.yaml", yaml(...service("a", 80, [{ port: place.backend }])))
@@ -57,11 +58,6 @@ const check = async ({ name, url }: Candidate, { hosts, prefixes }: Grid) => {
   const found = await ask(hostOf(hosts - 1))
   const foreign = await ask("nobody.example")
   if (found.length !== 1024 || foreign.statusCode !== 404) throw new Error(`${name} does not route as the others: ${JSON.stringify({ found, foreign })}`)
-}
-
-const profileFolder = (argv: readonly string[]): string | undefined => {
-  const at = argv.indexOf("--profile")
-  return at < 0 ? undefined : argv[at + 1]
 }
 
 /** `--rounds 5 --seconds 5 --routes 5000`; `--profile FOLDER` writes a CPU profile of the gateway there. */

@@ -14,8 +14,8 @@ const number = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : v
 /** `p50 / p99 / max` */
 export const spread = (values: readonly number[]) => [0.5, 0.99, 1].map((share) => number(quantile(values, share))).join(" / ")
 
-/** `median (min–max)` */
-export const middle = (values: readonly number[]) => `${number(quantile(values, 0.5))} (${number(Math.min(...values))}–${number(Math.max(...values))})`
+/** `median (min–max)`; a dash where there is nothing to tell. */
+export const middle = (values: readonly number[]) => (values.every(Number.isNaN) ? "–" : `${number(quantile(values, 0.5))} (${number(Math.min(...values))}–${number(Math.max(...values))})`)
 
 const table = (header: readonly string[], rows: readonly (readonly string[])[]) => [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n")
 

@@ -1,5 +1,5 @@
 /**
- * `npm run conformance -- [--profile GATEWAY-HTTP] [--run-test NAME] [--mode Dedicated|Shared] [--installed] [-- flags of the suite …]`:
+ * `npm run conformance -- [--profile GATEWAY-HTTP|GATEWAY-GRPC] [--run-test NAME] [--mode Dedicated|Shared] [--installed] [-- flags of the suite …]`:
  * the Gateway API's suite, built unmodified, against Headgate as `headgate install` puts it into the cluster of
  * KUBECONFIG, else into that of `npm run cluster`; `--installed`: against what is there. What is tested beyond the core
  * is what the GatewayClass says it supports. Exit status: the suite's.
@@ -8,7 +8,6 @@ import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { ABILITIES } from "../../functions/gateway-api/abilities.ts"
 import { supportedFeatures } from "../../functions/status/classes.ts"
 import { connectApi, resourcePath } from "../../infra/adapters/kubernetes/client.ts"
 import { isJson, listOf, memberOf, textOf } from "../../infra/adapters/kubernetes/raw.ts"
@@ -20,16 +19,20 @@ import { until } from "../system/until.ts"
 import { conformanceTests } from "./suite.ts"
 
 const root = join(import.meta.dirname, "../..")
+/** What there is, together: the suite reports on all of them in one file. */
+const PROFILES = "GATEWAY-HTTP,GATEWAY-GRPC"
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { profile: { type: "string", default: "GATEWAY-HTTP" }, "run-test": { type: "string" }, mode: { type: "string", default: "Dedicated" }, class: { type: "string", default: "headgate" }, installed: { type: "boolean", default: false }, report: { type: "string" } },
+  options: { profile: { type: "string", default: PROFILES }, "run-test": { type: "string" }, mode: { type: "string", default: "Dedicated" }, class: { type: "string", default: "headgate" }, installed: { type: "boolean", default: false }, report: { type: "string" } },
 })
 
 const { version }: { version: string } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 const reports = join(import.meta.dirname, "reports")
 mkdirSync(reports, { recursive: true })
-const report = values.report ?? join(reports, `${GATEWAY_API}-${values.mode.toLowerCase()}.yaml`)
+// A run of one profile says nothing about the others.
+const ofProfile = values.profile === PROFILES ? "" : `-${values.profile.toLowerCase()}`
+const report = values.report ?? join(reports, `${GATEWAY_API}-${values.mode.toLowerCase()}${ofProfile}.yaml`)
 const own = process.env["KUBECONFIG"]
 if (own === undefined && runningCluster() === undefined) {
   console.error("no cluster runs: npm run cluster -- up, or set KUBECONFIG")
@@ -62,7 +65,7 @@ const untilFeatures = async (): Promise<void> => {
   const path = resourcePath({ group: "gateway.networking.k8s.io", version: "v1", plural: "gatewayclasses", name: values.class })
   const api = own === undefined ? undefined : connectApi()
   const read = async (): Promise<unknown> => (api === undefined ? JSON.parse(await kubectl("get", "--raw", path)) : api.request({ path }))
-  const wanted = supportedFeatures(values.mode === "Shared" ? "Shared" : "Dedicated", ABILITIES).join(" ")
+  const wanted = supportedFeatures(values.mode === "Shared" ? "Shared" : "Dedicated").join(" ")
   const said = async (): Promise<string> => listOf(memberOf(await read(), "status"), "supportedFeatures").map((feature) => (isJson(feature) ? textOf(feature["name"]) : "")).sort().join(" ")
   try {
     await until(`GatewayClass ${values.class} says what is supported`, async () => (await said()) === wanted, 60_000)

@@ -1,29 +1,18 @@
-/** See README.md here. HEADGATE_FUZZ_SEED, HEADGATE_FUZZ_CASES and HEADGATE_FUZZ_FROM choose the cases. */
+/** See README.md here; chosen.ts says which cases. */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { setImmediate } from "node:timers/promises"
 import { isDeepStrictEqual } from "node:util"
 import { describe, expect, test } from "vitest"
-import { runs } from "../fixtures/runs.ts"
 import { arrival, everyOctet, type Arrival } from "./cases.ts"
+import { chosen } from "./chosen.ts"
 import { differences } from "./differences.ts"
 import { forgotten, judge, type Verdict } from "./judge.ts"
 import { misread } from "./onward.ts"
 import { transcriptOf } from "./subject.ts"
 import type { Case } from "./transcript.ts"
 
-const setting = (name: string, otherwise: number): number => {
-  const value = process.env[name]
-  if (value === undefined || value === "") return otherwise
-  if (!/^\d{1,9}$/.test(value)) throw new TypeError(`${name}: ${value} is not a number`)
-  return Number(value)
-}
-
-const seed = setting("HEADGATE_FUZZ_SEED", 1)
-const cases = setting("HEADGATE_FUZZ_CASES", runs(30_000))
-const from = setting("HEADGATE_FUZZ_FROM", 0)
-/** A replay of some cases cannot show what takes many. */
-const isWhole = cases >= 30_000
+const { seed, cases, from, isWhole, replay } = chosen(30_000)
 const MAX_REPORTS = 5
 
 /** What is wrong about a case; empty: nothing. */
@@ -54,7 +43,7 @@ test(
       const verdict = judge(arrived.given)
       if (verdict.isAcceptedByBoth) accepted++
       for (const name of new Set(verdict.met)) met.set(name, (met.get(name) ?? 0) + 1)
-      for (const fault of faultsOf(arrived, verdict)) reports.push(`HEADGATE_FUZZ_SEED=${seed} HEADGATE_FUZZ_FROM=${index} HEADGATE_FUZZ_CASES=1\n${JSON.stringify(arrived.given)}\n${fault}`)
+      for (const fault of faultsOf(arrived, verdict)) reports.push(`${replay(index)}\n${JSON.stringify(arrived.given)}\n${fault}`)
     }
     expect(reports).toEqual([])
     console.log([`${cases} cases of seed ${seed}: ${((accepted / cases) * 100).toFixed(1)} % accepted by both; parted on purpose in`, ...[...met].map(([name, count]) => `${String(count).padStart(7)} ${name}`)].join("\n"))
@@ -77,7 +66,7 @@ const caseIn = (file: string): Case => {
 }
 
 describe("what they once parted over", () => {
-  test.each(readdirSync(corpus).toSorted())("%s", (file) => {
+  test.each(readdirSync(corpus).filter((file) => file.endsWith(".http")).toSorted())("%s", (file) => {
     const given = caseIn(file)
     expect(faultsOf({ given, cuts: everyOctet(given.text.length), poison: 0x30 }, judge(given))).toEqual([])
   })

@@ -111,9 +111,9 @@ test("interleaved requests of all sizes arrive intact, pipelined ones too, at fa
       wanted.push(`/${client}/${i} ${digest(body)}`)
       const head = `POST /${client}/${i} HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`
       wanted.push(`/${client}/${i}/after ${digest(Buffer.alloc(0))}`)
-      // In pieces of any size, with a whole request and half of the next behind it.
+      // In pieces of any size, with a whole request and half of the next behind it. A million of one octet says no more than a few ten thousand.
       const all = Buffer.concat([Buffer.from(head), body, Buffer.from(`GET /${client}/${i}/after HTTP/1.1\r\nHo`)])
-      for (let at = 0, piece = 1 + client * 997; at < all.length; at += piece) peer.socket.write(all.subarray(at, at + piece))
+      for (let at = 0, piece = (size > 100_000 ? 200 : 1) + client * 997; at < all.length; at += piece) peer.socket.write(all.subarray(at, at + piece))
       expect((await peer.message()).status).toBe(200)
       peer.say("st: a\r\n\r\n")
       expect((await peer.message()).status).toBe(200)

@@ -3,6 +3,47 @@ import { describe, expect, test } from "vitest"
 import { backend, begin, gateway } from "./scene.ts"
 import { GET, OK, eventually } from "./scripted.ts"
 
+describe("the last answer of a connection", () => {
+  const LAST = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+  test("closes it at once where the client said that it would be the last", async () => {
+    const client = await begin()
+    client.say(LAST)
+    const peer = await backend.accept()
+    await peer.message()
+    peer.say(OK)
+    expect((await client.message()).body).toBe("ok")
+    // The client, who may half-close, has not ended.
+    await eventually("the gateway has closed it", () => gateway.http.connections === 0)
+    expect(client.socket.writableEnded).toBe(false)
+  })
+
+  test("is whole for a client that takes it late, however long", async () => {
+    const client = await begin()
+    const body = "x".repeat(8_000_000)
+    client.socket.pause()
+    client.say(LAST)
+    const peer = await backend.accept()
+    await peer.message()
+    peer.say(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+    await eventually("the answer has begun", () => gateway.http.inFlight === 1)
+    client.socket.resume()
+    expect((await client.message()).body.length).toBe(body.length)
+    await client.end()
+  })
+
+  test("leaves it open for a while where the gateway is who ends it: what the client still says must not reset the answer", async () => {
+    const client = await begin()
+    client.say("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+    expect((await client.message()).status).toBe(400)
+    await client.end()
+    expect(gateway.http.connections).toBe(1)
+    client.say("and another thing")
+    client.socket.end()
+    await eventually("both have ended", () => gateway.http.connections === 0)
+  })
+})
+
 describe("a pipeline", () => {
   test("of every kind of request is answered in its order, whoever answers", async () => {
     const client = await begin({ find: (request, rule) => (request.path === "/nowhere" ? null : rule) })
@@ -34,6 +75,21 @@ describe("a pipeline", () => {
     expect([backend.peers.length, client.heard, peer.heard]).toEqual([1, "", ""])
   })
 
+  test("that was longer than what is kept of it goes on, also in the middle of a head", async () => {
+    const client = await begin({ settings: { pendingBytes: GET.length } })
+    client.say(`${GET}${GET}GET /last HTTP/1.1\r\nHo`)
+    const peer = await backend.accept()
+    for (const _ of ["first", "second"]) {
+      await peer.message()
+      peer.say(OK)
+      expect((await client.message()).body).toBe("ok")
+    }
+    client.say("st: a\r\n\r\n")
+    expect((await peer.message()).head).toMatch(/^GET \/last /)
+    peer.say(OK)
+    expect((await client.message()).body).toBe("ok")
+  })
+
   test("goes no further than a request that says close (RFC 9112 §9.6)", async () => {
     const client = await begin()
     client.say(`${GET}GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /never HTTP/1.1\r\nHost: a\r\n\r\n`)
@@ -60,6 +116,19 @@ describe("a pipeline", () => {
     expect([refused.status, refused.field("connection")]).toEqual([400, "close"])
     await client.end()
     expect([client.heard, peer.heard]).toEqual(["", ""])
+  })
+
+  test("ends with a request that is answered before its content was read, where the client has ended its side", async () => {
+    const client = await begin()
+    client.say(`${GET}TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde`)
+    client.socket.end()
+    const peer = await backend.accept()
+    await peer.message()
+    await eventually("the end has come", () => client.socket.writableFinished)
+    peer.say(OK)
+    expect([(await client.message()).status, (await client.message()).status]).toEqual([200, 405])
+    await client.end()
+    await eventually("the connection is over", () => gateway.http.connections === 0)
   })
 
   test("goes no further than an answer that is cut: the rest is not answered, nor sent", async () => {

@@ -1,5 +1,4 @@
-/** What rules do to requests, over HTTP/2 as over HTTP/1.1, and the clients people have. */
-import { execFile, spawnSync } from "node:child_process"
+/** What rules do to requests, over HTTP/2 as over HTTP/1.1. */
 import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import type http2 from "node:http2"
 import { tmpdir } from "node:os"
@@ -74,7 +73,7 @@ test("a PUT with content is sent again after a status of the rule's, and a mirro
       return turn++ === 0 ? "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n" : OK
     }), {
       rule: { retry: { codes: new Set([503]), attempts: 2, backoff: 1 } },
-      find: (_, rule) => (made ??= { ...rule, mirrors: gateway === undefined ? [] : [{ cluster: { id: "m", endpoints: [gateway.endpoints.get("127.0.0.1", shadow.port)], emptyStatus: 503, turn: 0 }, isDue: () => true }] }),
+      find: (_, rule) => (made ??= { ...rule, mirrors: gateway === undefined ? [] : [{ cluster: { id: "m", isHttp2: false, endpoints: [gateway.endpoints.get("127.0.0.1", shadow.port)], emptyStatus: 503, turn: 0 }, isDue: () => true }] }),
     })
     const asked = ask(own, { ":method": "PUT" }, "content")
     const copy = await shadow.accept()
@@ -85,27 +84,6 @@ test("a PUT with content is sent again after a status of the rule's, and a mirro
   } finally {
     await shadow.stop()
   }
-})
-
-const run = (program: string, ...args: readonly string[]): Promise<string> => new Promise((resolve) => execFile(program, args, { timeout: 10_000 }, (_, stdout, stderr) => resolve(stdout + stderr)))
-
-const echoed = answering((request) => `HTTP/1.1 200 OK\r\nContent-Length: ${request.body.length + 2}\r\n\r\nok${request.body}`)
-const url = (): string => `http://127.0.0.1:${gateway?.port ?? 0}/`
-const isHere = (program: string): boolean => spawnSync(program, ["--version"]).error === undefined
-
-test("curl with prior knowledge", async () => {
-  await begin(echoed)
-  expect(await run("curl", "-sS", "--http2-prior-knowledge", "-w", " %{http_version}", "-d", "data", url())).toBe("okdata 2")
-})
-
-test.runIf(isHere("nghttp"))("nghttp", async () => {
-  await begin(echoed)
-  expect(await run("nghttp", "-v", url())).toMatch(/:status: 200[^]*ok/)
-})
-
-test.runIf(isHere("h2load"))("h2load: 16 streams on each of 4 connections", async () => {
-  await begin(echoed)
-  expect(await run("h2load", "-n", "500", "-c", "4", "-m", "16", url())).toContain("500 succeeded, 0 failed, 0 errored")
 })
 
 test("one connection for two hosts: 421 for the other listener's, per stream", async () => {

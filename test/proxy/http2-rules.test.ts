@@ -1,12 +1,13 @@
-/** What a client of HTTP/2 may not do, and for how long; downgrade smuggling before a backend of its own; the end of connections. */
+/** What a client of HTTP/2 may not do, and for how long; the end of connections. */
 import { once } from "node:events"
-import http from "node:http"
 import http2 from "node:http2"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { afterEach, describe, expect, test } from "vitest"
-import { ACK, DATA, END_STREAM, HEADERS, PREFACE, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE } from "../../gateway/http2/frame.ts"
-import { Blocks, frame, framesIn, hello, request, post, settingsFrame, u32, type Fields, type Sent } from "../../gateway/http2/fixture.ts"
+import { ACK, DATA, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE } from "../../gateway/http2/frame.ts"
+import { Blocks, frame, hello, post, request, settingsFrame, u32 } from "../../gateway/http2/fixture.ts"
 import { INITIAL_WINDOW_SIZE } from "../../gateway/http2/settings.ts"
-import { errorName } from "../../gateway/http2/error-code.ts"
+import { Hand } from "./hand.ts"
 import { answer, ask, session } from "./http2.ts"
 import { OK, answering, eventually, startBackend, startGateway, type Backend, type Gateway, type GatewayOptions, type Peer } from "./scripted.ts"
 
@@ -29,121 +30,6 @@ afterEach(async () => {
   backend = undefined
 })
 
-/** Frames by hand. */
-class Hand {
-  readonly peer: Peer
-  readonly blocks = new Blocks()
-
-  constructor(peer: Peer) {
-    this.peer = peer
-  }
-
-  static async greeted(): Promise<Hand> {
-    const hand = new Hand(await gateway.connect())
-    return hand.say(hello)
-  }
-
-  say(...octets: readonly Buffer[]): this {
-    this.peer.socket.write(Buffer.concat(octets))
-    return this
-  }
-
-  request(stream: number, fields: Fields, flags = END_STREAM): this {
-    return this.say(this.blocks.headers(stream, fields, flags))
-  }
-
-  get frames(): readonly Sent[] {
-    return framesIn(Buffer.from(this.peer.heard, "latin1"))
-  }
-
-  /** The first frame of a type, as soon as it is whole. */
-  async frame(type: number): Promise<Sent> {
-    let found: Sent | undefined
-    await eventually(`a frame of type ${type}`, () => (found = this.frames.find((sent) => sent.type === type && (type !== SETTINGS || (sent.flags & ACK) === 0))) !== undefined)
-    if (found === undefined) throw new Error("no frame")
-    return found
-  }
-
-  async resetCode(): Promise<string> {
-    return errorName((await this.frame(RST_STREAM)).payload.readUInt32BE())
-  }
-
-  async goawayCode(): Promise<string> {
-    return errorName((await this.frame(7)).payload.readUInt32BE(4))
-  }
-}
-
-describe("downgrade smuggling, before node:http", () => {
-  const heard: string[] = []
-  const started: http.Server[] = []
-  afterEach(() => {
-    heard.length = 0
-    for (const server of started.splice(0)) server.close()
-  })
-  const before = async (): Promise<Hand> => {
-    const server = http.createServer((incoming, response) => {
-      let body = ""
-      incoming.on("data", (part: Buffer) => (body += part.toString("latin1")))
-      incoming.on("end", () => {
-        heard.push(`${incoming.method ?? ""} ${incoming.url ?? ""} ${body}`)
-        response.end("ok")
-      })
-    })
-    started.push(server)
-    server.listen(0, "127.0.0.1")
-    await once(server, "listening")
-    const address = server.address()
-    if (address === null || typeof address === "string") throw new Error("no port")
-    gateway = await startGateway([address.port])
-    return Hand.greeted()
-  }
-  const SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
-
-  test.each<[string, Fields, string]>([
-    ["Transfer-Encoding", post(["transfer-encoding", "chunked"]), `0\r\n\r\n${SMUGGLED}`],
-    ["a Content-Length shorter than the content", post(["content-length", "3"]), `abc${SMUGGLED}`],
-    ["two Content-Lengths", post(["content-length", "0"], ["content-length", "3"]), "abc"],
-    ["a Content-Length that is a list", post(["content-length", "3, 3"]), "abc"],
-    ["a Content-Length with a sign", post(["content-length", "+3"]), "abc"],
-    ["CR and LF in a value", post(["x", `a\r\n\r\n${SMUGGLED}`]), ""],
-    ["LF in a value", post(["x", "a\nTransfer-Encoding: chunked"]), "abc"],
-    ["a line in a name", post(["x: y\r\ntransfer-encoding", "chunked"]), "abc"],
-    ["a space in a name", post(["content-length ", "3"]), "abc"],
-    ["Connection", post(["connection", "content-length"]), "abc"],
-    ["Upgrade", post(["upgrade", "h2c"]), "abc"],
-    ["a line in the method", [[":method", `GET / HTTP/1.1\r\nHost: a\r\n\r\nGET`], [":scheme", "http"], [":authority", "a"], [":path", "/"]], ""],
-    ["a line in the path", [[":method", "POST"], [":scheme", "http"], [":authority", "a"], [":path", `/ HTTP/1.1\r\nHost: a\r\n\r\n${SMUGGLED}`]], ""],
-    ["a space in the path", [[":method", "POST"], [":scheme", "http"], [":authority", "a"], [":path", "/ HTTP/1.1 x"]], ""],
-    ["a line in the authority", [[":method", "POST"], [":scheme", "http"], [":authority", "a\r\nx: y"], [":path", "/"]], ""],
-    ["a Host that is not the authority", post(["host", "b"]), ""],
-    ["a pseudo-field after a field", [[":method", "POST"], ["x", "y"], [":scheme", "http"], [":authority", "a"], [":path", "/"]], ""],
-  ])("%s: the stream is reset, the connection and its backend go on", async (_, fields, body) => {
-    const hand = await before()
-    hand.request(1, fields, 0).say(frame(DATA, END_STREAM, 1, Buffer.from(body, "latin1")))
-    expect(await hand.resetCode()).toBe("PROTOCOL_ERROR")
-    hand.request(3, request("/next"))
-    await eventually("the next one is answered", () => hand.frames.some(({ type, stream, flags }) => stream === 3 && type === DATA && (flags & END_STREAM) !== 0))
-    expect(heard.filter((line) => !line.startsWith("POST"))).toEqual(["GET /next "])
-    expect(heard.join()).not.toContain("smuggled")
-  })
-
-  test("content that looks like a request, or like a chunk's end, is content", async () => {
-    const hand = await before()
-    hand.request(1, post(), 0).say(frame(DATA, END_STREAM, 1, Buffer.from(`0\r\n\r\n${SMUGGLED}`, "latin1")))
-    await hand.frame(HEADERS)
-    hand.request(3, request("/next"))
-    await eventually("both are answered", () => heard.length === 2)
-    expect(heard).toEqual([`POST / 0\r\n\r\n${SMUGGLED}`, "GET /next "])
-  })
-
-  test("a trailer that frames or routes does not go on", async () => {
-    const hand = await before()
-    hand.request(1, post(), 0).say(frame(DATA, 0, 1, Buffer.from("abc")), hand.blocks.headers(1, [["content-length", "9"], ["host", "b"], ["x-sum", "1"]], END_STREAM))
-    await hand.frame(HEADERS)
-    expect(heard).toEqual(["POST / abc"])
-  })
-})
-
 describe("times", () => {
   test("a preface that does not come to its end, and settings that are not acknowledged", async () => {
     await begin(undefined, { settings: { headTimeout: 150 } })
@@ -156,7 +42,7 @@ describe("times", () => {
 
   test("a head in frames that do not end", async () => {
     await begin(answering(() => OK), { settings: { headTimeout: 200 } })
-    const hand = await Hand.greeted()
+    const hand = await Hand.greeted(gateway)
     hand.request(1, request())
     await hand.frame(HEADERS)
     hand.say(frame(HEADERS, 0, 3, hand.blocks.block(request())))
@@ -180,6 +66,26 @@ describe("times", () => {
     stream.write("part")
     expect((await late).status).toBe(408)
     expect((await ask(client)).status).toBe(200)
+  })
+
+  test("of a stream both ways the client may be quiet for as long as the backend may", async () => {
+    await begin((peer) => {
+      if (backend?.peers.length === 1) peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+    }, { settings: { requestBodyIdle: 500 } })
+    const client = await connect()
+    const stream = client.request({ ":method": "POST", ":path": "/" })
+    const whole = answer(stream)
+    stream.write("one")
+    await once(stream, "data")
+    const quiet = client.request({ ":method": "POST", ":path": "/" })
+    const late = answer(quiet)
+    quiet.write("part")
+    expect((await late).status).toBe(408)
+    stream.end("two")
+    const [peer] = backend?.peers ?? []
+    await peer?.hear("3\r\ntwo\r\n0\r\n\r\n")
+    peer?.say("4\r\nlast\r\n0\r\n\r\n")
+    expect((await whole).body).toBe("firstlast")
   })
 
   test("a window that stays shut: the stream is reset and its backend let go, the others go on", async () => {
@@ -214,7 +120,7 @@ describe("times", () => {
 describe("limits", () => {
   test("more streams than are allowed are refused, to be asked again", async () => {
     await begin(undefined, { settings: { streamsPerConnection: 2 } })
-    const hand = await Hand.greeted()
+    const hand = await Hand.greeted(gateway)
     hand.request(1, request()).request(3, request()).request(5, request())
     expect(await hand.resetCode()).toBe("REFUSED_STREAM")
     expect(gateway.http.inFlight).toBe(2)
@@ -228,21 +134,66 @@ describe("limits", () => {
     expect((await ask(client, { ":method": "POST" }, "1234567890")).status).toBe(200)
   })
 
+  test("however little may wait to be written, answers arrive", async () => {
+    await begin(answering(() => `HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n${"x".repeat(100_000)}`), { settings: { writeBytes: 0 } })
+    expect((await ask(await connect())).body).toHaveLength(100_000)
+  })
+
   test("an extended CONNECT and a WebSocket's Upgrade are no requests", async () => {
     await begin()
-    const hand = await Hand.greeted()
+    const hand = await Hand.greeted(gateway)
     hand.request(1, [[":method", "CONNECT"], [":protocol", "websocket"], [":scheme", "http"], [":authority", "a"], [":path", "/"]])
+    hand.request(3, request("/", ["upgrade", "websocket"]))
+    await eventually("both are reset", () => hand.frames.filter(({ type }) => type === RST_STREAM).length === 2)
     expect(await hand.resetCode()).toBe("PROTOCOL_ERROR")
     expect(backend?.peers.length).toBe(0)
   })
 
+  test("connections without requests keep nothing of those they had", async () => {
+    setFlagsFromString("--expose-gc")
+    const collect: unknown = runInNewContext("gc")
+    if (typeof collect !== "function") throw new Error("no gc")
+    const used = (): number => {
+      Reflect.apply(collect, undefined, [])
+      return process.memoryUsage().heapUsed
+    }
+    await begin(answering(() => OK))
+    const ask32 = async (): Promise<void> => {
+      const { socket } = await gateway.connect()
+      const blocks = new Blocks()
+      socket.removeAllListeners("data").resume()
+      socket.write(Buffer.concat([hello, ...Array.from({ length: 32 }, (_, i) => blocks.headers(1 + 2 * i, request(`/${i}`, ["x", String(i).padEnd(2_000, "-")]), END_STREAM))]))
+      await eventually("all are answered", () => socket.bytesRead > 32 * 20 && gateway.http.inFlight === 0)
+    }
+    await ask32()
+    const before = used()
+    for (let i = 0; i < 20; i++) await ask32()
+    await eventually("50 KB each at most", () => used() - before < 20 * 50_000)
+  })
+
   test("10,000 requests that are reset at once end the connection and leave nothing", async () => {
     await begin(undefined, { settings: { drainTimeout: 200 } })
-    const hand = await Hand.greeted()
+    const hand = await Hand.greeted(gateway)
     for (let stream = 1; stream < 20_000; stream += 2) hand.request(stream, request()).say(frame(RST_STREAM, 0, stream, u32(8)))
     expect(await hand.goawayCode()).toBe("ENHANCE_YOUR_CALM")
     await eventually("nothing is left", () => gateway.http.inFlight === 0 && gateway.http.connections === 0)
   })
+})
+
+test("content that came to its end after its answer leaves the connection's window as it was", async () => {
+  await begin((peer) => {
+    peer.hear("\r\n\r\n").then(() => peer.say(OK), () => undefined)
+  })
+  const hand = new Hand(await gateway.connect())
+  hand.say(PREFACE, settingsFrame([INITIAL_WINDOW_SIZE, 0]), frame(SETTINGS, ACK, 0))
+  for (const stream of [1, 3, 5]) {
+    hand.request(stream, post(), 0)
+    await eventually("its answer waits for the client's window", () => hand.frames.some((sent) => sent.type === HEADERS && sent.stream === stream))
+    hand.say(...Array.from({ length: 13 }, (_, part) => frame(DATA, part === 12 ? END_STREAM : 0, stream, Buffer.alloc(15_000))), frame(WINDOW_UPDATE, 0, stream, u32(2)))
+    await eventually("it has been taken", () => hand.frames.some((sent) => sent.type === DATA && sent.stream === stream && (sent.flags & END_STREAM) !== 0))
+  }
+  // All of the window's half was used: without it later requests would stand still.
+  await eventually("the window opens again", () => hand.frames.filter(({ type, stream }) => type === WINDOW_UPDATE && stream === 0).length === 2)
 })
 
 describe("the end", () => {
@@ -285,9 +236,20 @@ describe("the end", () => {
     await once(client, "close")
   })
 
+  test("a client that has ended its side with its window shut is not waited for: no window opens any more", async () => {
+    await begin(answering(() => `HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n${"x".repeat(20)}`))
+    const hand = new Hand(await gateway.connect()).say(PREFACE, settingsFrame([INITIAL_WINDOW_SIZE, 10]), frame(SETTINGS, ACK, 0))
+    hand.request(1, request())
+    expect((await hand.frame(DATA)).payload.length).toBe(10)
+    hand.peer.socket.end()
+    await hand.peer.end()
+    expect((await hand.end(1)).type).toBe(RST_STREAM)
+    await eventually("nothing is left", () => gateway.http.inFlight === 0 && gateway.http.connections === 0)
+  })
+
   test("a client that ends its side gets the answers it waits for", async () => {
     await begin()
-    const hand = await Hand.greeted()
+    const hand = await Hand.greeted(gateway)
     hand.request(1, request())
     const peer = await backend?.accept()
     await peer?.message()

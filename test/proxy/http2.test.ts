@@ -197,7 +197,7 @@ test("what a backend says arrives as it says it, long before the end", async () 
   expect((await asked).body).toBe("onetwo")
 })
 
-test("200 streams one after another on one connection use few objects and leave none behind", async () => {
+test("200 streams one after another on one connection use one to the backend and leave none behind", async () => {
   const client = await begin(answering(() => OK))
   for (let i = 0; i < 200; i++) expect((await ask(client, i % 2 === 0 ? {} : { ":method": "POST" }, i % 2 === 0 ? undefined : "x")).status).toBe(200)
   expect([gateway.http.inFlight, gateway.metrics.listener(80).connections, backend.peers.length]).toEqual([0, 1, 1])
@@ -322,3 +322,10 @@ test("a target over the limit: 414", async () => expect(await refused({ ":path":
 test("a head over the limit: 431", async () => expect(await refused({ "x-a": "a".repeat(20_000), "x-b": "b".repeat(20_000) })).toBe(431))
 test("a scheme that is not the connection's: 421", async () => expect(await refused({ ":scheme": "https" })).toBe(421))
 test("TRACE: 405", async () => expect(await refused({ ":method": "TRACE" })).toBe(405))
+test.each<[string, http2.OutgoingHttpHeaders]>([
+  ["its path", { ":path": "/a/../b" }], ["its length", { ":path": `/${"a".repeat(9_000)}` }], ["its scheme", { ":scheme": "https" }],
+])("an answer to HEAD has no content, also where it is refused for %s", async (_, headers) => {
+  const client = await begin(answering(() => OK))
+  const { status, body } = await ask(client, { ":method": "HEAD", ...headers })
+  expect([status >= 400, body]).toEqual([true, ""])
+})

@@ -17,7 +17,7 @@ afterEach(async () => {
   await other.stop()
 })
 
-const mirrorTo = (port: number): Mirror => ({ cluster: { id: "m", endpoints: [gateway.endpoints.get("127.0.0.1", port)], emptyStatus: 503, turn: 0 }, isDue: () => true })
+const mirrorTo = (port: number): Mirror => ({ cluster: { id: "m", isHttp2: false, endpoints: [gateway.endpoints.get("127.0.0.1", port)], emptyStatus: 503, turn: 0 }, isDue: () => true })
 
 const mirroring = (options: GatewayOptions = {}, mirrors: () => readonly Mirror[] = () => [mirrorTo(shadow.port)]): Promise<Peer> => {
   let made: CompiledRule | undefined
@@ -137,6 +137,18 @@ test("a mirror that does not answer delays nobody, and is given up in time; more
   expect(gateway.http.mirrors.inFlight).toBe(0)
 })
 
+test("a time-out of 0 is none", async () => {
+  const client = await mirroring({ settings: { mirrorTimeout: 0 } })
+  client.say(GET)
+  const copy = await shadow.accept()
+  await answered(client)
+  const sent = performance.now()
+  await eventually("time-outs have been looked at twice", () => performance.now() - sent > 600)
+  copy.say(OK)
+  await eventually("it is over", () => gateway.http.mirrors.inFlight === 0)
+  expect([mirrored("answered"), mirrored("timeout")]).toEqual([1, 0])
+})
+
 test("a mirror that hangs up, refuses or speaks nonsense fails no request", async () => {
   const client = await mirroring({}, () => [mirrorTo(shadow.port), mirrorTo(other.port)])
   client.say(GET)
@@ -153,7 +165,7 @@ test("a mirror that hangs up, refuses or speaks nonsense fails no request", asyn
 })
 
 test("without endpoints a mirror is dropped", async () => {
-  const client = await mirroring({}, () => [{ cluster: { id: "m", endpoints: [], emptyStatus: 503, turn: 0 }, isDue: () => true }])
+  const client = await mirroring({}, () => [{ cluster: { id: "m", isHttp2: false, endpoints: [], emptyStatus: 503, turn: 0 }, isDue: () => true }])
   client.say(GET)
   await answered(client)
   expect(mirrored("no-endpoint")).toBe(1)

@@ -56,13 +56,15 @@ const serve = (deeds: Deed[], got: Got[]) => (peer: Peer): void => {
 
 const request = fc.record({ method: fc.constantFrom("GET", "PUT", "DELETE", "POST", "PATCH"), body: fc.constantFrom("", "b", "body".repeat(10), "x".repeat(60)) })
 
-test("no request that is not idempotent reaches backends twice, others no more often than allowed, with their whole body", { timeout: 60_000 }, async () => {
+test("no request that is not idempotent reaches backends twice, others no more often than allowed, with their whole body", { timeout: runs(60_000) }, async () => {
   const script: Deed[] = []
   const got: Got[] = []
   backends = [await startBackend(serve(script, got)), await startBackend(serve(script, got))]
   gateway = await startGateway(backends.map(({ port }) => port), {
     settings: { keptBodyBytes: 50, retryRate: 1_000, ejectAfter: 1_000_000 },
-    rule: { retry: { codes: new Set([500, 503]), attempts: ATTEMPTS, backoff: 0 }, backendTimeout: 250 },
+    rule: { retry: { codes: new Set([500, 503]), attempts: ATTEMPTS, backoff: 0 } },
+    // Only where a backend says nothing an attempt takes too long: a busy machine is no failure.
+    find: (_, rule) => ({ ...rule, backendTimeout: script.includes("silence") ? 250 : 0 }),
   })
   let id = 0
   await fc.assert(

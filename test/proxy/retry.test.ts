@@ -194,6 +194,13 @@ test("an endpoint that refuses is tried again until it is there, also for what m
   late.close()
 })
 
+test("a client whose body waits for the next attempt is not taken for a slow one", async () => {
+  const client = await retrying({ attempts: 1, backoff: 400 }, { settings: { requestBodyIdle: 100 } })
+  await backend.stop()
+  client.say(`${PUT}0123456789`)
+  expect((await client.message()).status).toBe(503)
+})
+
 test("an endpoint that refuses costs no wait while another is there", async () => {
   const client = await retrying({ attempts: 1, backoff: 60_000 })
   const gone = await startBackend()

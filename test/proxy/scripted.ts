@@ -5,6 +5,7 @@
 import { once } from "node:events"
 import net from "node:net"
 import { NO_FILTERS } from "../../gateway/filters/compile.ts"
+import type { Overload } from "../../gateway/overload.ts"
 import { HttpServer, socketOptions } from "../../gateway/server.ts"
 import { defaults, type Settings } from "../../gateway/settings.ts"
 import type { ClusterHandle, CompiledBackend, CompiledRule, PortTable, RequestView } from "../../gateway/table/table.ts"
@@ -136,6 +137,14 @@ export class Peer {
     return { head, status, body, field }
   }
 
+  /** The first message that is no interim response. */
+  async final(method: string): Promise<Heard> {
+    for (;;) {
+      const message = await this.message(method)
+      if (message.status >= 200) return message
+    }
+  }
+
   async #chunks(): Promise<string> {
     let body = ""
     for (;;) {
@@ -237,6 +246,9 @@ export interface GatewayOptions {
   readonly table?: (table: PortTable) => PortTable
   readonly logTo?: number
   readonly traces?: RequestTraces
+  readonly overload?: (metrics: Metrics) => Overload
+  /** The backends speak HTTP/2. */
+  readonly isHttp2?: boolean
 }
 
 /** A gateway whose one rule takes everything, in front of these ports. */
@@ -244,10 +256,11 @@ export const startGateway = async (ports: readonly number[], options: GatewayOpt
   const settings: Settings = { ...defaults, accessLog: false, ...options.settings }
   const metrics = new Metrics()
   const endpoints = new Endpoints(settings, metrics.upstream)
-  const cluster = { id: "service/test/it/80", endpoints: ports.map((port) => endpoints.get("127.0.0.1", port)), emptyStatus: 503, turn: 0 }
+  const isHttp2 = options.isHttp2 ?? false
+  const cluster = { id: "service/test/it/80", isHttp2, endpoints: ports.map((port) => endpoints.get("127.0.0.1", port, isHttp2)), emptyStatus: 503, turn: 0 }
   const backend: CompiledBackend = { cluster, answer: null, ...NO_FILTERS, ...options.backend }
   const rule: CompiledRule = {
-    id: "httproute/test/it#0", route: "httproute/test/it", answer: null, ...NO_FILTERS,
+    id: "httproute/test/it#0", route: "httproute/test/it", answer: null, isGrpc: false, ...NO_FILTERS,
     pick: () => backend, requestTimeout: undefined, backendTimeout: undefined, retry: null, ...options.rule,
   }
   const { find } = options
@@ -258,7 +271,7 @@ export const startGateway = async (ports: readonly number[], options: GatewayOpt
   const table = options.table
   const server = net.createServer(socketOptions)
   const accessLog = options.logTo === undefined ? null : new AccessLog(options.logTo, metrics)
-  const http = new HttpServer({ net: server, port: 80, table: table === undefined ? () => plain : () => table(plain), settings, metrics, accessLog, traces: options.traces ?? null })
+  const http = new HttpServer({ net: server, port: 80, table: table === undefined ? () => plain : () => table(plain), settings, metrics, accessLog, traces: options.traces ?? null, ...(options.overload === undefined ? {} : { overload: options.overload(metrics) }) })
   const port = await listen(server)
   const clients: Peer[] = []
   return {

@@ -70,7 +70,7 @@ test("a body that stops coming: 408, and the request upstream is cancelled", asy
 })
 
 test("a body that keeps coming, however slowly, is not timed out", async () => {
-  const client = await begin({ settings: { requestBodyIdle: 200 } })
+  const client = await begin({ settings: { requestBodyIdle: 200, requestBodyRate: 0 } })
   client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
   const peer = await backend.accept()
   for (let i = 0; i < 10; i++) {
@@ -78,6 +78,22 @@ test("a body that keeps coming, however slowly, is not timed out", async () => {
     client.say("x")
   }
   await peer.hear("xxxxxxxxxx")
+  peer.say(OK)
+  expect((await client.message()).status).toBe(200)
+})
+
+test("a client that has said all is not out of time while a backend takes nothing of it", async () => {
+  const client = await begin({ settings: { requestBodyIdle: 500, pendingBytes: 16_000_000 } })
+  const size = 6_000_000
+  client.say(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n${"x".repeat(size)}`)
+  const peer = await backend.accept()
+  peer.socket.pause()
+  await eventually("the client has said all", () => client.socket.writableLength === 0)
+  const slow = await gateway.connect()
+  slow.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n12345")
+  expect((await slow.message()).status).toBe(408)
+  peer.socket.resume()
+  await peer.message()
   peer.say(OK)
   expect((await client.message()).status).toBe(200)
 })

@@ -12,7 +12,7 @@ import { startEchoServer, type EchoServer } from "./websocket-server.ts"
 const HOST = "chat.localhost"
 let authority: Authority
 let issued: Issued
-let server: EchoServer
+let server: Pick<EchoServer, "port" | "sessions" | "stop">
 let gateway: Gateway | SecureGateway
 let url: string
 let agent: Agent

@@ -6,6 +6,8 @@ import type { Duplex } from "node:stream"
 const CLOSE = 8
 const PING = 9
 const PONG = 10
+/** 1001 */
+const GOING_AWAY = Buffer.from([3, 233])
 
 interface Frame {
   readonly isLast: boolean
@@ -53,11 +55,13 @@ const upgradesOnly = (): Server => createServer((_request, response) => void res
 export interface EchoServer {
   readonly port: number
   readonly sessions: readonly Session[]
+  /** Takes no more connections, and tells clients to go (Close 1001). Idle connections end. */
+  goAway(): void
   stop(): Promise<void>
 }
 
-/** `server` answers what is no upgrade: 426 where none is given. */
-export const startEchoServer = async (server = upgradesOnly()): Promise<EchoServer> => {
+/** `server` answers what is no upgrade: 426 where none is given. Port 0: any. */
+export const startEchoServer = async (server = upgradesOnly(), at: { readonly host: string; readonly port: number } = { host: "127.0.0.1", port: 0 }): Promise<EchoServer> => {
   const sessions: Session[] = []
   server.on("upgrade", (request, socket, head) => {
     const accept = createHash("sha1").update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64")
@@ -97,12 +101,17 @@ export const startEchoServer = async (server = upgradesOnly()): Promise<EchoServ
     socket.on("end", () => socket.end())
     take()
   })
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  await new Promise<void>((resolve) => server.listen(at, resolve))
   const address = server.address()
   if (address === null || typeof address === "string") throw new Error("no port")
   return {
     port: address.port,
     sessions,
+    goAway: () => {
+      server.close()
+      server.closeIdleConnections()
+      for (const { socket } of sessions) if (!socket.destroyed) socket.end(encoded({ isLast: true, opcode: CLOSE, payload: GOING_AWAY }))
+    },
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve())

@@ -2,49 +2,14 @@
  * The OpenTelemetry Collector, built from its Go modules (test/fixtures/collector) into the user's cache, once for each
  * version of them. What it is sent it understands, and sends on to this process as OTLP/JSON.
  */
-import { execFile, execFileSync, spawn } from "node:child_process"
-import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs"
+import { spawn } from "node:child_process"
 import { createServer } from "node:http"
-import { join } from "node:path"
-import { promisify } from "node:util"
-import { cacheFolder } from "../../bus/server/find.ts"
 import type { Attributes, AttributeValue, SpanId } from "../../bus/trace/span.ts"
 import { at, list } from "../../infra/cli/field.ts"
 import { processOf, type SeenSpan } from "../../infra/cli/trace-spans.ts"
+import { goProgram } from "../fixtures/go-program.ts"
 import { freePorts } from "../fixtures/ports.ts"
-import { root } from "./headgate.ts"
 import { until } from "./until.ts"
-
-const source = join(root, "test/fixtures/collector")
-
-/** Why it cannot be had on this machine; undefined: it can. */
-export const whyNoCollector = (): string | undefined => {
-  if (existsSync(binary())) return undefined
-  try {
-    execFileSync("go", ["version"], { stdio: "ignore" })
-    return undefined
-  } catch {
-    return "there is no go to build it with"
-  }
-}
-
-const binary = (): string => {
-  const version = createHash("sha256")
-  for (const file of ["go.mod", "go.sum", "main.go"]) version.update(readFileSync(join(source, file)))
-  return join(cacheFolder(), `otel-collector-${version.digest("hex").slice(0, 12)}`)
-}
-
-/** Its path. Takes minutes the first time. */
-export const buildCollector = async (): Promise<string> => {
-  const path = binary()
-  if (existsSync(path)) return path
-  mkdirSync(cacheFolder(), { recursive: true })
-  const making = `${path}.${process.pid}`
-  await promisify(execFile)("go", ["build", "-trimpath", "-ldflags=-s -w", "-buildvcs=false", "-o", making, "."], { cwd: source, maxBuffer: 1 << 26 })
-  renameSync(making, path)
-  return path
-}
 
 export interface Collector {
   /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
@@ -55,7 +20,7 @@ export interface Collector {
 }
 
 export const startCollector = async (): Promise<Collector> => {
-  const program = await buildCollector()
+  const path = await goProgram("collector")
   const spans: SeenSpan[] = []
   const sink = createServer((request, response) => {
     let body = ""
@@ -73,7 +38,7 @@ export const startCollector = async (): Promise<Collector> => {
     exporters: { otlp_http: { endpoint: `http://127.0.0.1:${address.port}`, encoding: "json", compression: "none", sending_queue: { enabled: false } } },
     service: { pipelines: { traces: { receivers: ["otlp"], exporters: ["otlp_http"] } }, telemetry: { metrics: { level: "none" } } },
   }
-  const child = spawn(program, [`--config=yaml:${JSON.stringify(config)}`], { stdio: ["ignore", "ignore", "pipe"] })
+  const child = spawn(path, [`--config=yaml:${JSON.stringify(config)}`], { stdio: ["ignore", "ignore", "pipe"] })
   let said = ""
   child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text))
   const stop = async () => {

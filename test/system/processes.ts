@@ -65,6 +65,9 @@ export const descendants = (root: number): readonly Process[] => {
   return found
 }
 
+/** Whose command line has `text` in it. */
+export const running = (text: string): readonly Process[] => all().filter((process) => process.command().includes(text))
+
 /** Pid of one part under `supervisor`, undefined while it is not running. */
 export const pidOf = (supervisor: number, part: Part): number | undefined => {
   const pattern = parts.find(([name]) => name === part)?.[1]
@@ -80,10 +83,10 @@ export const alive = (pid: number): boolean => {
   }
 }
 
-/** CPU time so far, milliseconds, and resident memory, bytes. Linux only (10 ms steps of the kernel's clock). */
-export const usage = (pid: number): { readonly cpu: number; readonly rss: number } => {
+/** CPU time so far, milliseconds, of it and of those of its children that have ended (`reaped`), and resident memory, bytes. Linux only (10 ms steps of the kernel's clock). */
+export const usage = (pid: number): { readonly cpu: number; readonly reaped: number; readonly rss: number } => {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
   const resident = Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1])
-  return { cpu: (Number(fields[11]) + Number(fields[12])) * 10, rss: resident * 4096 }
+  return { cpu: (Number(fields[11]) + Number(fields[12])) * 10, reaped: (Number(fields[13]) + Number(fields[14])) * 10, rss: resident * 4096 }
 }

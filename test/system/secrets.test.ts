@@ -140,5 +140,6 @@ test("nor after every way of writing it where it does not belong", async () => {
 test("nor after restarts of those that read it", async () => {
   for (const part of ["adapter", "functions", "gateway"] as const) await running.kill(part)
   await until("the certificate is presented", async () => (await presented(port, HOST, authority.certificate)).fingerprint256 === marked.fingerprint256)
+  await until("the gateway's admin port answers", () => fetch(`${running.ready.admin}/readyz`).then(({ ok }) => ok, () => false))
   expectNothingIn(await leftBehind())
 })

@@ -75,7 +75,7 @@ afterAll(async () => {
 test("what is served says so: class, Gateway with its address, listener with its routes, route with its parent", async () => {
   await programmed("edge", "Programmed", 1)
   expect(conditionOf(now.get("gatewayclass//headgate"), "Accepted")).toMatchObject({ status: "True", observedGeneration: 1 })
-  expect(now.get("gateway/default/edge")).toMatchObject({ addresses: [{ type: "IPAddress", value: "127.0.0.1" }], listeners: [{ name: "http", attachedRoutes: 1, supportedKinds: [{ kind: "HTTPRoute" }] }] })
+  expect(now.get("gateway/default/edge")).toMatchObject({ addresses: [{ type: "IPAddress", value: "127.0.0.1" }], listeners: [{ name: "http", attachedRoutes: 1, supportedKinds: [{ kind: "HTTPRoute" }, { kind: "GRPCRoute" }] }] })
   expect(parentOf("web")).toMatchObject({ parentRef: { kind: "Gateway", name: "edge" }, controllerName: "headgate.dev/gateway", conditions: [{ type: "Accepted", status: "True" }, { type: "ResolvedRefs", status: "True" }] })
 })
 

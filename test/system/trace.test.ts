@@ -6,7 +6,8 @@ import type { SeenSpan } from "../../infra/cli/trace-spans.ts"
 import { gapsIn } from "../../infra/cli/waterfall.ts"
 import { freePorts } from "../fixtures/ports.ts"
 import { startBackend, type Backend } from "./backend.ts"
-import { otlpSpans, startCollector, whyNoCollector, type Collector } from "./collector.ts"
+import { whyNoGo } from "../fixtures/go-program.ts"
+import { otlpSpans, startCollector, type Collector } from "./collector.ts"
 import { newWorld, root, type Outcome, type Running, type World } from "./headgate.ts"
 import { drop, gateway, gatewayClass, route, service, yaml } from "./manifests.ts"
 import { ask } from "./traffic.ts"
@@ -195,7 +196,7 @@ test("on, no process loads what sends to a collector while none is named; with o
   expect(toNobody.get("gateway")?.filter((url) => url.includes("@opentelemetry"))).toEqual([])
 })
 
-const withoutCollector = whyNoCollector()
+const withoutCollector = whyNoGo()
 describe.skipIf(withoutCollector !== undefined)(`with a collector${withoutCollector === undefined ? "" : ` (${withoutCollector})`}`, () => {
   let collector: Collector
   let world: World

@@ -92,7 +92,7 @@ export class HpackEncoder {
     // One that takes half of the table costs more than it saves.
     if (2 * (name.length + value.length + FIELD_OVERHEAD) > table.maximum) return this.#literal(WITHOUT_INDEXING, 0x0f, nameIndex, name, value)
     this.#literal(WITH_INDEXING, 0x3f, nameIndex, name, value)
-    this.#insert(name, value)
+    this.#insert(copyOf(name), copyOf(value))
   }
 
   #insert(name: string, value: string): void {
@@ -152,6 +152,9 @@ export class HpackEncoder {
     this.octets = larger
   }
 }
+
+/** What was cut out of a longer text keeps all of that: a table would keep the heads its entries came from. */
+const copyOf = (text: string): string => Buffer.from(text, "latin1").toString("latin1")
 
 const isSensitive = (name: string, value: string): boolean => {
   switch (name) {

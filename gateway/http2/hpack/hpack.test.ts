@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { describe, expect, test } from "vitest"
 import { SENSITIVE } from "../field-kind.ts"
 import { FieldList } from "../field-list.ts"
@@ -221,6 +223,25 @@ describe("what the encoder puts into the table", () => {
     const encoder = new HpackEncoder()
     encoded(encoder, [["x-request-id", "1"], ["content-length", "12"], [":path", "/a"], ["x", "y".repeat(2_100)]])
     expect(encoder.table.count).toBe(0)
+  })
+
+  test("a copy of it, not the head it was a part of", () => {
+    setFlagsFromString("--expose-gc")
+    const collect: unknown = runInNewContext("gc")
+    if (typeof collect !== "function") throw new Error("no gc")
+    const used = (): number => {
+      Reflect.apply(collect, undefined, [])
+      return process.memoryUsage().heapUsed
+    }
+    const encoder = new HpackEncoder()
+    const before = used()
+    for (let turn = 0; turn < 100; turn++) {
+      const head = `x-a-name-of-its-own-${turn}: a value of its own, number ${turn}; ${"-".repeat(100_000)}`
+      encoder.encode(listOf([[head.slice(0, head.indexOf(":")), head.slice(head.indexOf(":") + 2, head.indexOf(";"))]]))
+    }
+    const growth = used() - before
+    expect(encoder.table.count).toBeGreaterThan(20)
+    expect(growth).toBeLessThan(1_000_000)
   })
 
   test("what comes again then takes one octet", () => {
