@@ -26,6 +26,8 @@ export class Acceptor {
   retry: NodeJS.Timeout | undefined
   attempts = 0
   isClosed = false
+  /** The last connection could not be accepted. */
+  hasFailed = false
   /** Connections that came. */
   accepted = 0
 

@@ -62,6 +62,22 @@ it("tries again when the bus is away", async () => {
   acks.stop()
 })
 
+it("that stopped while the bus was away goes on when it is attached again", async () => {
+  const { state, acks, bus, told } = scene()
+  acks.attach(bus)
+  await acks.flush()
+  bus.disconnect()
+  state.rev = 7
+  acks.request()
+  await acks.flush()
+  acks.stop()
+  bus.connect()
+  acks.attach(bus)
+  await acks.flush()
+  expect(told()).toBe(7)
+  acks.stop()
+})
+
 it("is told again before the stream lets it expire, or anybody takes the pod for gone", async () => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] })
   try {

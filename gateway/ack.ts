@@ -63,6 +63,7 @@ export class Acks {
 
   stop(): void {
     clearTimeout(this.#retry)
+    this.#retry = undefined
     clearInterval(this.#repeat)
     this.#bus = undefined
   }

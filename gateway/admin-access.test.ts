@@ -52,6 +52,12 @@ test("who is on this machine may ask everything, by its address or as localhost"
   for (const host of [`127.0.0.1:${port}`, "localhost", "[::1]:9901"]) expect([await status(port, "/config", { host }), await status(port, "/reload", { host }, "POST")]).toEqual([200, 200])
 })
 
+test("a page in a browser on this machine may not have it read everything again or restart: it says by its Origin what it is", async () => {
+  const port = await start(undefined)
+  const page = { host: `127.0.0.1:${port}`, origin: "http://page.test" }
+  expect([await status(port, "/reload", page, "POST"), await status(port, "/restart", page, "POST"), await status(port, "/readyz", page)]).toEqual([403, 403, 200])
+})
+
 test("a page that came by another name to this machine may not, but for probes and metrics, and with the token", async () => {
   const port = await start(file)
   const host = `rebound.test:${port}`

@@ -1,7 +1,7 @@
 /**
  * Who may see and change what the admin port shows beyond probes and metrics: whoever is on this machine, and who has the
  * bearer token (RFC 6750). A page in a browser on this machine is not whoever is on it: a name that an attacker lets
- * point to 127.0.0.1 (DNS rebinding) is not taken for this machine's.
+ * point to 127.0.0.1 (DNS rebinding) is not taken for this machine's, and a request that a page makes says so by its Origin.
  */
 import { createHash, timingSafeEqual } from "node:crypto"
 import { readFileSync } from "node:fs"
@@ -61,10 +61,10 @@ export class AdminToken {
   }
 }
 
-/** undefined: it may. Else the status that refuses it: 401 for a token that is missing or wrong, 403 for another machine's name. */
+/** undefined: it may. Else the status that refuses it: 401 for a token that is missing or wrong, 403 for another machine's name, and for a page's request. */
 export const refusalOf = ({ headers, socket }: IncomingMessage, token: AdminToken | undefined): 401 | 403 | undefined => {
   if (token?.isIn(headers.authorization) === true) return undefined
   if (!isLoopback(socket.remoteAddress ?? "")) return 401
   const name = (headers.host ?? "").replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1")
-  return name === "localhost" || isIP(name) !== 0 ? undefined : 403
+  return headers.origin === undefined && (name === "localhost" || isIP(name) !== 0) ? undefined : 403
 }

@@ -53,7 +53,7 @@ export const grpcAnswer = (status: number, message: string): Answer => ({
 export const grpcTrailers = (fields: FieldList, status: number, message: string): FieldList => fields.add("grpc-status", String(status)).add("grpc-message", encoded(message))
 
 /** Percent-encoded UTF-8 but for visible ASCII and spaces. */
-const encoded = (message: string): string => message.replace(/[^\x20-\x24\x26-\x7e]/gu, encodeURIComponent)
+const encoded = (message: string): string => message.toWellFormed().replace(/[^\x20-\x24\x26-\x7e]/gu, encodeURIComponent)
 
 /** grpc-timeout in milliseconds, never less than 1; 0: there is none that can be read. */
 export const deadlineOf = (timeout: string): number => {

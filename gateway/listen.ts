@@ -264,7 +264,10 @@ export class Listening {
       }
       server.off("error", onError)
       // Out of file descriptors while accepting, for instance: the socket stays, the next accept may do.
-      server.on("error", (error) => this.#options.notes.set(`accept/${acceptor.name}`, { severity: "error", reason: "AcceptFailed", message: `${acceptor.name}: ${error.message}.` }))
+      server.on("error", (error) => {
+        acceptor.hasFailed = true
+        this.#options.notes.set(`accept/${acceptor.name}`, { severity: "error", reason: "AcceptFailed", message: `${acceptor.name}: ${error.message}.` })
+      })
       acceptor.attempts = 0
       acceptor.bound = { address, port }
       this.#options.notes.clear(`socket/${acceptor.name}`)
@@ -308,6 +311,10 @@ export class Listening {
 
   #accept(acceptor: Acceptor, socket: net.Socket): void {
     acceptor.accepted++
+    if (acceptor.hasFailed) {
+      acceptor.hasFailed = false
+      this.#options.notes.clear(`accept/${acceptor.name}`)
+    }
     const to = acceptor.isForAnyOnly && this.#closing.size === 0 ? undefined : socket.localAddress
     const own = to === undefined ? undefined : this.#doorAt(`${to.startsWith("::ffff:") ? to.slice(7) : to}:${acceptor.port}`)
     const door = own ?? (acceptor.isForAny ? this.#doorAt(`${ANY}:${acceptor.port}`) : undefined)

@@ -233,6 +233,7 @@ export const startGateway = async (given: Flags, log: Log, predecessor?: Predece
       snapshot = undefined
     },
     speakAgain: () => {
+      if (flags.pidFile !== undefined) writePidFile(flags.pidFile)
       snapshot = writeSnapshot(true)
       speak()
     },

@@ -485,6 +485,11 @@ export class Exchange implements UpstreamUser {
   /** The attempt, or the head of its response, took too long. */
   #onAttemptTimeout(reason: "timeout" | "head-timeout"): void {
     const endpoint = this.#endpoint
+    if (this.#state === CONNECTING && endpoint !== null) {
+      // Of a connection that several wait for its own time judges.
+      if (this.#upstream?.version === 1) endpoint.health.failed()
+      return this.#onLoss("connect-timeout", false)
+    }
     if (this.response.hasBegun || endpoint === null || this.#upstream === null || !this.#isRepeated()) return this.fail({ side: "upstream", reason })
     this.#release(false, reason)
     this.#wait(endpoint)

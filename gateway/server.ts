@@ -166,6 +166,8 @@ export class HttpServer {
     connection.index = before.index
     connection.client = before.client
     this.#connections[before.index] = connection
+    // Who was before it could not know what it would become.
+    if (this.isDraining) connection.onDrain()
   }
 
   /** The connection is closed. */

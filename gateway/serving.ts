@@ -73,6 +73,8 @@ export interface ServingOptions extends ServingSettings {
 }
 
 const SWEEP_MS = 5000
+/** For the last log lines when the process ends. */
+const LOG_MS = 2_000
 
 export class Serving implements Serves {
   readonly #metrics = new Metrics()
@@ -173,7 +175,8 @@ export class Serving implements Serves {
   }
 
   async stop(): Promise<void> {
-    await this.#accessLog?.flushed()
+    // Not for a reader that takes nothing any more.
+    await Promise.race([this.#accessLog?.flushed(), new Promise((resolve) => setTimeout(resolve, LOG_MS).unref())])
     clearInterval(this.#sweep)
     this.#worker.stop()
     this.#certificates.stop()

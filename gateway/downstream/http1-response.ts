@@ -5,7 +5,7 @@ import { AS_IS, TO_CHUNKS, TO_CLOSE, answerText, responseText } from "../http1/w
 import type { FieldList } from "../http2/field-list.ts"
 import type { MessageHead } from "../http2/message.ts"
 import { trailerLines } from "../http2/trailers.ts"
-import { giveBuffer, takeBuffer } from "../slab.ts"
+import { READ_BYTES, giveBuffer, takeBuffer } from "../slab.ts"
 import type { ClientConnection } from "./http1-connection.ts"
 import { BAD, DONE, HELD, IN_HEAD, MORE, ResponseRelay } from "./response.ts"
 
@@ -75,7 +75,7 @@ export class Http1Response extends ResponseRelay {
       if (out !== "") socket.write(out, "latin1")
     } else {
       isReferenced = !isLent && !isCopied
-      const copy = isLent && !isCopied ? takeBuffer() : null
+      const copy = isLent && !isCopied ? bufferFor(size) : null
       const isMany = before !== "" || after !== "" || (copy === null && spans.length > 2)
       if (isMany) socket.cork()
       if (before !== "") socket.write(before, "latin1")
@@ -83,7 +83,7 @@ export class Http1Response extends ResponseRelay {
       else socket.write(gathered(buffer, spans, copy))
       if (after !== "") socket.write(after, "latin1")
       if (isMany) socket.uncork()
-      if (copy !== null && socket.writableLength === 0) giveBuffer(copy)
+      if (copy?.length === READ_BYTES && socket.writableLength === 0) giveBuffer(copy)
     }
     this.isReferenced = isReferenced && socket.writableLength > 0
     const isHeld = socket.writableLength > (isReferenced ? 0 : this.#client.server.settings.writeBytes)
@@ -140,7 +140,10 @@ const octetsIn = (spans: readonly number[]): number => {
   return size
 }
 
-/** The spans one after the other at the start of `into`. */
+/** What was held of an answer of HTTP/2 may be more than a read. */
+const bufferFor = (size: number): Buffer => (size > READ_BYTES ? Buffer.allocUnsafeSlow(size) : takeBuffer())
+
+/** The spans one after the other at the start of `into`, which is as long at least. */
 const gathered = (buffer: Buffer, spans: readonly number[], into: Buffer): Buffer => {
   let at = 0
   for (let i = 0; i < spans.length; i += 2) at += buffer.copy(into, at, spans[i], spans[i + 1])

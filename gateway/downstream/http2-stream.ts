@@ -8,7 +8,7 @@ import type { Fault } from "../http1/fault.ts"
 import { REFUSED } from "../http1/head.ts"
 import { RequestHead } from "../http1/request.ts"
 import type { Forwarding } from "../http1/write.ts"
-import { CANCEL, INTERNAL_ERROR, NO_ERROR } from "../http2/error-code.ts"
+import { CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM } from "../http2/error-code.ts"
 import { FieldList } from "../http2/field-list.ts"
 import { HeldContent } from "../http2/held-content.ts"
 import { http1Head } from "../http2/http1-head.ts"
@@ -255,9 +255,9 @@ export class Http2Stream implements Client {
 
   // === The end
 
-  /** A backend's code says more than ours; but an answer that is none is an error. */
+  /** A backend's code says more than ours; but an answer that is none is an error, and one that has begun was not refused (RFC 9113 §8.7). */
   destroy(code: number): void {
-    this.#end(code <= NO_ERROR ? INTERNAL_ERROR : code)
+    this.#end(code <= NO_ERROR || code === REFUSED_STREAM ? INTERNAL_ERROR : code)
   }
 
   /** The stream is over: the client has reset it, or the connection is gone. */

@@ -160,6 +160,7 @@ export class Connection<C> extends LocalSide<C> implements FrameSink {
 
   #onUnknown(id: number): void {
     if (this.isServer && id > this.streams.latest) return this.#onRequest(id)
+    if (this.#isLateAnswer(id)) return
     switch (this.streams.endOf(id)) {
       case RESET_BY_US:
         return this.#onNoise(1)
@@ -264,7 +265,13 @@ export class Connection<C> extends LocalSide<C> implements FrameSink {
     return length > stream.receiveWindow ? FLOW_CONTROL_ERROR : NO_ERROR
   }
 
+  /** What a server says on a stream that we have reset, however long ago: ignored (§5.1), and no fault of the other streams'. */
+  #isLateAnswer(id: number): boolean {
+    return !this.isServer && this.streams.endOf(id) !== ENDED
+  }
+
   #onLateData(id: number): void {
+    if (this.#isLateAnswer(id)) return
     switch (this.streams.endOf(id)) {
       case RESET_BY_US:
         return this.#onNoise(1)

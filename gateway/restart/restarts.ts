@@ -74,6 +74,7 @@ export class Restarts {
     let isSilent = false
     try {
       const sockets = await gateway.hold()
+      if (this.#isOver) throw new Refusal("This process ends.")
       const successor = (this.#successor = new Successor(gateway.workers, sockets))
       gateway.log("info", "another process is started to take over", { pid: successor.pid })
       await successor.ready()

@@ -4,7 +4,8 @@ import fs from "node:fs"
 /** Takes a batch of whole lines, unchanged until it calls `done`, with how many lines were lost. One at a time, unless it says otherwise. */
 export type Output = (batch: Buffer, done: (lost: number) => void) => void
 
-const AGAIN_MS = 20
+/** A pipe holds a batch: who waits longer writes more slowly than its reader reads. */
+const AGAIN_MS = 1
 
 export const toDescriptor = (fd: number): Output => {
   const write = (batch: Buffer, at: number, done: (lost: number) => void): void => {

@@ -79,6 +79,8 @@ port.on("message", (message: ToWorker) => {
       break
     case "release":
       serving.release()
+      // Where there is nothing to bind nothing else would say that all is.
+      report()
       break
     case "stop":
       void stop()

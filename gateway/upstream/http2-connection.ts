@@ -101,7 +101,8 @@ export class Http2UpstreamConnection implements ConnectionOwner<UpstreamStream> 
 
   #onReady(): void {
     this.isReady = true
-    this.#endpoint.expectedStreams = this.engine.capacity
+    // One that goes away with its first words says nothing of the next.
+    if (!this.#isLeaving) this.#endpoint.expectedStreams = this.engine.capacity
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const stream of waiting) {

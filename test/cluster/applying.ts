@@ -22,7 +22,7 @@ import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts"
 export const ADAPTER = "adapter,adapter,2"
 export const CONTROLLER = "headgate.dev/gateway"
 
-const GATEWAY_KINDS = ["gatewayclass", "gateway", "httproute"]
+const GATEWAY_KINDS = ["gatewayclass", "gateway", "httproute", "grpcroute"]
 
 const RBAC = "/apis/rbac.authorization.k8s.io/v1"
 const bound = (kind: "ClusterRole" | "Role") => ({ roleRef: { apiGroup: "rbac.authorization.k8s.io", kind, name: "adapter" }, subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "adapter" }] })
@@ -31,7 +31,7 @@ const put = (api: ApiClient, path: string, body: unknown): Promise<unknown> => a
 
 /** The Gateway API's definitions and the adapter's rights of the whole cluster. */
 export const prepare = async ({ api }: ApiServer): Promise<void> => {
-  await applyDefinitions(api, await gatewayDefinitions("gatewayclasses", "gateways", "httproutes"))
+  await applyDefinitions(api, await gatewayDefinitions("gatewayclasses", "gateways", "httproutes", "grpcroutes"))
   await put(api, `${RBAC}/clusterroles/adapter`, { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", metadata: { name: "adapter" }, rules: clusterRules() })
   await put(api, `${RBAC}/clusterrolebindings/adapter`, { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRoleBinding", metadata: { name: "adapter" }, ...bound("ClusterRole") })
 }
@@ -98,7 +98,7 @@ export interface World {
   declare(store?: MemoryStore): Promise<void>
   /** Requests that change something, but the Lease and Events. */
   writes(): readonly string[]
-  get(kind: "gatewayclass" | "gateway" | "httproute", name: string): Promise<ApiObject>
+  get(kind: "gatewayclass" | "gateway" | "httproute" | "grpcroute", name: string): Promise<ApiObject>
   stop(): Promise<void>
 }
 

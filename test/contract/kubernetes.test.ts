@@ -258,9 +258,12 @@ await onApiServer("the Kubernetes adapter and the functions", (server) => {
   test("every right is one that is used, and none is missed", async () => {
     await everything()
     await route("broken", "nobody")
+    await create("grpcroutes", GATEWAY_API, "GRPCRoute", "call", { spec: { parentRefs: [{ name: "edge" }], hostnames: ["call.example"], rules: [{ backendRefs: [{ name: "nobody", port: 80 }] }] } })
     start(memoryStore({ now: Date.now }), "one")
+    await until("the call's route is judged", async () => ((await w.get("grpcroute", "call")).status?.parents ?? []).length > 0)
     await until("the route is known to be broken", async () => (await routeCondition("broken", "ResolvedRefs"))?.status === "False")
     await w.api.request({ method: "DELETE", path: `/apis/${GATEWAY_API}/namespaces/${w.namespace}/httproutes/broken` })
+    await w.api.request({ method: "DELETE", path: `/apis/${GATEWAY_API}/namespaces/${w.namespace}/grpcroutes/call` })
     await settled()
     await w.api.request({ method: "DELETE", path: `/apis/${GATEWAY_API}/namespaces/${w.namespace}/gateways/edge` })
     await until("all of it is gone", async () => (await made()).size === 0)
@@ -271,7 +274,7 @@ await onApiServer("the Kubernetes adapter and the functions", (server) => {
     expect(log.filter((line) => line.includes("forbidden"))).toEqual([])
     expect([...allowed].filter((right) => !used.has(right)).sort()).toEqual([
       // Where somebody else writes the status at the same time.
-      "get gateways.gateway.networking.k8s.io", "get httproutes.gateway.networking.k8s.io",
+      "get gateways.gateway.networking.k8s.io", "get grpcroutes.gateway.networking.k8s.io", "get httproutes.gateway.networking.k8s.io",
       // What is told again after a minute.
       "patch events.events.k8s.io",
       // Asked of the API server by an admission plugin that this one does not run.

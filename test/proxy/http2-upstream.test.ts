@@ -186,6 +186,43 @@ describe("content of any length", () => {
     expect(Buffer.from(body, "latin1").equals(sent)).toBe(true)
   }, 20_000)
 
+  test("a client of HTTP/1.1 that reads late gets every octet, with a length and in chunks, and then the next answer", async () => {
+    const whole = Buffer.concat(Array.from({ length: 200 }, () => pattern))
+    let given = 0
+    await begin((stream, headers) => {
+      if (headers[":path"] === "/next") {
+        stream.respond({ ":status": 200 })
+        stream.end("ok")
+        return
+      }
+      stream.respond({ ":status": 200, ...(headers[":path"] === "/length" ? { "content-length": whole.length } : {}) })
+      const parts = function* () {
+        for (let i = 0; i < 200; i++) {
+          given++
+          yield pattern
+        }
+      }
+      Readable.from(parts()).pipe(stream)
+    })
+    const client = await gateway.connect()
+    for (const path of ["/length", "/chunks"]) {
+      given = 0
+      client.socket.pause()
+      client.say(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
+      let last = -1
+      await eventually("the answer is held", () => {
+        const isHeld = last === given
+        last = given
+        return isHeld && given > 0
+      })
+      expect(given).toBeLessThan(200)
+      client.socket.resume()
+      const { body } = await client.message()
+      expect(Buffer.from(body, "latin1").equals(whole), path).toBe(true)
+    }
+    expect((await http1("GET /next HTTP/1.1\r\nHost: a\r\n\r\n", client)).body).toBe("ok")
+  })
+
   test("a client that takes nothing fills its own stream's window and keeps no other waiting", async () => {
     let given = 0
     await begin((stream, headers) => {

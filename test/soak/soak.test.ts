@@ -1,10 +1,10 @@
-/** The soak, short: HEADGATE_SOAK_MINUTES says how long (a third of a minute). From five minutes on memory and descriptors are judged too. */
+/** The soak, short: HEADGATE_SOAK_MINUTES says how long (five seconds). From five minutes on memory and descriptors are judged too. */
 import { expect, test } from "vitest"
 import { grown } from "./samples.ts"
 import { soak } from "./soak.ts"
 import { swaps } from "./swaps.ts"
 
-const MINUTES = Number(process.env["HEADGATE_SOAK_MINUTES"] ?? 1 / 3)
+const MINUTES = Number(process.env["HEADGATE_SOAK_MINUTES"] ?? 1 / 12)
 const JUDGED_FROM = 5
 const seed = 1 + Math.floor(Math.random() * 1_000_000)
 const options = { seed, pace: 5, say: (line: string) => console.log(line) }

@@ -1,6 +1,6 @@
 /**
  * A gateway that is replaced again and again by a new process of itself, under traffic of every kind. HEADGATE_RESTARTS
- * says how often (5).
+ * says how often (2).
  */
 import { spawn } from "node:child_process"
 import { Agent } from "node:http"
@@ -19,7 +19,7 @@ import { drop, gateway, gatewayClass, route, service, yaml } from "./manifests.t
 import { alive, running } from "./processes.ts"
 import { until } from "./until.ts"
 
-const RESTARTS = Number(process.env["HEADGATE_RESTARTS"] ?? 5)
+const RESTARTS = Number(process.env["HEADGATE_RESTARTS"] ?? 2)
 const SEED = 7
 const ADDRESS = "127.0.0.2"
 const MAIN = join(root, "infra/cli/main.ts")
