@@ -1,21 +1,9 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
 import { kinds } from "../../bus/kinds/config.ts"
-import { engineOf, feed, notesOf, readManifests } from "../../test/fixtures/derive.ts"
+import { GATEWAY, engineOf, feed, notesOf, readManifests } from "../../test/fixtures/derive.ts"
 import { routes } from "../routes/routes.ts"
 
-const GATEWAY = `
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {name: c}
-spec: {controllerName: a.b/c}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: g, namespace: a}
-spec: {gatewayClassName: c, listeners: [{name: l, protocol: HTTP, port: 80}]}
----
-`
 interface Asked {
   readonly kind: string
   readonly day: number

@@ -3,22 +3,10 @@ import { canonical } from "../../bus/canonical.ts"
 import { kinds } from "../../bus/kinds/config.ts"
 import { decodeEntry } from "../../gateway/table/entry.ts"
 import { compiler, listener, request } from "../../gateway/table/fixture.ts"
-import { engineOf, feed, readManifests } from "../../test/fixtures/derive.ts"
+import { GATEWAY, engineOf, feed, readManifests } from "../../test/fixtures/derive.ts"
 import { idOfKey } from "../gateway-api/names.ts"
 import { routes as derived } from "./routes.ts"
 
-const GATEWAY = `
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {name: c}
-spec: {controllerName: a.b/c}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: g, namespace: a}
-spec: {gatewayClassName: c, listeners: [{name: l, protocol: HTTP, port: 80}]}
----
-`
 /** A route for each match, named like its backend; the later one is the older. */
 const routes = (matches: Readonly<Record<string, string>>): string =>
   Object.entries(matches).map(([name, match], i) => `

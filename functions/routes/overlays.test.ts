@@ -3,23 +3,11 @@ import { canonical } from "../../bus/canonical.ts"
 import { kinds } from "../../bus/kinds/config.ts"
 import { decodeEntry } from "../../gateway/table/entry.ts"
 import { compiler, listener, request } from "../../gateway/table/fixture.ts"
-import { engineOf, feed, notesOf, readManifests } from "../../test/fixtures/derive.ts"
+import { GATEWAY, engineOf, feed, notesOf, readManifests } from "../../test/fixtures/derive.ts"
 import type { Engine } from "../engine/engine.ts"
 import { idOfKey } from "../gateway-api/names.ts"
 import { routes } from "./routes.ts"
 
-const GATEWAY = `
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {name: c}
-spec: {controllerName: a.b/c}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: g, namespace: a}
-spec: {gatewayClassName: c, listeners: [{name: l, protocol: HTTP, port: 80}]}
----
-`
 const route = (name: string, path: string): string => `
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
